@@ -1,0 +1,198 @@
+"""A folder of meshes → a rendered set on disk: parallel, resumable, the same bytes however many jobs ran.
+
+The set is a folder of WebDataset shards, `<split>-<number>.tar`, each with an index beside it (`shards.py`), and of
+
+- `set.json`: format version, settings and classes, written first;
+- `sources.json`: the meshes, their sizes in bytes;
+- `failures.jsonl`: the meshes that could not be used and why, written last.
+
+One sample has the members `<key>.points.npy` (float32 N, 3), `<key>.normals.npy`, `<key>.colours.npy` (uint8, where
+the mesh has colours), `<key>.view00.png` …, `<key>.cameras.npz` (K, R, t, size) and `<key>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from renderers.atomic import writing
+from renderers.layouts import Item, Source, find_meshes
+from renderers.manifest import begin
+from renderers.meshes import UpAxis
+from renderers.rendering import Backend, open_backend
+from renderers.sample import Orbit, Recipe, render_sample
+from renderers.shading import Background, Style
+from renderers.shards import Sample, read_index, write_shard
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run of `render_folder` leaves."""
+
+    rendered: int  # samples in the set
+    failed: int  # meshes that could not be used, listed in failures.jsonl
+    views: int  # drawn by this run, which leaves out shards that were there
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = f"{self.views} views in {self.seconds:.0f} s ({self.views / max(self.seconds, 1e-9):.0f} per second)"
+        return f"rendered {self.rendered} objects, drew {rate}; {self.failed} meshes failed, see failures.jsonl"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The work of one job: a tar file and the meshes that belong in it."""
+
+    source: str
+    path: str
+    items: list[Item]
+    recipe: Recipe
+
+
+def render_folder(
+    source: str | Path,
+    out: str | Path,
+    *,
+    views: int = 12,
+    size: int = 224,
+    points: int = 2048,
+    backend: Backend = "raycast",
+    orbit: Orbit = "random",
+    background: Background = "white",
+    supersample: int = 2,
+    smooth: bool = True,
+    up_axis: UpAxis | None = None,
+    seed: int = 0,
+    shard_size: int = 32,
+    jobs: int = -1,
+    progress: bool = True,
+) -> Summary:
+    """Render every mesh below a folder into a set of shards, or finish a set that was begun.
+
+    A mesh that cannot be used is noted in failures.jsonl and never stops the run. Nothing is overwritten.
+
+    Args:
+        source: folder of meshes; for its layouts see `find_meshes`.
+        out: folder of the set, new, empty, or begun with the same settings.
+        views: images per mesh.
+        size: image side in pixels.
+        points: surface samples per mesh.
+        backend: raycast (CPU) or pytorch3d (CPU or GPU).
+        orbit: where the cameras stand: random (as 3D-R2N2's), ring or sphere (both fixed).
+        background: white (RGB) or transparent (RGBA).
+        supersample: samples along each axis of a pixel where neighbouring pixels differ.
+        smooth: smooth normals, sharp at creases; otherwise facets.
+        up_axis: of the source, by default z for ModelNet's layout and y for others.
+        seed: of points and cameras.
+        shard_size: meshes per shard.
+        jobs: worker processes, -1 for one per core.
+        progress: show a bar, on a terminal.
+
+    Raises:
+        FileNotFoundError: if there is no source folder.
+        ValueError: if a setting is out of range, the source has no mesh or mixed layouts, or `out` holds other things.
+        ImportError: if the backend is not installed.
+    """
+    started = time.perf_counter()
+    open_backend(backend)
+    if shard_size < 1:
+        raise ValueError(f"found shard_size {shard_size}, expected at least 1")
+    if jobs == 0:
+        raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
+    style = Style(background=background, supersample=supersample, smooth=smooth)
+    meshes = find_meshes(source)
+    recipe = Recipe(views, size, points, orbit, backend, up_axis or meshes.up_axis, seed, style)
+    begin(Path(out), meshes, recipe, shard_size)
+    shards = plan(Path(source), Path(out), meshes, recipe, shard_size)
+    todo = [shard for shard in shards if read_index(Path(shard.path)) is None]
+    drawn = views * _run(todo, jobs, progress)
+    rendered, failed = finish(Path(out), shards)
+    return Summary(rendered, failed, drawn, time.perf_counter() - started)
+
+
+def plan(source: Path, out: Path, meshes: Source, recipe: Recipe, shard_size: int) -> list[Shard]:
+    """Divide the meshes of each split over shards, shuffled by the seed, so that a shard mixes classes."""
+    shards = []
+    for split in sorted({item.split for item in meshes.items}):
+        items = [item for item in meshes.items if item.split == split]
+        order = np.random.default_rng(recipe.seed).permutation(len(items))
+        for number, start in enumerate(range(0, len(items), shard_size)):
+            chosen = [items[i] for i in order[start : start + shard_size]]
+            shards.append(Shard(str(source), str(out / f"{split}-{number:06d}.tar"), chosen, recipe))
+    return shards
+
+
+def finish(out: Path, shards: list[Shard]) -> tuple[int, int]:
+    """Gather the failures of all shards in failures.jsonl; returns the numbers of samples and of failures."""
+    indices = [read_index(Path(shard.path)) or {} for shard in shards]
+    failures = [failure for index in indices for failure in index["failures"]]
+    with writing(out / "failures.jsonl") as file:
+        file.write("".join(json.dumps(failure) + "\n" for failure in failures).encode())
+    return sum(len(index["samples"]) for index in indices), len(failures)
+
+
+def render_shard(shard: Shard) -> tuple[int, int]:
+    """Render the meshes of one shard and write it, the work item of joblib; returns how many were read and rendered."""
+    failures: list[dict[str, str]] = []
+    with _one_thread():
+        write_shard(Path(shard.path), _samples(shard, failures), {"failures": failures})
+    return len(shard.items), len(shard.items) - len(failures)
+
+
+def _samples(shard: Shard, failures: list[dict[str, str]]) -> Iterator[Sample]:
+    """The samples of a shard; meshes that cannot be used are added to `failures`."""
+    for item in shard.items:
+        facts = {"class": item.category, "split": item.split, "source": item.path}
+        try:
+            members = render_sample(Path(shard.source, item.path), facts, shard.recipe)
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # parsers of twenty formats fail in as many ways on a broken file
+            reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+            failures.append({"path": item.path, "reason": " ".join(reason.split())})
+        else:
+            yield Sample(item.key, item.category, members)
+
+
+def _run(shards: list[Shard], jobs: int, progress: bool) -> int:
+    """Render shards in parallel, under a progress bar; returns how many samples there are in them."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("rendering"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("meshes, {task.fields[rate]:.0f} views/s,"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (progress and console.is_terminal),
+    )
+    read, rendered, started = 0, 0, time.perf_counter()
+    with bar:
+        task = bar.add_task("", total=sum(len(shard.items) for shard in shards), rate=0.0)
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        for counts in parallel(joblib.delayed(render_shard)(shard) for shard in shards):
+            read, rendered = read + counts[0], rendered + counts[1]
+            views = rendered * shards[0].recipe.views
+            bar.update(task, completed=read, rate=views / (time.perf_counter() - started))
+    return rendered
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread inside a job: the jobs themselves fill the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

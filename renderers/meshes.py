@@ -1,0 +1,155 @@
+"""Meshes from files: loaded whole, checked, turned y up and scaled into the unit sphere, sampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import trimesh
+from trimesh.visual.color import ColorVisuals
+from trimesh.visual.material import MultiMaterial, SimpleMaterial
+from trimesh.visual.texture import TextureVisuals
+
+from renderers.appearance import Appearance
+
+UpAxis = Literal["x", "y", "z"]
+
+TO_Y_UP = {
+    "x": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    "y": np.eye(3),
+    "z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
+}
+
+
+def load_mesh(path: str | Path) -> trimesh.Trimesh:
+    """Load a mesh of any format that trimesh reads (OFF, OBJ, PLY, STL, GLB, …) as one checked `Trimesh`.
+
+    A scene is flattened. Textures, materials and vertex or face colours are kept: with several materials the visual
+    is a `TextureVisuals` of a `MultiMaterial`, whose `face_materials` (F,) number the material of each face.
+    Vertices are left as they are in the file, duplicates included.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the mesh cannot be used, see `check`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"found no mesh at {path}, expected a file: check the path")
+    scene = trimesh.load_scene(path, process=False)
+    parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    if not parts:
+        raise ValueError(f"found no triangle in {path.name}, expected a surface: it cannot be rendered")
+    mesh = parts[0] if len(parts) == 1 else _join(parts)
+    check(mesh, path.name)
+    return mesh
+
+
+def check(mesh: trimesh.Trimesh, name: str = "the mesh") -> None:
+    """Make sure that a mesh has a surface that can be seen and sampled.
+
+    Raises:
+        ValueError: if it is empty, uses vertices that do not exist, that are NaN or infinite, or has no area.
+    """
+    if len(mesh.faces) == 0 or len(mesh.vertices) == 0:
+        raise ValueError(f"found no triangle in {name}, expected a surface: it cannot be rendered")
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise ValueError(f"found faces of {name} that use missing vertices, expected 0…{len(mesh.vertices) - 1}")
+    corners = mesh.vertices[mesh.faces].view(np.ndarray)
+    if not np.isfinite(corners).all():
+        raise ValueError(f"found NaN or infinite vertices in {name}, expected finite ones: repair the file")
+    extent = float(np.ptp(corners, axis=(0, 1)).max())
+    # Relative to the size, so that neither tiny nor huge units decide; NaN (0 / 0) fails the comparison, too.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        area = _face_areas((corners - corners[0, 0]) / extent).sum()
+    if not (np.isfinite(extent) and area > 1e-12):
+        raise ValueError(f"found zero surface area in {name}, expected a surface: it cannot be rendered")
+
+
+def normalising_transform(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> np.ndarray:
+    """The similarity (4, 4) that turns `up_axis` to y, moves the bounding box's centre to 0 and the radius to 1.
+
+    Raises:
+        ValueError: if the axis is unknown.
+    """
+    if up_axis not in TO_Y_UP:
+        raise ValueError(f"found the up axis {up_axis!r}, expected one of {', '.join(TO_Y_UP)}")
+    used = mesh.vertices.view(np.ndarray)[np.unique(mesh.faces)]
+    centre = (used.min(axis=0) + used.max(axis=0)) / 2
+    scale = 1.0 / np.sqrt(((used - centre) ** 2).sum(axis=1).max())
+    transform = np.eye(4)
+    transform[:3, :3] = scale * TO_Y_UP[up_axis]
+    transform[:3, 3] = -transform[:3, :3] @ centre
+    return transform
+
+
+def normalise(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> trimesh.Trimesh:
+    """A copy in the frame of the toolkit: y up, bounding box centred on the origin, in the unit sphere."""
+    transform = normalising_transform(mesh, up_axis)
+    moved = mesh.copy(include_cache=False)
+    # Not a matrix product, whose rounding may depend on the number of threads.
+    moved.vertices = np.einsum("nd,ed->ne", mesh.vertices, transform[:3, :3]) + transform[:3, 3]
+    return moved
+
+
+class SurfaceSample(NamedTuple):
+    """Points drawn from a mesh's surface."""
+
+    points: np.ndarray  # (N, 3) float32
+    normals: np.ndarray  # (N, 3) float32, of the faces as they are wound in the file
+    faces: np.ndarray  # (N,) int64
+    colours: np.ndarray | None  # (N, 3) uint8, None where the mesh has none
+
+
+def sample_surface(mesh: trimesh.Trimesh, n: int, seed: int | np.random.Generator = 0) -> SurfaceSample:
+    """Draw `n` points uniformly by area.
+
+    Raises:
+        ValueError: if `n` is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"found {n} points to sample, expected at least one")
+    generator = np.random.default_rng(seed)
+    corners = mesh.vertices.view(np.ndarray)[mesh.faces]
+    cumulative = np.cumsum(_face_areas(corners))
+    faces = np.searchsorted(cumulative, generator.uniform(0.0, cumulative[-1], n), side="right")
+    root, v = np.sqrt(generator.uniform(size=n)), generator.uniform(size=n)  # uniform over a triangle (Osada 2002)
+    weights = np.stack([1.0 - root, root * (1.0 - v), root * v], axis=1)
+    picked = corners[faces]
+    points = np.einsum("nc,ncd->nd", weights, picked)
+    normals = np.cross(picked[:, 1] - picked[:, 0], picked[:, 2] - picked[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    colours = Appearance.of(mesh).sampled_colours(faces, weights)
+    return SurfaceSample(points.astype(np.float32), normals.astype(np.float32), faces, colours)
+
+
+def _face_areas(corners: np.ndarray) -> np.ndarray:
+    """Areas (F,) of triangles (F, 3, 3)."""
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+
+
+def _join(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
+    """One mesh of several, every part with its own material.
+
+    trimesh's own concatenation packs all textures into one atlas, which resamples them and breaks those that repeat.
+    """
+    if all(isinstance(part.visual, ColorVisuals) for part in parts):
+        joined = trimesh.util.concatenate(parts)
+        assert isinstance(joined, trimesh.Trimesh)
+        return joined
+    materials, uv, face_materials = [], [], []
+    for number, part in enumerate(parts):
+        visual = part.visual
+        if isinstance(visual, TextureVisuals):
+            materials.append(visual.material)
+            uv.append(np.zeros((len(part.vertices), 2)) if visual.uv is None else visual.uv)
+        else:  # colours per vertex have no place beside textures: their average stands for them
+            materials.append(SimpleMaterial(diffuse=None if visual is None else visual.main_color))
+            uv.append(np.zeros((len(part.vertices), 2)))
+        face_materials.append(np.full(len(part.faces), number))
+    offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
+    visual = TextureVisuals(
+        uv=np.concatenate(uv), material=MultiMaterial(materials), face_materials=np.concatenate(face_materials)
+    )
+    return trimesh.Trimesh(np.concatenate([p.vertices for p in parts]), faces, visual=visual, process=False)

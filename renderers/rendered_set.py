@@ -1,0 +1,135 @@
+"""Random access to a rendered set, as `render_folder` writes it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from renderers.cameras import Cameras
+from renderers.manifest import read_manifest
+from renderers.shards import read_index, read_member
+
+
+class RenderedSet:
+    """The objects of a rendered set, by index.
+
+    Everything is checked when the set is opened; files are opened for each read, so that a set can be used in any
+    process and pickled. Objects stand in the order of the shards, which is shuffled.
+
+    Args:
+        root: folder of the set.
+        split: "train", "test", … ("all" where the source had none), or None for every split.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is no complete rendered set, if a shard was cut, or if it has no object in this split.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None):
+        self.root, self.split = Path(root), split
+        manifest = read_manifest(self.root)
+        self.classes: list[str] = manifest["classes"]
+        self.settings: dict[str, Any] = manifest["settings"]
+        self.views: int = self.settings["views"]
+        self.size: int = self.settings["size"]
+        shards = _shards(self.root, manifest["shards"], split)
+        self.keys: list[str] = []
+        shard_numbers: list[int] = []
+        labels: list[int] = []
+        places: list[list[tuple[int, int]]] = []
+        self._endings = ["points.npy", "normals.npy", "colours.npy", "cameras.npz", "json"]
+        self._endings += [f"view{view:02d}.png" for view in range(self.views)]
+        class_numbers = {name: number for number, name in enumerate(self.classes)}
+        for number, shard in enumerate(shards):
+            index = read_index(shard)
+            if index is None:
+                raise ValueError(f"found no {shard.name} in {root}, expected it: run `render` again to finish the set")
+            for sample in index["samples"]:
+                self.keys.append(sample["key"])
+                shard_numbers.append(number)
+                labels.append(class_numbers.get(sample["class"], -1))
+                places.append([tuple(sample["members"].get(ending, (-1, 0))) for ending in self._endings])
+        if not self.keys:
+            raise ValueError(f"found no object in {root}, expected some: see its failures.jsonl")
+        self.labels = np.array(labels, dtype=np.int64)  # (n,), -1 where the class is unknown
+        self._shards, self._shard = shards, np.array(shard_numbers)
+        self._places = np.array(places, dtype=np.int64)  # (n, endings, 2): offset, size
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def points(self, index: int) -> np.ndarray:
+        """Surface samples (N, 3) float32."""
+        return self._array(index, "points.npy")
+
+    def normals(self, index: int) -> np.ndarray:
+        """Normals of the surface samples (N, 3) float32."""
+        return self._array(index, "normals.npy")
+
+    def colours(self, index: int) -> np.ndarray | None:
+        """Colours of the surface samples (N, 3) uint8, or None where the mesh has none."""
+        return self._array(index, "colours.npy") if self._has(index, "colours.npy") else None
+
+    def images(self, index: int, views: Sequence[int] | None = None) -> Tensor:
+        """Chosen views, or all of them, (V', 3, H, W) uint8; transparent ones are laid on white.
+
+        Raises:
+            ValueError: if an image is truncated or damaged, naming shard and key.
+        """
+        chosen = range(self.views) if views is None else views
+        images = [_decode(self._read(index, f"view{view:02d}.png"), self._where(index, view)) for view in chosen]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+    def cameras(self, index: int) -> Cameras:
+        """The cameras of all views."""
+        with np.load(io.BytesIO(self._read(index, "cameras.npz")), allow_pickle=False) as file:
+            K, R, t = (torch.from_numpy(file[name]) for name in ("K", "R", "t"))
+            height, width = file["size"].tolist()
+        return Cameras(K, R, t, (height, width))
+
+    def meta(self, index: int) -> dict[str, Any]:
+        """Class, split, source path, up axis, transform to the unit sphere and number of faces."""
+        return json.loads(self._read(index, "json"))
+
+    def _array(self, index: int, ending: str) -> np.ndarray:
+        return np.load(io.BytesIO(self._read(index, ending)), allow_pickle=False)
+
+    def _has(self, index: int, ending: str) -> bool:
+        return bool(self._places[index, self._endings.index(ending), 0] >= 0)
+
+    def _read(self, index: int, ending: str) -> bytes:
+        if ending not in self._endings:
+            raise IndexError(f"found a request for {ending}, expected views 0…{self.views - 1}")
+        offset, size = self._places[index, self._endings.index(ending)].tolist()
+        return read_member(self._shards[self._shard[index]], offset, size)
+
+    def _where(self, index: int, view: int) -> str:
+        return f"view {view} of {self.keys[index]} in {self._shards[self._shard[index]]}"
+
+
+def _shards(root: Path, counts: dict[str, int], split: str | None) -> list[Path]:
+    """The shards that the set must have."""
+    if split is not None and split not in counts:
+        raise ValueError(f"found no split {split!r} in {root}, expected one of {', '.join(counts)}")
+    splits = list(counts) if split is None else [split]
+    return [root / f"{name}-{number:06d}.tar" for name in splits for number in range(counts[name])]
+
+
+def _decode(content: bytes, where: str) -> np.ndarray:
+    """PNG → RGB (H, W, 3) uint8, on white."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as file:
+            if file.mode != "RGBA":
+                return np.asarray(file.convert("RGB"))
+            white = Image.new("RGBA", file.size, "white")
+            return np.asarray(Image.alpha_composite(white, file.convert("RGBA")).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for a PNG that is cut or damaged
+        raise ValueError(f"found a damaged image ({error}), expected PNG: {where}, render its shard again") from None

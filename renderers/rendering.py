@@ -1,0 +1,111 @@
+"""A mesh and cameras → images and fragments, on either backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import trimesh
+from torch import Tensor
+
+from renderers.cameras import Cameras
+from renderers.fragments import Fragments, Tracer
+from renderers.shading import Style, Surface, composite, shade
+
+Backend = Literal["raycast", "pytorch3d"]
+
+
+class Rendering(NamedTuple):
+    """Views of one mesh."""
+
+    images: Tensor  # (V, 3, H, W) uint8 on white, (V, 4, H, W) with alpha on a transparent background
+    fragments: Fragments  # of the pixel centres
+
+
+def open_backend(name: str) -> Callable[[trimesh.Trimesh], Tracer]:
+    """The backend of a name, as a function from a mesh to its `Tracer`.
+
+    Raises:
+        ValueError: if the name is unknown.
+        ImportError: if what it needs is not installed.
+    """
+    if name == "raycast":
+        from renderers.raycast import Raycast
+
+        return Raycast
+    if name == "pytorch3d":
+        from renderers.pytorch3d import PyTorch3D
+
+        return PyTorch3D
+    raise ValueError(f"found the backend {name!r}, expected one of {', '.join(get_args(Backend))}")
+
+
+def render(
+    mesh: trimesh.Trimesh, cameras: Cameras, backend: str = "raycast", *, style: Style | None = None
+) -> Rendering:
+    """Render a mesh; `pytorch3d` returns its tensors on the GPU where there is one, `raycast` on the CPU.
+
+    Raises:
+        ValueError: if the backend is unknown.
+        ImportError: if the backend is not installed.
+    """
+    images, fragments = zip(*draw(mesh, cameras, backend, style=style), strict=True)
+    face, barycentric, depth = zip(*((f.face, f.barycentric, f.depth) for f in fragments), strict=True)
+    joined = Fragments(torch.cat(face), torch.cat(barycentric), torch.cat(depth))
+    return Rendering(torch.stack(images).permute(0, 3, 1, 2).contiguous(), joined)
+
+
+def draw(
+    mesh: trimesh.Trimesh, cameras: Cameras, backend: str = "raycast", *, style: Style | None = None
+) -> Iterator[tuple[Tensor, Fragments]]:
+    """The views one by one, as image (H, W, C) uint8 and fragments (1, H, W); arguments and errors as in `render`."""
+    style = style or Style()
+    tracer = open_backend(backend)(mesh)
+    surface: Surface | None = None
+    for view in range(len(cameras)):
+        camera = cameras[view]
+        fragments = tracer(camera)
+        surface = surface or Surface.of(mesh, style).to(fragments.face.device)
+        canvas = shade(surface, camera, fragments, style)
+        if style.supersample > 1:
+            refine(canvas, tracer, surface, camera, style)
+        yield composite(canvas, style.background), fragments
+
+
+def refine(canvas: Tensor, tracer: Tracer, surface: Surface, camera: Cameras, style: Style) -> None:
+    """Sample anew, in place, the pixels of canvas (H, W, 4) that differ from a neighbour.
+
+    Those pixels become the mean of their `supersample`² samples; everywhere else one sample says as much (Whitted
+    1980, https://doi.org/10.1145/358876.358882, section on aliasing).
+    """
+    factor = style.supersample
+    rows, columns = torch.nonzero(differing(canvas), as_tuple=True)
+    if len(rows) == 0:
+        return
+    y, x = torch.meshgrid(
+        torch.arange(factor, device=rows.device), torch.arange(factor, device=rows.device), indexing="ij"
+    )
+    fine = tracer.at(
+        camera.scaled(factor), rows[:, None] * factor + y.reshape(-1), columns[:, None] * factor + x.reshape(-1)
+    )
+    canvas[rows, columns] = shade(surface, camera, fine, style).mean(dim=1)
+
+
+def differing(canvas: Tensor, threshold: float = 0.06) -> Tensor:
+    """Pixels (H, W) bool of premultiplied RGBA (H, W, 4) that differ from a 4-neighbour by more than `threshold`."""
+    rough = torch.zeros(canvas.shape[:2], dtype=torch.bool, device=canvas.device)
+    solid = canvas[..., 3] > 0
+    rows, columns = torch.nonzero(solid.any(dim=1))[:, 0], torch.nonzero(solid.any(dim=0))[:, 0]
+    if len(rows) == 0:
+        return rough
+    # Only the surroundings of the object can differ, and they are a small part of most views.
+    box = tuple(slice(max(int(side[0]) - 1, 0), int(side[-1]) + 2) for side in (rows, columns))
+    inner, near = canvas[box], rough[box]
+    across = ((inner[:, 1:] - inner[:, :-1]).abs() > threshold).any(dim=-1)
+    down = ((inner[1:] - inner[:-1]).abs() > threshold).any(dim=-1)
+    near[:, 1:] |= across
+    near[:, :-1] |= across
+    near[1:] |= down
+    near[:-1] |= down
+    return rough
