@@ -1,0 +1,1 @@
+"""Pairs to pre-train on, and labelled clouds to measure on."""

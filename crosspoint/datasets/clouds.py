@@ -1,0 +1,61 @@
+"""What a protocol reads: labelled clouds, all in memory, in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Labelled clouds of one split.
+
+    Raises:
+        ValueError: if there is no cloud, if shapes do not fit, if a coordinate is not finite, or if a label has no
+            class name.
+    """
+
+    points: np.ndarray  # (n, N, 3) float32, y up
+    labels: np.ndarray  # (n,) int64
+    classes: list[str]
+    name: str  # dataset and variant, as it appears in results: "scanobjectnn/obj_bg"
+    split: str
+    parts: np.ndarray | None = None  # (n, N) int64 part labels, where the dataset has them
+    part_names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.name} ({self.split})"
+        if self.points.ndim != 3 or self.points.shape[2] != 3:
+            raise ValueError(f"{where}: found points of shape {self.points.shape}, expected (n, N, 3)")
+        if len(self.points) == 0:
+            raise ValueError(f"{where}: found no cloud in this split, expected at least one: check the split's name")
+        if self.labels.shape != (len(self.points),):
+            raise ValueError(f"{where}: found labels of shape {self.labels.shape}, expected ({len(self.points)},)")
+        broken = ~np.isfinite(self.points).all(axis=(1, 2))
+        if broken.any():
+            raise ValueError(
+                f"{where}: found {int(broken.sum())} clouds with NaN or infinite coordinates "
+                f"(the first is number {int(broken.argmax())}), expected finite points: repair or remove them"
+            )
+        if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
+            raise ValueError(
+                f"{where}: found labels {self.labels.min()}…{self.labels.max()}, "
+                f"expected 0…{len(self.classes) - 1} for its {len(self.classes)} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def take_points(clouds: np.ndarray, points: int, where: str) -> np.ndarray:
+    """The first `points` points of clouds (n, N, 3), as the archives of this field are read (they are shuffled).
+
+    Raises:
+        ValueError: if the clouds hold fewer.
+    """
+    if clouds.shape[1] < points:
+        raise ValueError(
+            f"{where}: found {clouds.shape[1]} points in a cloud, expected at least {points}: ask for fewer points"
+        )
+    return np.ascontiguousarray(clouds[:, :points])

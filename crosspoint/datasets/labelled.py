@@ -1,0 +1,71 @@
+"""The labelled clouds that protocols measure on, by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from crosspoint.augment import unit_sphere
+from crosspoint.datasets.clouds import Clouds
+
+DatasetName = Literal[
+    "rendered",
+    "modelnet",
+    "modelnet40_hdf5",
+    "scanobjectnn_obj_bg",
+    "scanobjectnn_obj_only",
+    "scanobjectnn_pb_t50_rs",
+    "shapenetpart",
+]
+
+
+def labelled_clouds(
+    name: DatasetName, root: str | Path, split: str, *, points: int, normalise: bool = True, seed: int = 0
+) -> Clouds:
+    """Read one split; each reader says in its own docstring which files it wants under `root`.
+
+    Args:
+        name: the dataset.
+        root: its folder.
+        split: "train", "test", or another that the dataset has.
+        points: per cloud.
+        normalise: centre each cloud on its mean and scale it into the unit sphere, as in pre-training; otherwise as
+            stored, which is what the original CrossPoint measures.
+        seed: of points that are sampled from meshes ("modelnet").
+
+    Raises:
+        FileNotFoundError: if files are missing.
+        ValueError: if files hold something else, or if there is no such dataset.
+    """
+    clouds = _read(name, root, split, points, seed)
+    if not normalise:
+        return clouds
+    return replace(clouds, points=unit_sphere(torch.from_numpy(clouds.points)).numpy())
+
+
+def _read(name: DatasetName, root: str | Path, split: str, points: int, seed: int) -> Clouds:
+    match name:
+        case "rendered":
+            from crosspoint.datasets.rendered import rendered_clouds
+
+            return rendered_clouds(root, split, points)
+        case "modelnet":
+            from crosspoint.datasets.modelnet import modelnet_clouds
+
+            return modelnet_clouds(root, split, points, seed=seed)
+        case "modelnet40_hdf5":
+            from crosspoint.datasets.modelnet40_hdf5 import modelnet40_hdf5_clouds
+
+            return modelnet40_hdf5_clouds(root, split, points)
+        case "scanobjectnn_obj_bg" | "scanobjectnn_obj_only" | "scanobjectnn_pb_t50_rs":
+            from crosspoint.datasets.scanobjectnn import scanobjectnn_clouds
+
+            return scanobjectnn_clouds(root, split, points, variant=name.removeprefix("scanobjectnn_"))  # type: ignore[arg-type]
+        case "shapenetpart":
+            from crosspoint.datasets.shapenetpart import shapenetpart_clouds
+
+            return shapenetpart_clouds(root, split, points)
+    raise ValueError(f"found the dataset {name!r}, expected one of {', '.join(DatasetName.__args__)}")

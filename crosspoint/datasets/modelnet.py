@@ -1,0 +1,169 @@
+"""ModelNet: triangle meshes in folders of classes, sampled into clouds (Wu et al., 2015, https://arxiv.org/abs/1406.5670)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import joblib
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from crosspoint.datasets.clouds import Clouds
+from renderers.atomic import writing
+from renderers.layouts import Item, find_meshes
+from renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, sample_surface
+
+_FORMAT = 1  # of the cache: a new number lets old files lie
+
+
+def modelnet_clouds(
+    root: str | Path,
+    split: str,
+    points: int = 1024,
+    seed: int = 0,
+    up_axis: UpAxis = "z",
+    cache: str | Path | None = None,
+    jobs: int = -1,
+    skip_broken: bool = False,
+    download: Literal["10", "40"] | None = None,
+) -> Clouds:
+    """Sample points on the surfaces of a tree `<class>/{train,test}/*.off`.
+
+    The points of a mesh depend on the seed and on its path in the tree alone: other files, their order and the number
+    of jobs change nothing.
+
+    Args:
+        root: the folder of the classes, unpacked from https://modelnet.cs.princeton.edu/ModelNet40.zip or
+            https://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip; other formats that trimesh reads
+            are taken, too.
+        split: "train" or "test" (or "val", where a tree has it).
+        points: of a cloud, drawn evenly over the surface.
+        seed: of these draws.
+        up_axis: of the meshes, z in ModelNet; the clouds are turned to y up.
+        cache: folder that keeps the clouds, under a name made of the settings and of the path, size and time of each
+            mesh; None keeps nothing.
+        jobs: processes that read meshes, -1 for one per core.
+        skip_broken: leave out meshes that cannot be read or have no surface, instead of refusing the tree.
+        download: get ModelNet10 or ModelNet40 first, through torch_geometric.datasets.ModelNet, into `<root>/raw`;
+            what is there is not fetched again.
+
+    Returns:
+        Clouds of meshes whose bounding boxes are centred and which fill the unit sphere.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if the tree has another layout or no such split, if a mesh is broken, or an argument out of range.
+    """
+    if points < 1 or seed < 0:
+        raise ValueError(f"found {points} points and seed {seed}, expected at least 1 and 0")
+    if up_axis not in TO_Y_UP:
+        raise ValueError(f"found the up axis {up_axis!r}, expected one of: {', '.join(TO_Y_UP)}")
+    root = _downloaded(Path(root), download) if download is not None else Path(root)
+    items, classes = _split(root, split)
+    settings = [_FORMAT, points, seed, up_axis, skip_broken]
+    stored = Path(cache) / f"modelnet-{_digest(root, items, settings)}.npz" if cache is not None else None
+    sampled = _restored(stored) if stored is not None and stored.is_file() else None
+    if sampled is None:
+        sampled = _sample_all(root, items, points, seed, up_axis, skip_broken, jobs)
+        if stored is not None:
+            with writing(stored) as file:
+                np.savez(file, points=sampled.points, kept=sampled.kept)
+    labels = np.array([classes.index(str(item.category)) for item in items], dtype=np.int64)[sampled.kept]
+    return Clouds(sampled.points, labels, classes, "modelnet", split)
+
+
+class _Sampled(NamedTuple):
+    points: np.ndarray  # (kept meshes, N, 3) float32
+    kept: np.ndarray  # (meshes,) bool
+
+
+def _split(root: Path, split: str) -> tuple[list[Item], list[str]]:
+    source = find_meshes(root)
+    if source.layout != "modelnet":
+        raise ValueError(
+            f"found the layout {source.layout!r} in {root} (a mesh is {source.items[0].path}), expected "
+            "<class>/{train,test}/<mesh>: give the folder of the classes"
+        )
+    items = [item for item in source.items if item.split == split]
+    if not items:
+        splits = sorted({item.split for item in source.items})
+        raise ValueError(f"found the splits {', '.join(splits)} in {root}, expected one named {split!r}")
+    return items, source.classes
+
+
+def _sample_all(
+    root: Path, items: list[Item], points: int, seed: int, up_axis: UpAxis, skip_broken: bool, jobs: int
+) -> _Sampled:
+    work = (joblib.delayed(_sample)(root / item.path, item.path, points, seed, up_axis) for item in items)
+    outcomes = track(
+        joblib.Parallel(n_jobs=jobs, return_as="generator")(work),
+        "sampling meshes",
+        total=len(items),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    clouds, broken, kept = [], [], np.zeros(len(items), dtype=bool)
+    for number, outcome in enumerate(outcomes):
+        if isinstance(outcome, str):
+            broken.append(outcome)
+        else:
+            clouds.append(outcome)
+            kept[number] = True
+    if broken and (not skip_broken or not clouds):
+        raise ValueError(
+            f"{root}: found {len(broken)} of {len(items)} meshes that cannot be used (the first: {broken[0]}), "
+            "expected none: remove them, or pass skip_broken=True"
+        )
+    return _Sampled(np.stack(clouds), kept)
+
+
+def _sample(path: Path, place: str, points: int, seed: int, up_axis: UpAxis) -> np.ndarray | str:
+    """Points (N, 3) of one mesh, or why there are none."""
+    try:
+        mesh = normalise(load_mesh(path), up_axis)
+        return sample_surface(mesh, points, np.random.default_rng([seed, zlib.crc32(place.encode())])).points
+    except Exception as error:  # a file can be broken in any way that a reader of a dozen formats can stumble over
+        return f"{place}: {error}"
+
+
+def _digest(root: Path, items: list[Item], settings: Sequence[object]) -> str:
+    """A name for these files and settings."""
+    files = [(item.path, item.bytes, (root / item.path).stat().st_mtime_ns) for item in items]
+    return hashlib.sha256(json.dumps([settings, files]).encode()).hexdigest()[:32]
+
+
+def _restored(path: Path) -> _Sampled | None:
+    """What a file of the cache holds, None where it is damaged."""
+    try:
+        with np.load(path) as stored:
+            return _Sampled(stored["points"], stored["kept"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _downloaded(root: Path, name: Literal["10", "40"]) -> Path:
+    """Fetch and unpack ModelNet, and return the folder of its classes."""
+    from torch_geometric.datasets import ModelNet
+
+    if name not in ("10", "40"):
+        raise ValueError(f"found download={name!r}, expected '10' or '40'")
+
+    class Meshes(ModelNet):
+        """Only the files: torch-geometric's own reading of all meshes is not needed here."""
+
+        def process(self) -> None:
+            pass
+
+        def load(self, path: str) -> None:
+            pass
+
+    return Path(Meshes(str(root), name=name).raw_dir)

@@ -1,0 +1,86 @@
+"""Rendered sets, as `crosspoint render` writes them, for pre-training and for the protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosspoint.datasets.clouds import Clouds, take_points
+from crosspoint.datasets.pairs import ObjectPair, draw_views
+from renderers import RenderedSet
+
+
+class RenderedPairs:
+    """Clouds and views of a rendered set: a `PairDataset`.
+
+    Args:
+        root: folder of the set.
+        split: "train", "test", … ("all" where the source had none), or None for every split.
+        views: images per access, drawn by the access's seed.
+        image_size: side in pixels to which images are resized (antialiased), None for that of the set.
+        cache: keep all points and all resized images in memory, once, when the set is opened: for small sets.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if the set is not complete, has no object in this split, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        views: int = 1,
+        image_size: int | None = None,
+        cache: bool = False,
+    ):
+        for name, value in (("views", views), ("image_size", image_size)):
+            if value is not None and value < 1:
+                raise ValueError(f"found {name} {value}, expected at least 1")
+        self.set = RenderedSet(root, split)
+        self.classes, self.labels = self.set.classes, self.set.labels
+        self.views, self.image_size = views, image_size
+        self._images: Tensor | None = None  # (n, all views, 3, H, W) uint8
+        self._points: Tensor | None = None  # (n, N, 3) float32
+        if cache:
+            everything = range(self.set.views)
+            self._points = torch.stack([torch.from_numpy(self.set.points(i)) for i in range(len(self))])
+            self._images = torch.stack([self._resized(i, everything) for i in range(len(self))])
+
+    def __len__(self) -> int:
+        return len(self.set)
+
+    def __getitem__(self, item: tuple[int, int]) -> ObjectPair:
+        index, seed = item
+        chosen = draw_views(self.set.views, self.views, seed)
+        label = torch.tensor(self.labels[index])
+        if self._points is None or self._images is None:
+            return ObjectPair(torch.from_numpy(self.set.points(index)), self._resized(index, chosen), label)
+        return ObjectPair(self._points[index], self._images[index, chosen], label)
+
+    def read_points(self, index: int) -> np.ndarray:
+        """The cloud alone, (N, 3) float32."""
+        return self.set.points(index)
+
+    def _resized(self, index: int, views: range | list[int]) -> Tensor:
+        images = self.set.images(index, views)
+        if self.image_size is None or images.shape[-1] == self.image_size:
+            return images
+        side = (self.image_size, self.image_size)
+        return torch.nn.functional.interpolate(images, side, mode="bilinear", antialias=True)
+
+
+def rendered_clouds(root: str | Path, split: str, points: int) -> Clouds:
+    """The clouds of one split of a rendered set, the first `points` points of each.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if the set cannot be read, holds fewer points, or has no classes.
+    """
+    objects = RenderedSet(root, split)
+    if (objects.labels < 0).any():
+        raise ValueError(f"found a rendered set without classes in {root}, expected one class a folder in its source")
+    clouds = np.stack([objects.points(index) for index in range(len(objects))])
+    return Clouds(take_points(clouds, points, str(root)), objects.labels, objects.classes, "rendered", split)

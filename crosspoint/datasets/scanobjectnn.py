@@ -1,0 +1,79 @@
+"""ScanObjectNN: 15 classes of objects cut from indoor scans (Uy et al., ICCV 2019, https://arxiv.org/abs/1908.04616)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.hdf5 import read_archives
+
+Variant = Literal["obj_bg", "obj_only", "pb_t50_rs"]
+
+CLASSES = (
+    "bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow", "sink",
+    "sofa", "toilet",
+)  # fmt: skip
+
+# Names of a split's file, of which the first that is there is read; CrossPoint's copy calls them train.h5 and test.h5.
+_FILES: dict[Variant, tuple[str, ...]] = {
+    "obj_bg": ("main_split/{official}_objectdataset.h5", "main_split/{split}.h5"),
+    "obj_only": ("main_split_nobg/{official}_objectdataset.h5",),
+    "pb_t50_rs": ("main_split/{official}_objectdataset_augmentedrot_scale75.h5",),
+}
+_OFFICIAL = {"train": "training", "test": "test"}
+
+
+def scanobjectnn_clouds(
+    root: str | Path, split: str, points: int = 1024, variant: Variant = "obj_bg", normalise: bool = False
+) -> Clouds:
+    """Read one variant of ScanObjectNN from its HDF5 files; y is up, as it is in the files.
+
+    Args:
+        root: the folder that holds `main_split` (and `main_split_nobg`), unpacked from h5_files.zip, which
+            https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use; also CrossPoint's copy with
+            `main_split/{train,test}.h5`.
+        split: "train" or "test".
+        points: of a cloud, at most 2,048: the first ones.
+        variant: obj_bg, objects with the background in their boxes (2,309 and 581 clouds; what CrossPoint reports);
+            obj_only, without background; pb_t50_rs, the hardest: boxes moved, turned and scaled.
+        normalise: centre each cloud and scale it into the unit sphere, as pre-training does; published results take
+            the clouds as they are stored.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or file.
+        ValueError: if the split or variant is unknown, or the file does not hold what it should.
+    """
+    if variant not in _FILES:
+        raise ValueError(f"found the variant {variant!r}, expected one of: {', '.join(get_args(Variant))}")
+    if split not in _OFFICIAL:
+        raise ValueError(f"found the split {split!r}, expected one of: {', '.join(_OFFICIAL)}")
+    archive = read_archives([_find(Path(root), split, variant)], points)
+    clouds = archive.points
+    if normalise:
+        clouds = clouds - clouds.mean(axis=1, keepdims=True)
+        radius = np.linalg.norm(clouds, axis=2).max(axis=1)
+        clouds = clouds / np.where(radius > 0, radius, 1.0)[:, None, None].astype(np.float32)
+    name = f"scanobjectnn/{variant}" + ("/normalised" if normalise else "")
+    return Clouds(clouds, archive.labels, list(CLASSES), name, split)
+
+
+def _find(root: Path, split: str, variant: Variant) -> Path:
+    if not root.is_dir():
+        raise FileNotFoundError(f"found no folder {root}, expected the one that holds main_split: check the path")
+    names = [name.format(split=split, official=_OFFICIAL[split]) for name in _FILES[variant]]
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    inside = sorted(path.name for path in root.iterdir())
+    if root.name.startswith("main_split"):
+        remedy = f"give the folder above it, {root.parent}"
+    elif "h5_files" in inside:
+        remedy = f"give {root / 'h5_files'}"
+    else:
+        remedy = "unpack h5_files.zip of hkust-vgd.github.io/scanobjectnn there"
+    raise FileNotFoundError(
+        f"found {', '.join(inside[:5]) or 'nothing'} in {root}, expected {' or '.join(names)}: {remedy}"
+    )

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from crosspoint.datasets.scanobjectnn import CLASSES, Variant, scanobjectnn_clouds
+
+NAMES = {
+    "obj_bg": "main_split/{}_objectdataset.h5",
+    "obj_only": "main_split_nobg/{}_objectdataset.h5",
+    "pb_t50_rs": "main_split/{}_objectdataset_augmentedrot_scale75.h5",
+}
+
+
+def write(path: Path, seed: int) -> np.ndarray:
+    data = np.random.default_rng(seed).normal(2.0, 3.0, size=(4, 24, 3)).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["data"], file["label"], file["mask"] = data, np.array([0, 4, 9, 14]), np.zeros((4, 24))
+    return data
+
+
+def test_each_variant_is_read_from_its_own_file(tmp_path: Path) -> None:
+    expected = {}
+    for seed, (variant, name) in enumerate(NAMES.items()):
+        for offset, split in enumerate(("training", "test")):
+            expected[variant, split] = write(tmp_path / name.format(split), 2 * seed + offset)
+    variants: tuple[Variant, ...] = ("obj_bg", "obj_only", "pb_t50_rs")
+    for variant in variants:
+        for split, official in (("train", "training"), ("test", "test")):
+            clouds = scanobjectnn_clouds(tmp_path, split, 16, variant)
+            np.testing.assert_array_equal(clouds.points, expected[variant, official][:, :16])
+            assert clouds.name == f"scanobjectnn/{variant}"
+            assert [clouds.classes[label] for label in clouds.labels] == ["bag", "chair", "table", "toilet"]
+
+
+def test_crosspoints_names_are_known(tmp_path: Path) -> None:
+    data = write(tmp_path / "main_split" / "train.h5", 0)
+    np.testing.assert_array_equal(scanobjectnn_clouds(tmp_path, "train", 24).points, data)
+
+
+def test_normalised_clouds_fill_the_unit_sphere(tmp_path: Path) -> None:
+    stored = write(tmp_path / "main_split" / "test.h5", 0).astype(np.float64)
+    clouds = scanobjectnn_clouds(tmp_path, "test", 24, normalise=True)
+    for cloud, original in zip(clouds.points, stored, strict=True):
+        centred = original - original.mean(axis=0)
+        np.testing.assert_allclose(cloud, centred / np.linalg.norm(centred, axis=1).max(), atol=1e-5)
+    assert clouds.name == "scanobjectnn/obj_bg/normalised"
+
+
+def test_fifteen_classes() -> None:
+    assert len(set(CLASSES)) == 15
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found the variant 'hardest', expected one of: obj_bg, obj_only, pb_t50_rs"):
+        scanobjectnn_clouds(tmp_path, "train", variant="hardest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="found the split 'val'"):
+        scanobjectnn_clouds(tmp_path, "val")
+    with pytest.raises(FileNotFoundError, match="found no folder"):
+        scanobjectnn_clouds(tmp_path / "absent", "train")
+    write(tmp_path / "h5_files" / "main_split" / "train.h5", 0)
+    with pytest.raises(FileNotFoundError, match=rf"found h5_files in .*: give {tmp_path / 'h5_files'}"):
+        scanobjectnn_clouds(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match=r"found train\.h5 in .*: give the folder above it"):
+        scanobjectnn_clouds(tmp_path / "h5_files" / "main_split", "train")
+    with pytest.raises(FileNotFoundError, match=r"expected main_split_nobg/training_objectdataset\.h5: unpack"):
+        scanobjectnn_clouds(tmp_path / "h5_files", "train", variant="obj_only")
+    with pytest.raises(ValueError, match=r"train\.h5: found 24 points in a cloud, expected at least 1024"):
+        scanobjectnn_clouds(tmp_path / "h5_files", "train")
