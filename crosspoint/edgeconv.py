@@ -1,0 +1,122 @@
+"""EdgeConv: the graph convolution of DGCNN, per point instead of per edge.
+
+Wang et al., Dynamic Graph CNN for Learning on Point Clouds, 2019, https://arxiv.org/abs/1801.07829. For a point i and
+its neighbour j the layer computes ``h_ij = W [x_j − x_i ; x_i]``, normalises h over all edges, applies LeakyReLU and
+takes the maximum over j.
+
+With ``W = [W1, W2]`` the edge value is a sum of two per-point values, ``h_ij = W1 x_j + (W2 − W1) x_i = u_j + v_i``:
+
+- two products per point replace one per edge, k times fewer operations;
+- the moments of h over all edges follow from sums of u over neighbourhoods, so BatchNorm stays exact;
+- normalisation and LeakyReLU are monotone in each channel, so the maximum over j is taken of u alone, before both
+  (the minimum where BatchNorm's weight is negative).
+
+`edge_conv` is the defining formula, `EdgeConv` the fast path; tests hold them together in values and gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crosspoint.edge_moments import edge_extrema, edge_extrema_and_moments
+from crosspoint.neighbors import knn
+from crosspoint.processes import process_count
+
+
+def gather_neighbors(x: Tensor, neighbors: Tensor) -> Tensor:
+    """Rows of x (B, N, C) at neighbors (B, N, K): (B, N, K, C)."""
+    batch = torch.arange(len(x), device=x.device).view(-1, 1, 1)
+    return x[batch, neighbors]
+
+
+def edge_features(x: Tensor, neighbors: Tensor) -> Tensor:
+    """[x_j − x_i ; x_i] for every edge: x (B, N, C), neighbors (B, N, K) → (B, N, K, 2C)."""
+    others = gather_neighbors(x, neighbors)
+    centre = x.unsqueeze(2).expand_as(others)
+    return torch.cat([others - centre, centre], dim=-1)
+
+
+def edge_conv(x: Tensor, neighbors: Tensor, weight: Tensor, norm: nn.Module, slope: float) -> Tensor:
+    """The defining formula of EdgeConv, one value per edge.
+
+    Args:
+        x: (B, N, C).
+        neighbors: (B, N, K) int64.
+        weight: (D, 2C).
+        norm: BatchNorm over (edges, D).
+        slope: LeakyReLU's slope below zero.
+
+    Returns:
+        (B, N, D).
+    """
+    edges = F.linear(edge_features(x, neighbors), weight)  # (B, N, K, D)
+    edges = norm(edges.flatten(0, 2)).view_as(edges)
+    return F.leaky_relu(edges, slope).amax(dim=2)
+
+
+class EdgeConv(nn.Module):
+    """One EdgeConv layer with BatchNorm and LeakyReLU, on the graph of its own input.
+
+    Args:
+        in_channels: C of the input (B, N, C).
+        out_channels: D of the output (B, N, D).
+        k: neighbours per point, the point itself included.
+        slope: LeakyReLU's slope below zero, > 0 or 0: the fast path rests on a monotone activation.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, k: int, slope: float = 0.2) -> None:
+        super().__init__()
+        self.k = k
+        self.slope = slope
+        # nn.Linear's initialisation is that of the 1×1 convolution which the original uses.
+        self.weight = nn.Parameter(nn.Linear(2 * in_channels, out_channels, bias=False).weight.detach())
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, N, C) → (B, N, D); raises ValueError if N < k."""
+        batch, count, channels = x.shape
+        neighbors = knn(x, self.k)
+        rows = neighbors + count * torch.arange(batch, device=x.device).view(-1, 1, 1)
+        toward, own = self.weight[:, :channels], self.weight[:, channels:]
+        u, v = F.linear(x.flatten(0, 1), torch.cat([toward, own - toward])).chunk(2, dim=1)  # (B·N, D) each
+        return F.leaky_relu(self._normalised_extremum(u, v, rows.flatten(0, 1)), self.slope).view(batch, count, -1)
+
+    def _normalised_extremum(self, u: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+        """BatchNorm over edges, then the extremum over neighbours: u, v (R, D), rows (R, K) → (R, D)."""
+        norm = self.norm
+        with torch.autocast(u.device.type, enabled=False):  # normalisation in full precision
+            u, v = (u, v) if u.dtype == torch.float64 else (u.float(), v.float())
+            lowest = norm.weight.detach() < 0
+            if norm.training:
+                extremum, mean, variance = edge_extrema_and_moments(u, v, rows, lowest)
+                edges = torch.tensor(float(rows.numel()), device=u.device)
+                if isinstance(norm, nn.SyncBatchNorm) and process_count() > 1:
+                    mean, variance, edges = _pooled_moments(mean, variance, edges)
+                _update_running_statistics(norm, mean.detach(), variance.detach(), edges)
+            else:
+                extremum = edge_extrema(u, v, rows, lowest)
+                mean, variance = norm.running_mean, norm.running_var
+            scale = norm.weight * torch.rsqrt(variance + norm.eps)
+            return torch.addcmul(norm.bias, extremum - mean, scale)
+
+
+def _pooled_moments(mean: Tensor, variance: Tensor, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance over the edges of all processes; gradients flow to every one of them."""
+    from torch.distributed.nn.functional import all_reduce
+
+    total = edges.clone()
+    torch.distributed.all_reduce(total)
+    share = edges / total
+    pooled = all_reduce(mean * share)
+    return pooled, all_reduce((variance + (mean - pooled).square()) * share), total
+
+
+@torch.no_grad()
+def _update_running_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, edges: Tensor) -> None:
+    """What nn.BatchNorm does after a batch: the running variance takes the unbiased estimate."""
+    norm.num_batches_tracked.add_(1)
+    momentum = norm.momentum if norm.momentum is not None else 1.0 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+    norm.running_var.lerp_((variance * edges / (edges - 1)).to(norm.running_var.dtype), momentum)
