@@ -1,0 +1,158 @@
+"""Augmentations of CrossPoint, batched on the training device, every draw from an explicit generator.
+
+The defaults are the distributions of the original (Afham et al., 2022, https://arxiv.org/abs/2203.00680, and its code).
+Each cloud and each image of a batch has its own draw.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as torchvision's ColorJitter takes it
+
+
+@dataclass(frozen=True)
+class CloudAugmentation:
+    """What happens to a cloud, in this order, after it is centred and scaled into the unit sphere.
+
+    Args:
+        points: a random subset of so many points for each view; null keeps all
+        scale: one factor per cloud
+        rotation: about the up axis, any angle
+        translation: largest shift per axis, as a fraction of the cloud's extent
+        jitter: standard deviation per coordinate
+        jitter_limit: largest jitter per coordinate
+        dropout: largest share of points that point 0 replaces; the share is uniform from 0
+    """
+
+    points: int | None = None
+    scale: tuple[float, float] = (0.5, 2.0)
+    rotation: bool = True
+    translation: float = 0.5
+    jitter: float = 0.01
+    jitter_limit: float = 0.05
+    dropout: float = 0.875
+
+    def __call__(self, points: Tensor, generator: Generator) -> Tensor:
+        """points (B, N, 3) → (B, N or self.points, 3); raises ValueError if a cloud has fewer points than asked."""
+        if self.points is not None and self.points != points.shape[1]:
+            points = random_subset(points, self.points, generator)
+        points = unit_sphere(points) * _uniform((len(points), 1, 1), self.scale, points, generator)
+        if self.rotation:
+            points = points @ _rotation_about_y(points, generator).transpose(1, 2)
+        extent = points.amax(dim=1, keepdim=True) - points.amin(dim=1, keepdim=True)
+        limit = self.translation
+        points = points + extent * _uniform((len(points), 1, 3), (-limit, limit), points, generator)
+        if self.jitter > 0:
+            noise = torch.randn(points.shape, generator=generator, device=points.device, dtype=points.dtype)
+            points = points + (self.jitter * noise).clamp(-self.jitter_limit, self.jitter_limit)
+        ratio = _uniform((len(points), 1, 1), (0.0, self.dropout), points, generator)
+        dropped = _uniform((*points.shape[:2], 1), (0.0, 1.0), points, generator) < ratio
+        return torch.where(dropped, points[:, :1], points)
+
+
+@dataclass(frozen=True)
+class ImageAugmentation:
+    """What happens to an image, in this order, before ImageNet's mean and deviation are applied.
+
+    Args:
+        size: height and width that the image encoder sees
+        crop: share of the area that a random resized crop keeps; null crops nothing
+        jitter: brightness, contrast and saturation change by factors from 1 − jitter to 1 + jitter
+        flip: probability of a horizontal flip
+    """
+
+    size: int = 224
+    crop: tuple[float, float] | None = None
+    jitter: float = 0.4
+    flip: float = 0.5
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """images (B, 3, H, W) uint8 → (B, 3, size, size) float, normalised for an image encoder."""
+        x = images.float() / 255
+        if self.crop is not None:
+            x = random_resized_crop(x, self.size, self.crop, generator)
+        elif x.shape[2:] != (self.size, self.size):
+            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True).clamp(0, 1)
+        x = colour_jitter(x, self.jitter, generator)
+        flipped = _uniform((len(x), 1, 1, 1), (0.0, 1.0), x, generator) < self.flip
+        return normalise_images(torch.where(flipped, x.flip(3), x))
+
+
+def unit_sphere(points: Tensor) -> Tensor:
+    """Centre clouds (B, N, 3) on their mean and scale them so that the farthest point has norm 1."""
+    centred = points - points.mean(dim=1, keepdim=True)
+    radius = centred.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
+    return centred / radius.clamp_min(torch.finfo(points.dtype).tiny)
+
+
+def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:
+    """Draw `count` points without replacement from each of the clouds (B, N, 3)."""
+    if count > points.shape[1]:
+        raise ValueError(
+            f"found clouds of {points.shape[1]} points, expected at least {count}: lower the augmentation's points"
+        )
+    keys = torch.rand(points.shape[:2], generator=generator, device=points.device)
+    chosen = keys.topk(count, dim=1).indices.unsqueeze(2).expand(-1, -1, 3)
+    return points.gather(1, chosen)
+
+
+def normalise_images(images: Tensor) -> Tensor:
+    """images (B, 3, H, W) in [0, 1] → with ImageNet's mean and standard deviation removed."""
+    mean, std = (torch.tensor(x, device=images.device).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
+def colour_jitter(images: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Change brightness, contrast and saturation of each image (B, 3, H, W) in [0, 1], in a random order per image.
+
+    As torchvision's ColorJitter without hue, but the whole batch at once: each of three rounds applies the three
+    operations in turn with factor 1, which changes nothing, to the images whose turn it is not.
+    """
+    factors = _uniform((len(images), 3), (1 - strength, 1 + strength), images, generator)
+    turn = torch.rand(factors.shape, generator=generator, device=images.device).argsort(dim=1)
+    grey = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
+    for step in range(3):
+        now = torch.where(turn == step, factors, 1.0).view(-1, 3, 1, 1, 1)
+        brightness, contrast, saturation = now.unbind(1)
+        images = (images * brightness).clamp(0, 1)
+        mean = (images * grey).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+        images = torch.lerp(mean, images, contrast).clamp(0, 1)
+        images = torch.lerp((images * grey).sum(dim=1, keepdim=True), images, saturation).clamp(0, 1)
+    return images
+
+
+def random_resized_crop(images: Tensor, size: int, area: tuple[float, float], generator: Generator) -> Tensor:
+    """Cut a random box out of each image (B, 3, H, W) and resize it to (B, 3, size, size), bilinear.
+
+    The box covers a share of the image drawn from `area`, its aspect ratio is log-uniform from 3/4 to 4/3 (as
+    torchvision's RandomResizedCrop; a side longer than the image is shortened instead of drawn again).
+    """
+    batch = len(images)
+    share = _uniform((batch,), area, images, generator)
+    ratio = _uniform((batch,), (math.log(3 / 4), math.log(4 / 3)), images, generator).exp()
+    sides = torch.stack([(share * ratio).sqrt(), (share / ratio).sqrt()], dim=1).clamp(max=1)  # width, height
+    centres = (1 - sides) * _uniform((batch, 2), (-1.0, 1.0), images, generator)
+    theta = torch.zeros(batch, 2, 3, device=images.device)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = sides[:, 0], sides[:, 1], centres
+    grid = F.affine_grid(theta, [batch, 3, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _rotation_about_y(points: Tensor, generator: Generator) -> Tensor:
+    """One rotation matrix (B, 3, 3) per cloud, by a uniform angle about the up axis."""
+    angle = _uniform((len(points),), (0.0, 2 * math.pi), points, generator)
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).view(-1, 3, 3)
+
+
+def _uniform(shape: tuple[int, ...], limits: tuple[float, float], like: Tensor, generator: Generator) -> Tensor:
+    low, high = limits
+    return low + (high - low) * torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)

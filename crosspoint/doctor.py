@@ -1,0 +1,78 @@
+"""What is installed, which backends work here, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+from rich.table import Table
+
+REQUIRED = (
+    "torch",
+    "torchvision",
+    "torch-geometric",
+    "lightning",
+    "trimesh",
+    "embreex",
+    "scikit-learn",
+    "h5py",
+    "safetensors",
+    "jsonargparse",
+)
+
+
+def examine() -> int:
+    """Print the findings; returns 0 if all that is required works, else 1."""
+    table = Table(title="crosspoint doctor", title_justify="left")
+    for heading in ("what", "found", "what to do"):
+        table.add_column(heading)
+    table.add_row("Python", platform.python_version(), "")
+    healthy = True
+    for name in REQUIRED:
+        try:
+            table.add_row(name, version(name), "")
+        except PackageNotFoundError:
+            healthy = False
+            table.add_row(name, "[red]missing[/red]", f"pip install {name}")
+    for name, check, remedy, required in (
+        ("renderer raycast", _raycast, "pip install embreex", True),
+        ("renderer pytorch3d", _pytorch3d, "optional: follow PyTorch3D's INSTALL.md", False),
+        ("GPU", _gpu, "optional: a CUDA device and driver", False),
+    ):
+        try:
+            table.add_row(name, check(), "")
+        except Exception as error:  # whatever stops a native library is a finding, not a failure of this command
+            healthy = healthy and not required
+            table.add_row(name, f"[yellow]not available[/yellow] ({' '.join(str(error).split())[:80]})", remedy)
+    Console().print(table)
+    return 0 if healthy else 1
+
+
+def _renders(backend: str) -> str:
+    """Draw a ball, and see that it is there."""
+    import trimesh
+
+    from renderers import orbit, render
+
+    fragments = render(trimesh.creation.icosphere(), orbit(1, size=32, seed=0), backend).fragments
+    covered = float((fragments.face >= 0).float().mean())
+    if not 0.1 < covered < 0.9:
+        raise RuntimeError(f"a ball covers {covered:.0%} of its picture")
+    return "works"
+
+
+def _raycast() -> str:
+    return _renders("raycast")
+
+
+def _pytorch3d() -> str:
+    return _renders("pytorch3d")
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch sees none; training and rendering run on the CPU")
+    return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}"

@@ -1,0 +1,49 @@
+"""The order of items in an epoch, and the seed of each item, as functions of (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (index, seed) pairs of a fresh permutation in every epoch, this process's share of them.
+
+    Nothing is remembered between epochs: the same (seed, epoch) gives the same pairs, with any number of loader
+    workers and after a resume.
+
+    Args:
+        indices: (n,) the items to draw from.
+        seed: of the run.
+        rank: of this process.
+        processes: each gets every `processes`-th item; the remainder is left out of the epoch, so that all have equal
+            numbers of batches.
+    """
+
+    def __init__(self, indices: np.ndarray, *, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.indices = indices
+        self.seed = seed
+        self.rank = rank
+        self.processes = processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.indices) // self.processes
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        order = generator.permutation(self.indices)
+        seeds = generator.integers(2**63, size=len(order))
+        share = slice(self.rank, len(self) * self.processes, self.processes)
+        yield from zip(order[share].tolist(), seeds[share].tolist(), strict=True)
+
+
+def step_seed(seed: int, rank: int, step: int) -> int:
+    """The seed of what one process draws in one training step."""
+    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,95 @@
+"""Two gloo processes against one process on the joined batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from crosspoint.edgeconv import EdgeConv
+from crosspoint.losses import nt_xent
+from crosspoint.processes import gather_rows
+
+PROCESSES, BATCH = 2, 6
+
+
+class Projections(nn.Module):
+    """A small network of two inputs, so that gradients of weights can be compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(5, 4).double()
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return nt_xent(self.linear(a), self.linear(b))
+
+
+class EdgeLayer(nn.Module):
+    """EdgeConv with BatchNorm over all processes, and a loss that is a mean over clouds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = EdgeConv(3, 4, k=5).double()
+        nn.init.normal_(self.layer.norm.weight)
+
+    def forward(self, a: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        clouds = a.view(len(a), 1, 5).expand(-1, 12, -1)[..., :3] * torch.arange(1, 13).view(12, 1) ** 0.5
+        return self.layer(clouds + a.view(len(a), -1)[:, :3].unsqueeze(1).sin()).square().mean()
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(PROCESSES * BATCH, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    return a, b
+
+
+def worker(rank: int, folder: str, kind: type[nn.Module]) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES)
+    share = slice(rank * BATCH, (rank + 1) * BATCH)
+    model = kind()
+    a, b = (x[share] for x in inputs())
+    if kind is EdgeLayer:
+        # DistributedDataParallel refuses nn.SyncBatchNorm on CPUs; EdgeConv pools the moments itself.
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        loss = model(a, b)
+        loss.backward()
+        for parameter in model.parameters():
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= PROCESSES
+    else:
+        wrapped = DistributedDataParallel(model)
+        loss = wrapped(a, b)
+        loss.backward()
+    gathered = gather_rows(torch.full((2, 1), float(rank)))
+    state: dict[str, Any] = {
+        "loss": loss.detach(),
+        "gradients": [p.grad for p in model.parameters()],
+        "buffers": dict(model.named_buffers()),
+        "gathered": gathered,
+    }
+    torch.save(state, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", [Projections, EdgeLayer])
+def test_two_processes_equal_one_on_the_joined_batch(kind: type[nn.Module], tmp_path: Path) -> None:
+    mp.start_processes(worker, (str(tmp_path), kind), nprocs=PROCESSES, start_method="spawn")
+    states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
+    model = kind()
+    loss = model(*inputs())
+    loss.backward()
+    assert torch.allclose(sum(state["loss"] for state in states) / PROCESSES, loss, rtol=1e-10)
+    for state in states:
+        for found, parameter in zip(state["gradients"], model.parameters(), strict=True):
+            assert torch.allclose(found, parameter.grad, rtol=1e-8, atol=1e-12)
+        for name, expected in model.named_buffers():
+            assert torch.allclose(state["buffers"][name], expected, rtol=1e-10), name
+        assert state["gathered"].flatten().tolist() == [0, 0, 1, 1]
