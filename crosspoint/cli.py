@@ -253,7 +253,7 @@ def build_parser() -> tuple[Parser, Callable[[Any], int]]:
     commands.add_subcommand("doctor", _function_parser(doctor))
 
     def dispatch(parsed: Any) -> int:
-        values = parser.instantiate_classes(parsed)
+        values = parser.instantiate(parsed)
         name = values.subcommand
         chosen = values[name]
         if name == "pretrain":

@@ -53,7 +53,7 @@ class CrossPoint(nn.Module):
         self.head = cloud_head(encoder.feature_dim, projection)
         # Without the cross-modal loss the branch would be idle, and idle parameters stop DistributedDataParallel.
         use_images = image_encoder is not None and cross_weight > 0
-        self.image_encoder = image_encoder if use_images else None
+        self.image_encoder = image_encoder.to(memory_format=torch.channels_last) if use_images else None
         self.image_head = image_head(image_encoder.feature_dim, projection) if use_images else None
         self.temperature = temperature
         self.intra_weight = intra_weight

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from eval.atomic import writing
+from renderers.atomic import writing
 
 
 def extract_features(

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from eval.atomic import writing
+from renderers.atomic import writing
 
 
 def library_versions() -> dict[str, str]:

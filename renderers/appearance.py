@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import trimesh
 from torch import Tensor
-from trimesh.visual.material import MultiMaterial, PBRMaterial, SimpleMaterial
+from trimesh.visual.material import MultiMaterial, PBRMaterial, SimpleMaterial, empty_material
 from trimesh.visual.texture import TextureVisuals
 
 
@@ -111,7 +111,7 @@ def _of_materials(faces: np.ndarray, visual: TextureVisuals) -> Appearance:
         return Appearance(tint=tint[:, None].repeat(1, 3, 1))
     return Appearance(
         tint=tint[:, None].repeat(1, 3, 1),
-        uv=torch.from_numpy(np.asarray(visual.uv, dtype=np.float32)[faces]),
+        uv=torch.from_numpy(np.nan_to_num(np.asarray(visual.uv, dtype=np.float32)[faces])),
         texture=torch.from_numpy(np.asarray(numbers)[of_face]),
         textures=tuple(textures),
     )
@@ -126,10 +126,11 @@ def _material(material: Any) -> tuple[np.ndarray, Any]:
             return (white if factor is None else np.asarray(factor)[:3] / 255.0), material.baseColorTexture
         return (nothing if factor is None else np.asarray(factor)[:3] / 255.0), None
     if isinstance(material, SimpleMaterial):
-        if material.image is not None:  # Kd is left out: exporters often write 0 beside map_Kd
-            return white, material.image
-        # trimesh gives a material without Kd its own default colour.
-        unset = np.array_equal(material.diffuse, SimpleMaterial().diffuse)
+        # Where a file has no material, or one without Kd, trimesh puts its own: a small grey image, or a grey.
+        image, stand_in = material.image, empty_material().image
+        if image is not None and (image.size != stand_in.size or image.tobytes() != stand_in.tobytes()):
+            return white, image  # Kd is left out: exporters often write 0 beside map_Kd
+        unset = image is not None or np.array_equal(material.diffuse, SimpleMaterial().diffuse)
         return (nothing if unset else np.asarray(material.diffuse)[:3] / 255.0), None
     return nothing, None
 

@@ -62,7 +62,7 @@ def find_meshes(root: str | Path) -> Source:
 
     - `modelnet`: `<class>/{train,test}/*.off`, z up (splits train, val and test, and other formats, too);
     - `shapenet`: `<synset>/<model>/models/model_normalized.obj` (v2) or `<synset>/<model>/model.obj` (v1), y up;
-    - `labelled`: `<class>/…/*`, y up;
+    - `labelled`: `<class>/…/*`, or `{train,val,test}/<class>/…/*`, y up;
     - `flat`: meshes right below the folder, without classes, y up.
 
     Raises:
@@ -122,7 +122,11 @@ def _place(path: str, layout: Layout) -> tuple[str | None, str]:
         return None, "all"
     if layout == "shapenet":
         return SHAPENET_CLASSES.get(parts[0], parts[0]), "all"
-    return parts[0], parts[1] if layout == "modelnet" else "all"
+    if layout == "modelnet":
+        return parts[0], parts[1]
+    if parts[0] in SPLITS:
+        return (parts[1] if len(parts) > 2 else None), parts[0]
+    return parts[0], "all"
 
 
 def _keys(paths: list[str]) -> dict[str, str]:

@@ -144,7 +144,8 @@ def _join(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
             materials.append(visual.material)
             uv.append(np.zeros((len(part.vertices), 2)) if visual.uv is None else visual.uv)
         else:  # colours per vertex have no place beside textures: their average stands for them
-            materials.append(SimpleMaterial(diffuse=None if visual is None else visual.main_color))
+            colour = visual.main_color if visual is not None and visual.defined else None
+            materials.append(SimpleMaterial(diffuse=colour))
             uv.append(np.zeros((len(part.vertices), 2)))
         face_materials.append(np.full(len(part.faces), number))
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])

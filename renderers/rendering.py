@@ -92,7 +92,7 @@ def refine(canvas: Tensor, tracer: Tracer, surface: Surface, camera: Cameras, st
     canvas[rows, columns] = shade(surface, camera, fine, style).mean(dim=1)
 
 
-def differing(canvas: Tensor, threshold: float = 0.06) -> Tensor:
+def differing(canvas: Tensor, threshold: float = 0.1) -> Tensor:
     """Pixels (H, W) bool of premultiplied RGBA (H, W, 4) that differ from a 4-neighbour by more than `threshold`."""
     rough = torch.zeros(canvas.shape[:2], dtype=torch.bool, device=canvas.device)
     solid = canvas[..., 3] > 0

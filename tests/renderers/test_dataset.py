@@ -15,7 +15,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from renderers import RenderedSet, load_mesh, normalise, render_folder
+from renderers import RenderedSet, Style, load_mesh, normalise, render_folder
+from renderers.dataset import plan
+from renderers.layouts import Item, Source
+from renderers.sample import Recipe
 
 SMALL = {"views": 2, "size": 32, "points": 64, "shard_size": 2, "progress": False}
 
@@ -84,6 +87,31 @@ def test_clouds_and_meta_are_those_of_the_mesh(source: Path, rendered: Path) -> 
         _, distance, _ = trimesh.proximity.closest_point_naive(mesh, objects.points(index))
         assert distance.max() < 1e-6
         assert objects.classes[objects.labels[index]] == meta["class"]
+
+
+def test_each_path_draws_its_own_points_and_cameras(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "source" / name).mkdir(parents=True)
+        trimesh.creation.icosphere(1).export(tmp_path / "source" / name / "ball.ply")
+    drawn = []
+    for seed in (0, 1):
+        render_folder(tmp_path / "source", tmp_path / f"set {seed}", jobs=1, seed=seed, **SMALL)
+        objects = RenderedSet(tmp_path / f"set {seed}")
+        drawn += [(objects.points(i).tobytes(), objects.cameras(i).R.numpy().tobytes()) for i in range(2)]
+    assert len({points for points, _ in drawn}) == len({poses for _, poses in drawn}) == 4
+
+
+def test_shards_divide_each_split_and_mix_classes() -> None:
+    items = [Item(f"{i:03d}", f"{i:03d}", str(i // 50), "train", 1) for i in range(100)]
+    recipe = Recipe(1, 8, 8, "ring", "raycast", "y", 3, Style())
+    shards = plan(Path("in"), Path("out"), Source("labelled", "y", ["0", "1"], items), recipe, 40)
+    assert [(Path(shard.path).name, len(shard.items)) for shard in shards] == [
+        ("train-000000.tar", 40),
+        ("train-000001.tar", 40),
+        ("train-000002.tar", 20),
+    ]
+    assert sorted(item.path for shard in shards for item in shard.items) == [item.path for item in items]
+    assert all(5 < sum(item.category == "0" for item in shard.items) < 35 for shard in shards[:2])
 
 
 def test_webdataset_reads_the_shards(rendered: Path) -> None:

@@ -45,6 +45,16 @@ def test_labelled_and_flat_folders(tmp_path: Path) -> None:
     assert (flat.layout, flat.classes, [item.category for item in flat.items]) == ("flat", [], [None, None])
 
 
+def test_splits_may_come_before_classes(tmp_path: Path) -> None:
+    source = find_meshes(touch(tmp_path, "train/cup/1.ply", "train/hat/2.ply", "test/cup/3.ply"))
+    assert (source.layout, source.classes) == ("labelled", ["cup", "hat"])
+    assert [(item.category, item.split) for item in source.items] == [
+        ("cup", "test"),
+        ("cup", "train"),
+        ("hat", "train"),
+    ]
+
+
 def test_keys_have_no_dots_and_stay_unique(tmp_path: Path) -> None:
     source = find_meshes(touch(tmp_path, "a/x.v1.off", "a/x_v1.off", "a/y.off", "a/y.obj", "a/y_obj.off", "a/ü z.off"))
     keys = [item.key for item in source.items]

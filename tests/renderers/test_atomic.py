@@ -1,6 +1,6 @@
 import pytest
 
-from eval.atomic import writing
+from renderers.atomic import writing
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -1,0 +1,119 @@
+"""The whole toolkit on embedded data: procedural shapes → views → CrossPoint → linear SVM and few-shot.
+
+It compares a network with random weights and the same network after pre-training, on shapes that neither has seen, in
+headings that neither knows. Everything is small enough for two CPU cores.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from crosspoint.augment import CloudAugmentation, ImageAugmentation
+from crosspoint.checkpoints import load_encoder
+from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
+from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.shapes import shapes_clouds, write_shapes
+from crosspoint.encoders import EncoderConfig
+from crosspoint.pretraining import build_method, pretrain
+from eval.features import extract_features
+from eval.fewshot import few_shot
+from eval.linear import linear_svm
+from eval.results import Result
+from renderers import render_folder
+from renderers.atomic import writing
+
+log = logging.getLogger(__name__)
+
+SHAPES = 32  # per family, for pre-training
+PROBED = (16, 30)  # per family, for the SVM's training and testing; few-shot tasks need 10 + 20
+POINTS = 256
+VIEWS, SIZE = 8, 64
+NETWORKS = ("random initialisation", "pre-trained")
+PROTOCOLS = ("linear SVM", "few-shot 5-way 10-shot")
+
+
+def quickstart(out: Path, *, seeds: int = 3, epochs: int = 20, jobs: int = -1) -> dict[str, dict[str, list[Result]]]:
+    """Run everything that is not there yet, print the table, and save it as `out/results.json`.
+
+    Args:
+        out: folder for meshes, views, runs and results.
+        seeds: independent runs of pre-training.
+        epochs: of each.
+        jobs: processes for rendering, -1 for one per core.
+
+    Returns:
+        Results by network and protocol, one for each seed.
+
+    Raises:
+        ValueError: if a number is below one, or the folder holds something else.
+    """
+    if min(seeds, epochs) < 1:
+        raise ValueError(f"found {seeds} seeds and {epochs} epochs, expected at least one of each")
+    log.info("1/4 procedural shapes → %s", out / "shapes")
+    write_shapes(out / "shapes", train=SHAPES, test=1)
+    log.info("2/4 rendered views → %s", out / "views")
+    summary = render_folder(
+        out / "shapes", out / "views", views=VIEWS, size=SIZE, points=1024, up_axis="y", jobs=jobs,
+        progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    log.info("    %s", summary)
+    train, test = (shapes_clouds(split, count, POINTS) for split, count in zip(("train", "test"), PROBED, strict=True))
+    results: dict[str, dict[str, list[Result]]] = {name: {each: [] for each in PROTOCOLS} for name in NETWORKS}
+    for seed in range(seeds):
+        log.info("3/4 pre-training, seed %d", seed)
+        config = configuration(out, seed, epochs)
+        checkpoint = pretrain(config, resume=True, progress=sys.stderr.isatty())
+        log.info("4/4 probing, seed %d", seed)
+        encoders = (build_method(config).encoder, load_encoder(checkpoint))
+        for name, encoder in zip(NETWORKS, encoders, strict=True):
+            for protocol, result in zip(PROTOCOLS, measure(encoder, train, test, seed), strict=True):
+                results[name][protocol].append(result)
+    with writing(out / "results.json") as file:
+        plain = {name: {p: [asdict(r) for r in rs] for p, rs in row.items()} for name, row in results.items()}
+        file.write(json.dumps(plain, indent=1).encode())
+    Console().print(table(results))
+    return results
+
+
+def configuration(out: Path, seed: int, epochs: int) -> PretrainConfig:
+    """CrossPoint's recipe at the size of a demonstration."""
+    return PretrainConfig(
+        out=out / f"seed{seed}",
+        seed=seed,
+        data=DataConfig(root=out / "views", split="train", cache=True, holdout=0.0, workers=0),
+        encoder=EncoderConfig(channels=[32, 32, 64, 128], embedding=256),
+        image_encoder=ImageEncoderConfig("resnet18"),
+        method=MethodConfig(clouds=CloudAugmentation(points=POINTS), images=ImageAugmentation(size=SIZE)),
+        training=TrainingConfig(epochs=epochs, batch_size=32),
+    )
+
+
+def measure(encoder: nn.Module, train: Clouds, test: Clouds, seed: int) -> tuple[Result, Result]:
+    """Both protocols of `PROTOCOLS` on frozen features."""
+    train_x, test_x = (extract_features(encoder, clouds.points) for clouds in (train, test))
+    return (
+        linear_svm(train_x, train.labels, test_x, test.labels, seed=seed),
+        few_shot(test_x, test.labels, ways=5, shots=10, runs=10, seed=seed),
+    )
+
+
+def table(results: dict[str, dict[str, list[Result]]]) -> Table:
+    """Rows: networks; columns: protocols; accuracy in percent, mean ± standard deviation over seeds."""
+    seeds = len(next(iter(next(iter(results.values())).values())))
+    made = Table(title=f"accuracy on held-out shapes, %, mean ± std over {seeds} seeds", title_justify="left")
+    made.add_column("network")
+    for protocol in PROTOCOLS:
+        made.add_column(protocol, justify="right")
+    for name, row in results.items():
+        scores = [[result.metrics["accuracy"] for result in row[protocol]] for protocol in PROTOCOLS]
+        made.add_row(name, *(f"{np.mean(score):.1f} ± {np.std(score):.1f}" for score in scores))
+    return made
