@@ -57,7 +57,8 @@ class HoldOutProbe(Callback):
         done = trainer.current_epoch + 1
         if done % self.every and done != trainer.max_epochs:
             return
-        figures = self.probe(pl_module.method.encoder, self.data) if trainer.is_global_zero else {}
+        method: Any = pl_module.method
+        figures = self.probe(method.encoder, self.data) if trainer.is_global_zero else {}
         figures = trainer.strategy.broadcast(figures)
         pl_module.log_dict({f"probe/{name}": value for name, value in figures.items()})
         if figures["accuracy"] > self.best:

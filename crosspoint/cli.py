@@ -236,21 +236,21 @@ def build_parser() -> tuple[Parser, Callable[[Any], int]]:
     """The parser of all commands, and the function that calls the one that was parsed."""
     parser = Parser(prog="crosspoint", description="Cross-modal self-supervised 3D learning.")
     parser.add_argument("--version", action="version", version=f"crosspoint {version('crosspoint')}")
-    commands = parser.add_subcommands(required=True)
-    commands.add_subcommand("render", _function_parser(render))
+    subcommands = parser.add_subcommands(required=True)
+    subcommands.add_subcommand("render", _function_parser(render))
     pretrain_parser = Parser(description=getdoc(pretrain))
     pretrain_parser.add_argument("--config", action="config", help="YAML file of the keys below")
     pretrain_parser.add_class_arguments(PretrainConfig)
     pretrain_parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
-    commands.add_subcommand("pretrain", pretrain_parser)
+    subcommands.add_subcommand("pretrain", pretrain_parser)
     evaluate_parser = Parser(description="Measure a frozen encoder.")
-    commands.add_subcommand("evaluate", evaluate_parser)
+    subcommands.add_subcommand("evaluate", evaluate_parser)
     protocols = evaluate_parser.add_subcommands(required=True, dest="protocol")
-    evaluations = {"linear": evaluate_linear, "fewshot": evaluate_fewshot}
+    evaluations: dict[str, Callable[..., int]] = {"linear": evaluate_linear, "fewshot": evaluate_fewshot}
     for name, function in evaluations.items():
         protocols.add_subcommand(name, _function_parser(function, positional=False))
-    commands.add_subcommand("quickstart", _function_parser(quickstart))
-    commands.add_subcommand("doctor", _function_parser(doctor))
+    subcommands.add_subcommand("quickstart", _function_parser(quickstart))
+    subcommands.add_subcommand("doctor", _function_parser(doctor))
 
     def dispatch(parsed: Any) -> int:
         values = parser.instantiate(parsed)
@@ -262,7 +262,8 @@ def build_parser() -> tuple[Parser, Callable[[Any], int]]:
         if name == "evaluate":
             function, chosen = evaluations[chosen.protocol], chosen[chosen.protocol]
         else:
-            function = {"render": render, "quickstart": quickstart, "doctor": doctor}[name]
+            commands: dict[str, Callable[..., int]] = {"render": render, "quickstart": quickstart, "doctor": doctor}
+            function = commands[name]
         return function(**{key: value for key, value in vars(chosen).items() if key != "config"})
 
     return parser, dispatch

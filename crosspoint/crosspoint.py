@@ -29,7 +29,8 @@ class CrossPoint(nn.Module):
         images: how images are augmented.
 
     Raises:
-        ValueError: if both weights are zero, one is negative, or images are to be used without an image encoder.
+        ValueError: if both weights are zero, one is negative, images are to be used without an image encoder, or an
+            encoder has no feature_dim.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class CrossPoint(nn.Module):
         if cross_weight > 0 and image_encoder is None:
             raise ValueError(f"found cross_weight {cross_weight} without an image encoder: give one, or set it to 0")
         self.encoder = encoder
-        self.head = cloud_head(encoder.feature_dim, projection)
+        self.head = cloud_head(_feature_dim(encoder), projection)
         # Without the cross-modal loss the branch would be idle, and idle parameters stop DistributedDataParallel.
-        use_images = image_encoder is not None and cross_weight > 0
-        self.image_encoder = image_encoder.to(memory_format=torch.channels_last) if use_images else None
-        self.image_head = image_head(image_encoder.feature_dim, projection) if use_images else None
+        self.image_encoder: nn.Module | None = None
+        self.image_head: nn.Module | None = None
+        if image_encoder is not None and cross_weight > 0:
+            self.image_encoder = image_encoder.to(memory_format=torch.channels_last)  # the layout convolutions want
+            self.image_head = image_head(_feature_dim(image_encoder), projection)
         self.temperature = temperature
         self.intra_weight = intra_weight
         self.cross_weight = cross_weight
@@ -92,5 +95,16 @@ class CrossPoint(nn.Module):
         batch, views = images.shape[:2]
         assert self.image_encoder is not None and self.image_head is not None
         augmented = self.images(images.flatten(0, 1), generator)
-        augmented = augmented.contiguous(memory_format=torch.channels_last)  # the layout convolutions want
+        augmented = augmented.contiguous(memory_format=torch.channels_last)
         return self.image_head(self.image_encoder(augmented)).view(batch, views, -1).mean(dim=1)
+
+
+def _feature_dim(encoder: nn.Module) -> int:
+    """How many features an encoder gives."""
+    dimensions = getattr(encoder, "feature_dim", None)
+    if not isinstance(dimensions, int):
+        raise ValueError(
+            f"found no feature_dim on {type(encoder).__name__}, expected the number of its features: "
+            "set encoder.feature_dim"
+        )
+    return dimensions

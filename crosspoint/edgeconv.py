@@ -97,7 +97,7 @@ class EdgeConv(nn.Module):
                 _update_running_statistics(norm, mean.detach(), variance.detach(), edges)
             else:
                 extremum = edge_extrema(u, v, rows, lowest)
-                mean, variance = norm.running_mean, norm.running_var
+                mean, variance, _ = _running_statistics(norm)
             scale = norm.weight * torch.rsqrt(variance + norm.eps)
             return torch.addcmul(norm.bias, extremum - mean, scale)
 
@@ -116,7 +116,15 @@ def _pooled_moments(mean: Tensor, variance: Tensor, edges: Tensor) -> tuple[Tens
 @torch.no_grad()
 def _update_running_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, edges: Tensor) -> None:
     """What nn.BatchNorm does after a batch: the running variance takes the unbiased estimate."""
-    norm.num_batches_tracked.add_(1)
-    momentum = norm.momentum if norm.momentum is not None else 1.0 / float(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
-    norm.running_var.lerp_((variance * edges / (edges - 1)).to(norm.running_var.dtype), momentum)
+    running_mean, running_variance, batches = _running_statistics(norm)
+    batches.add_(1)
+    momentum = norm.momentum if norm.momentum is not None else 1.0 / float(batches)
+    running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+    running_variance.lerp_((variance * edges / (edges - 1)).to(running_variance.dtype), momentum)
+
+
+def _running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, variance and number of batches, as the layer keeps them."""
+    mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    assert mean is not None and variance is not None and batches is not None  # EdgeConv makes its norm with them
+    return mean, variance, batches

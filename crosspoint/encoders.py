@@ -51,11 +51,11 @@ def encoder_config(encoder: nn.Module) -> EncoderConfig:
     """
     match encoder:
         case DGCNN():
-            return EncoderConfig(network="dgcnn", **encoder.config)
+            return EncoderConfig(network="dgcnn", **encoder.config)  # type: ignore[arg-type]
         case PointNet():
-            return EncoderConfig(network="pointnet", **encoder.config)
+            return EncoderConfig(network="pointnet", embedding=encoder.config["embedding"])
         case PartSegDGCNN():
-            return EncoderConfig(network="dgcnn_partseg", **encoder.config)
+            return EncoderConfig(network="dgcnn_partseg", k=encoder.config["k"])
     raise ValueError(
         f"found an encoder of type {type(encoder).__name__}, expected DGCNN, PointNet or PartSegDGCNN: "
         "save the weights of other networks with torch.save"

@@ -35,6 +35,8 @@ class Method(Protocol):
 class Pretraining(lightning.LightningModule):
     """Train a method with Adam on a cosine schedule."""
 
+    method: Any  # a Method: an nn.Module, which torch's typing cannot join with a protocol
+
     def __init__(self, method: Method, training: TrainingConfig, seed: int) -> None:
         super().__init__()
         self.method = method
@@ -49,7 +51,7 @@ class Pretraining(lightning.LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[0]))
         return parts["loss"]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Adam with weight decay in the gradient; the rate falls at every step and is never 0 in one."""
         training = self.training_config
         optimizer = Adam(

@@ -14,6 +14,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from crosspoint.callbacks import AtomicCheckpoints, EpochReport, HoldOut, HoldOutProbe, StopOnDivergence
@@ -165,6 +166,8 @@ def _last_checkpoint(config: PretrainConfig, resume: bool) -> Path | None:
         ValueError: if the folder holds a run that may not be gone on with.
     """
     saved, last = config.out / CONFIG, config.out / LAST
+    if _rank() != 0:  # the folder is the first process's, which may have begun to fill it
+        return last if resume and last.exists() else None
     if not saved.exists():
         return None
     if not resume:
@@ -181,9 +184,14 @@ def _last_checkpoint(config: PretrainConfig, resume: bool) -> Path | None:
 
 
 def _write_configuration(config: PretrainConfig) -> None:
-    if not (config.out / CONFIG).exists():
+    if _rank() == 0 and not (config.out / CONFIG).exists():
         with writing(config.out / CONFIG) as file:
             file.write(yaml.safe_dump(_plain(asdict(config)), sort_keys=False).encode())
+
+
+def _rank() -> int:
+    """Of this process, as its launcher (Lightning, torchrun, SLURM) says, before they meet."""
+    return getattr(rank_zero_only, "rank", 0)
 
 
 def _plain(value: Any) -> Any:

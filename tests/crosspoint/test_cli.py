@@ -16,6 +16,7 @@ import trimesh
 import yaml
 
 from crosspoint import DGCNN, save_encoder
+from crosspoint.checkpoints import read_checkpoint
 from crosspoint.cli import build_parser
 from crosspoint.command_line import run
 
@@ -102,6 +103,20 @@ def test_flags_override_yaml(views: Path, tmp_path: Path) -> None:
     saved = yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())
     assert (saved["seed"], saved["training"]["batch_size"], saved["encoder"]["k"]) == (7, 3, 4)
     assert call("pretrain", tmp_path / "other" / "config.yaml", "--resume", "true") == 0  # what is saved can be run
+
+
+def test_two_processes_share_the_pairs_of_an_epoch(views: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(small_run(views, tmp_path / "run")))
+    command = [sys.executable, "-m", "crosspoint.cli", "pretrain", str(config), "--training.devices", "2"]
+    done = subprocess.run(
+        [*command, "--training.batch_size", "3"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2  # 12 pairs, 6 for each, 3 at a time
 
 
 def test_print_config_round_trip(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
