@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+
+Rotation = Literal["none", "up", "any"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,7 +28,8 @@ class CloudAugmentation:
     Args:
         points: a random subset of so many points for each view; null keeps all
         scale: one factor per cloud
-        rotation: about the up axis, any angle
+        stretch: one factor per axis, log-uniform; [1, 1], the original's, stretches nothing
+        rotation: none, about the up axis (any angle), or any rotation, for sets whose up axes are mixed
         translation: largest shift per axis, as a fraction of the cloud's extent
         jitter: standard deviation per coordinate
         jitter_limit: largest jitter per coordinate
@@ -34,19 +38,31 @@ class CloudAugmentation:
 
     points: int | None = None
     scale: tuple[float, float] = (0.5, 2.0)
-    rotation: bool = True
+    stretch: tuple[float, float] = (1.0, 1.0)
+    rotation: Rotation = "up"
     translation: float = 0.5
     jitter: float = 0.01
     jitter_limit: float = 0.05
     dropout: float = 0.875
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in (("scale", self.scale), ("stretch", self.stretch)):
+            if not 0 < low <= high:
+                raise ValueError(f"found {name} [{low}, {high}], expected two positive numbers, the smaller first")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"found dropout {self.dropout}, expected a share from 0 to 1")
 
     def __call__(self, points: Tensor, generator: Generator) -> Tensor:
         """points (B, N, 3) → (B, N or self.points, 3); raises ValueError if a cloud has fewer points than asked."""
         if self.points is not None and self.points != points.shape[1]:
             points = random_subset(points, self.points, generator)
         points = unit_sphere(points) * _uniform((len(points), 1, 1), self.scale, points, generator)
-        if self.rotation:
-            points = points @ _rotation_about_y(points, generator).transpose(1, 2)
+        if self.stretch != (1.0, 1.0):
+            low, high = (math.log(limit) for limit in self.stretch)
+            points = points * _uniform((len(points), 1, 3), (low, high), points, generator).exp()
+        if self.rotation != "none":
+            draw = _rotation_about_y if self.rotation == "up" else _any_rotation
+            points = points @ draw(points, generator).transpose(1, 2)
         extent = points.amax(dim=1, keepdim=True) - points.amin(dim=1, keepdim=True)
         limit = self.translation
         points = points + extent * _uniform((len(points), 1, 3), (-limit, limit), points, generator)
@@ -73,6 +89,14 @@ class ImageAugmentation:
     crop: tuple[float, float] | None = None
     jitter: float = 0.4
     flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"found an image size of {self.size}, expected at least one pixel")
+        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(f"found crop {list(self.crop)}, expected two shares of the area, the smaller first")
+        if not (0 <= self.jitter <= 1 and 0 <= self.flip <= 1):
+            raise ValueError(f"found jitter {self.jitter} and flip {self.flip}, expected both from 0 to 1")
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """images (B, 3, H, W) uint8 → (B, 3, size, size) float, normalised for an image encoder."""
@@ -151,6 +175,18 @@ def _rotation_about_y(points: Tensor, generator: Generator) -> Tensor:
     angle = _uniform((len(points),), (0.0, 2 * math.pi), points, generator)
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).view(-1, 3, 3)
+
+
+def _any_rotation(points: Tensor, generator: Generator) -> Tensor:
+    """One rotation matrix (B, 3, 3) per cloud, uniform over all rotations, from a normalised Gaussian quaternion."""
+    quaternion = torch.randn(len(points), 4, generator=generator, device=points.device, dtype=points.dtype)
+    w, x, y, z = F.normalize(quaternion, dim=1).unbind(1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
 
 
 def _uniform(shape: tuple[int, ...], limits: tuple[float, float], like: Tensor, generator: Generator) -> Tensor:

@@ -103,6 +103,16 @@ class TrainingConfig:
     nodes: int = 1
     sync_batchnorm: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "probe_every", "nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at least 1")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < self.epochs:
+            raise ValueError(
+                f"found learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and warmup {self.warmup}, "
+                "expected a positive rate, no negative decay, and a warm-up shorter than the epochs"
+            )
+
 
 @dataclass(frozen=True)
 class PretrainConfig:

@@ -98,12 +98,7 @@ def build_method(config: PretrainConfig) -> CrossPoint:
         return CrossPoint(
             encoder,
             image_encoder,
-            projection=method.projection,
-            temperature=method.temperature,
-            intra_weight=method.intra_weight,
-            cross_weight=method.cross_weight,
-            clouds=method.clouds,
-            images=method.images,
+            **vars(method),
         )
 
 

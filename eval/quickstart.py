@@ -21,7 +21,7 @@ from crosspoint.augment import CloudAugmentation, ImageAugmentation
 from crosspoint.checkpoints import load_encoder
 from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.shapes import shapes_clouds, write_shapes
+from crosspoint.datasets.shapes import FAMILIES, shapes_clouds, write_shapes
 from crosspoint.encoders import EncoderConfig
 from crosspoint.pretraining import build_method, pretrain
 from eval.features import extract_features
@@ -66,7 +66,10 @@ def quickstart(out: Path, *, seeds: int = 3, epochs: int = 20, jobs: int = -1) -
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     log.info("    %s", summary)
-    train, test = (shapes_clouds(split, count, POINTS) for split, count in zip(("train", "test"), PROBED, strict=True))
+    train, test = (
+        shapes_clouds(split, count, POINTS, families=FAMILIES)
+        for split, count in zip(("train", "test"), PROBED, strict=True)
+    )
     results: dict[str, dict[str, list[Result]]] = {name: {each: [] for each in PROTOCOLS} for name in NETWORKS}
     for seed in range(seeds):
         log.info("3/4 pre-training, seed %d", seed)

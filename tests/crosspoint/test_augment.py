@@ -15,7 +15,7 @@ from crosspoint.augment import (
     unit_sphere,
 )
 
-IDENTITY = {"scale": (1.0, 1.0), "rotation": False, "translation": 0.0, "jitter": 0.0, "dropout": 0.0}
+IDENTITY = {"scale": (1.0, 1.0), "rotation": "none", "translation": 0.0, "jitter": 0.0, "dropout": 0.0}
 
 
 def generator(seed: int = 0) -> Generator:
@@ -42,13 +42,45 @@ def test_scale_is_uniform_and_isotropic() -> None:
     assert torch.allclose(points, expected, atol=1e-5)
 
 
+def test_stretch_has_its_own_factor_for_each_axis() -> None:
+    before = unit_sphere(clouds())
+    after = CloudAugmentation(**{**IDENTITY, "stretch": (0.5, 2.0)})(clouds(), generator())
+    factors = (after / before).median(dim=1).values
+    assert torch.allclose(after, before * factors.unsqueeze(1), atol=1e-5)
+    assert factors.min() > 0.5 - 1e-4
+    assert factors.max() < 2 + 1e-4
+    assert factors.log().mean(dim=0).abs().max() < 0.08  # log-uniform about 0, standard error 0.02
+    assert torch.corrcoef(factors.log().T).triu(1).abs().max() < 0.2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"scale": (0.0, 1.0)}, {"stretch": (2.0, 1.0)}, {"dropout": 1.5}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_impossible_settings_are_named(setting: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"found {next(iter(setting))}"):
+        CloudAugmentation(**setting)
+
+
 def test_rotation_keeps_height_and_distances_and_takes_every_angle() -> None:
     before = unit_sphere(clouds())
-    after = CloudAugmentation(**{**IDENTITY, "rotation": True})(clouds(), generator())
+    after = CloudAugmentation(**{**IDENTITY, "rotation": "up"})(clouds(), generator())
     assert torch.allclose(after[..., 1], before[..., 1], atol=1e-5)
     assert torch.allclose(torch.cdist(after, after), torch.cdist(before, before), atol=1e-3)
     angle = torch.atan2(after[:, 0, 2], after[:, 0, 0]) - torch.atan2(before[:, 0, 2], before[:, 0, 0])
     assert torch.stack([angle.cos().mean(), angle.sin().mean()]).norm() < 0.15  # a uniform angle has mean 0
+
+
+def test_any_rotation_keeps_distances_and_covers_the_sphere() -> None:
+    before = unit_sphere(clouds())
+    after = CloudAugmentation(**{**IDENTITY, "rotation": "any"})(clouds(), generator())
+    assert torch.allclose(torch.cdist(after, after), torch.cdist(before, before), atol=1e-3)
+    corners = torch.stack([torch.linalg.det(cloud[:3]) for cloud in after])
+    assert torch.allclose(corners, torch.stack([torch.linalg.det(cloud[:3]) for cloud in before]), atol=1e-4)
+    up = torch.linalg.lstsq(before, after).solution[:, 1]  # where the up axis went, (B, 3)
+    assert up.mean(dim=0).norm() < 0.15  # a uniform direction has mean 0
+    assert torch.allclose(up.T @ up / len(up), torch.eye(3) / 3, atol=0.06)  # and covariance 1/3
 
 
 def test_translation_stays_within_its_share_of_the_extent() -> None:

@@ -174,6 +174,8 @@ BAD = [
     (("pretrain", "nowhere.yaml"), "nowhere.yaml"),
     (("pretrain", "--training.epoch", "3"), "did you mean training.epochs?"),
     (("pretrain", "--training.epochs", "many"), "found many for training.epochs, expected a whole number"),
+    (("pretrain", "--training.epochs", "0"), "found training.epochs 0, expected at least 1"),
+    (("pretrain", "--method.clouds.dropout", "2"), "found dropout 2.0, expected a share from 0 to 1"),
     (("pretrain", "--data.root", "nowhere", "--out", "run"), "found no folder nowhere"),
     (("pretrain", "--data.root", "EMPTY", "--out", "run"), "found no set.json"),
     (("pretrain", "--data.root", "VIEWS", "--data.split", "val", "--out", "run"), "found no split 'val'"),

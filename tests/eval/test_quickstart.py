@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from eval import quickstart as module
+from eval.quickstart import NETWORKS, PROTOCOLS, quickstart, table
+
+
+def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "FAMILIES": module.FAMILIES[:5]}
+    for name, value in sizes.items():
+        monkeypatch.setattr(module, name, value)
+    results = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)
+    assert set(results) == set(NETWORKS)
+    scores = {(name, p): [r.metrics["accuracy"] for r in row[p]] for name, row in results.items() for p in PROTOCOLS}
+    assert all(len(score) == 1 and 0 <= score[0] <= 100 for score in scores.values())
+    # Not the same network twice: one epoch moves the weights.
+    assert any(scores[NETWORKS[0], p] != scores[NETWORKS[1], p] for p in PROTOCOLS)
+    console = Console(width=120, record=True, quiet=True)
+    console.print(table(results))
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved[NETWORKS[1]][PROTOCOLS[0]][0]["metrics"]["accuracy"] == scores[NETWORKS[1], PROTOCOLS[0]][0]
+    again = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)  # nothing is done anew but the probing
+    assert again == results
+
+
+def test_nothing_to_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found 0 seeds and 3 epochs"):
+        quickstart(tmp_path, seeds=0, epochs=3)
