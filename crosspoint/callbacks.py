@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
+from crosspoint.augment import unit_sphere
 from crosspoint.checkpoints import read_checkpoint
 from crosspoint.datasets.pairs import PairDataset
 from renderers.atomic import writing
@@ -31,9 +32,10 @@ class HoldOut(NamedTuple):
     held_labels: np.ndarray  # (m,)
 
     @classmethod
-    def of(cls, dataset: PairDataset, fit: np.ndarray, held: np.ndarray) -> HoldOut:
-        """Read the clouds at two lists of indices."""
-        fit_points, held_points = (np.stack([dataset.read_points(int(i)) for i in part]) for part in (fit, held))
+    def of(cls, dataset: PairDataset, fit: np.ndarray, held: np.ndarray, points: int) -> HoldOut:
+        """Read the first `points` points of the clouds at two lists of indices, scaled as in pre-training."""
+        clouds = (np.stack([dataset.read_points(int(i))[:points] for i in part]) for part in (fit, held))
+        fit_points, held_points = (unit_sphere(torch.from_numpy(part)).numpy() for part in clouds)
         return cls(fit_points, dataset.labels[fit], held_points, dataset.labels[held])
 
 

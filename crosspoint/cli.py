@@ -79,6 +79,7 @@ def pretrain(config: PretrainConfig, resume: bool) -> int:
     from crosspoint.pretraining import pretrain as run
     from eval import probe_hold_out
 
+    _quieten_lightning()
     best = run(config, probe=probe_hold_out, resume=resume, progress=sys.stderr.isatty())
     log.info("use %s", best)
     return 0
@@ -201,7 +202,7 @@ def evaluate_fewshot(
     )
 
 
-def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int = 30, jobs: int = -1) -> int:
+def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int = 12, jobs: int = -1) -> int:
     """Run the whole toolkit on procedural shapes: render, pre-train, probe; prints random against pre-trained.
 
     Args:
@@ -212,6 +213,7 @@ def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int 
     """
     from eval.quickstart import quickstart as run
 
+    _quieten_lightning()
     run(out, seeds=seeds, epochs=epochs, jobs=jobs)
     return 0
 
@@ -275,6 +277,11 @@ def _function_parser(function: Callable[..., int], *, positional: bool = True) -
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
     parser.add_function_arguments(function, as_positional=positional)
     return parser
+
+
+def _quieten_lightning() -> None:
+    """No advice, no list of accelerators: what a run does is said by our own log. After its import, which resets it."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def _encoder(checkpoint: Path, random_init: bool, k: int | None, seed: int) -> Any:

@@ -60,8 +60,6 @@ def run(parser: Parser, dispatch: Callable[[Any], int], arguments: Sequence[str]
     if debug:
         arguments.remove("--debug")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         return dispatch(parser.parse_args(arguments))
     except (argparse.ArgumentError, ValueError, OSError, ImportError) as error:

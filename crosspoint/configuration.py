@@ -26,6 +26,7 @@ class DataConfig:
         image_size: images are resized to this when read; null leaves them
         cache: keep decoded pairs in memory (small rendered sets)
         holdout: share of each class kept out of training, for the probe
+        probe_points: points per cloud that the probe sees
         workers: loader processes
     """
 
@@ -36,6 +37,7 @@ class DataConfig:
     image_size: int | None = None
     cache: bool = False
     holdout: float = 0.1
+    probe_points: int = 1024
     workers: int = 2
 
 

@@ -144,7 +144,9 @@ def _callbacks(
     if probe is not None and len(held) > 0:
         labelled = fit[dataset.labels[fit] >= 0]
         every = config.training.probe_every
-        callbacks.append(HoldOutProbe(probe, HoldOut.of(dataset, labelled, held), every, config.out / BEST))
+        callbacks.append(
+            HoldOutProbe(probe, HoldOut.of(dataset, labelled, held, config.data.probe_points), every, config.out / BEST)
+        )
     callbacks.append(RichProgressBar() if progress else EpochReport())
     callbacks.append(
         ModelCheckpoint(

@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 def configuration(out: Path, **training: object) -> PretrainConfig:
     return PretrainConfig(
         out=out,
-        data=DataConfig(holdout=0.25, workers=0),
+        data=DataConfig(holdout=0.25, probe_points=40, workers=0),
         encoder=EncoderConfig(k=5, channels=[8, 8], embedding=16),
         image_encoder=ImageEncoderConfig("resnet18"),
         method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
@@ -69,7 +69,8 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert read_checkpoint(best)["epoch"] == 3  # the second probe, after the fourth epoch, was the best
     assert read_checkpoint(out / "last.ckpt")["epoch"] == 4
     assert len(seen) == 3  # after the epochs 2, 4 and 5
-    assert seen[0].fit_points.shape == (16, 64, 3)
+    assert seen[0].fit_points.shape == (16, 40, 3)
+    assert np.allclose(np.linalg.norm(seen[0].held_points, axis=2).max(axis=1), 1, atol=1e-5)
     assert np.bincount(seen[0].held_labels).tolist() == [2, 2, 2, 2]
     assert load_encoder(best).config == {"k": 5, "channels": [8, 8], "embedding": 16}
     metrics = (out / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
