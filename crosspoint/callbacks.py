@@ -62,7 +62,7 @@ class HoldOutProbe(Callback):
         method: Any = pl_module.method
         figures = self.probe(method.encoder, self.data) if trainer.is_global_zero else {}
         figures = trainer.strategy.broadcast(figures)
-        pl_module.log_dict({f"probe/{name}": value for name, value in figures.items()})
+        pl_module.log_dict({f"probe/{name}": value for name, value in figures.items()}, prog_bar=True)
         if figures["accuracy"] > self.best:
             self.best = figures["accuracy"]
             trainer.save_checkpoint(self.path)

@@ -48,7 +48,7 @@ class Pretraining(lightning.LightningModule):
         generator = Generator(self.device).manual_seed(step_seed(self.seed, self.global_rank, self.global_step))
         parts = self.method.training_step(batch, generator)
         values = {f"train/{name}": value.detach() for name, value in parts.items()}
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[0]))
+        self.log_dict(values, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
         return parts["loss"]
 
     def configure_optimizers(self) -> Any:

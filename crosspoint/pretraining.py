@@ -82,7 +82,12 @@ def pretrain(
             "ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning
         )  # Lightning's own
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")
-        trainer.fit(module, data, ckpt_path=last, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=last, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
     best = config.out / BEST
     return best if best.exists() else config.out / LAST
 

@@ -116,6 +116,18 @@ def test_resume_after_a_kill_is_exact(tmp_path: Path) -> None:
     assert all(torch.equal(before[i]["exp_avg_sq"], after[i]["exp_avg_sq"]) for i in before)
 
 
+def test_an_interrupt_keeps_the_last_epoch(tmp_path: Path) -> None:
+    def interrupt(encoder: torch.nn.Module, data: HoldOut) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(configuration(tmp_path / "run", epochs=3, probe_every=2), probe=interrupt)
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 0
+    config = configuration(tmp_path / "run", epochs=3, probe_every=2)
+    pretrain(config, probe=lambda encoder, data: {"accuracy": 1.0}, resume=True)
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 2
+
+
 def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     runs = []
     for workers in (0, 2):
