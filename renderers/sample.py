@@ -110,5 +110,6 @@ def npy(array: np.ndarray) -> bytes:
 def npz(**arrays: Any) -> bytes:
     """NumPy's archive of several arrays; NumPy gives its members no time, so that equal arrays give equal bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+    members: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(buffer, **members)
     return buffer.getvalue()
