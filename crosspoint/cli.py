@@ -315,7 +315,9 @@ def _refuse_existing(out: Path | None) -> None:
 
 
 def _report(result: Any, out: Path | None, **setting: Any) -> int:
-    result = replace(result, constants={**result.constants, **{key: str(value) for key, value in setting.items()}})
+    """Print the result with the setting that decided its features, and save it; paths become text, as JSON asks."""
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in setting.items()}
+    result = replace(result, constants={**result.constants, **plain})
     sys.stdout.write(f"{result}\n")
     if out is not None:
         result.save(out)
