@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint.edgeconv import EdgeConv
-
-SLOPE = 0.2  # of every LeakyReLU
+from crosspoint.shared_layer import SLOPE, SharedLayer
 
 
 class DGCNN(nn.Module):
@@ -53,18 +51,3 @@ class DGCNN(nn.Module):
             x = edge(x)
             levels.append(x)
         return self.embed(torch.cat(levels, dim=-1))
-
-
-class SharedLayer(nn.Module):
-    """The same linear map, BatchNorm and LeakyReLU at every point: (…, C) → (…, D)."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, slope: float = SLOPE) -> None:
-        super().__init__()
-        self.slope = slope
-        self.linear = nn.Linear(in_channels, out_channels, bias=False)
-        self.norm = nn.BatchNorm1d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (…, C) → (…, D)."""
-        rows = self.linear(x.flatten(0, -2))
-        return F.leaky_relu(self.norm(rows), self.slope, inplace=True).view(*x.shape[:-1], -1)

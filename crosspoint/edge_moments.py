@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_CPU = 2**19  # elements of a chunk of edges: two megabytes stay in the second-level cache
+CHUNK_CPU = 2**18  # elements of a chunk of edges: a megabyte stays in the second-level cache
 CHUNK_GPU = 2**26
 
 
@@ -30,8 +30,13 @@ def edge_extrema(u: Tensor, v: Tensor, rows: Tensor, lowest: Tensor) -> Tensor:
 
 def edge_extrema_and_moments(u: Tensor, v: Tensor, rows: Tensor, lowest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The extremum as `edge_extrema`, with mean (D,) and biased variance (D,) of h over all edges."""
-    mean, variance = _EdgeMoments.apply(u, v, rows)
+    mean, variance = edge_moments(u, v, rows)
     return edge_extrema(u, v, rows, lowest), mean, variance
+
+
+def edge_moments(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and biased variance (D,) of u_j + v_i over all edges: u, v (R, D), rows (R, K)."""
+    return _EdgeMoments.apply(u, v, rows)
 
 
 class _NeighborExtremum(torch.autograd.Function):
@@ -39,23 +44,16 @@ class _NeighborExtremum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, rows: Tensor, lowest: Tensor) -> Tensor:
-        keep_slots = ctx.needs_input_grad[0]
         sign = torch.where(lowest, -1.0, 1.0).to(u.dtype)
         signed = u * sign
         extremum = torch.empty((len(rows), u.shape[1]), dtype=u.dtype, device=u.device)
-        slots = torch.empty(extremum.shape, dtype=torch.int16, device=u.device) if keep_slots else None
-        k = rows.shape[1]
-        # Codes fall along the row, so the highest code among equal neighbours is the first of them.
-        codes = torch.arange(k, 0, -1, dtype=torch.uint8 if k < 256 else torch.int16, device=u.device).unsqueeze(1)
-        for first, chunk in _chunks(rows, u.shape[1]):
+        slots = torch.empty(extremum.shape, dtype=torch.int16, device=u.device) if ctx.needs_input_grad[0] else None
+        for first, chunk in row_chunks(rows, u.shape[1]):
+            part = slice(first, first + len(chunk))
             edges = signed.index_select(0, chunk.flatten()).view(*chunk.shape, -1)  # (r, K, D)
-            part = extremum[first : first + len(chunk)]
-            torch.amax(edges, dim=1, out=part)
+            torch.amax(edges, dim=1, out=extremum[part])
             if slots is not None:
-                # max with indices is several times slower than a comparison and a max of small integers.
-                winners = (edges == part.unsqueeze(1)).to(codes.dtype).mul_(codes)
-                # NaN equals nothing, not even itself: it is sent to the last neighbour, and comes to light in the loss.
-                slots[first : first + len(chunk)] = (k - winners.amax(dim=1).to(torch.int16)).clamp_(max=k - 1)
+                slots[part] = winning_slots(edges, extremum[part])
         if slots is not None:
             ctx.save_for_backward(rows, slots)
             ctx.count = len(u)
@@ -75,12 +73,12 @@ class _EdgeMoments(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         k, edges = rows.shape[1], rows.numel()
-        degree = torch.bincount(rows.flatten(), minlength=len(u)).to(u.dtype).unsqueeze(1)  # (R, 1)
-        mean_u = (degree * u).sum(dim=0) / edges
+        degree = torch.bincount(rows.flatten(), minlength=len(u)).to(u.dtype)  # (R,)
+        mean_u = degree @ u / edges
         mean_v = v.mean(dim=0)
         u, v = u - mean_u, v - mean_v  # centred: the sums below would cancel otherwise
         around = F.embedding_bag(rows, u, mode="sum")  # s_i
-        squares = (degree * u.square()).sum(dim=0) + (v * (2 * around + k * v)).sum(dim=0)
+        squares = degree @ u.square() + torch.add(k * v, around, alpha=2).mul_(v).sum(dim=0)
         ctx.save_for_backward(u, v, rows, degree, around)
         return mean_u + mean_v, squares / edges
 
@@ -90,19 +88,30 @@ class _EdgeMoments(torch.autograd.Function):
         u, v, rows, degree, around = ctx.saved_tensors
         k, edges = rows.shape[1], rows.numel()
         shift, slope = grad_mean / edges, 2 * grad_variance / edges
-        grad_u = degree * (shift + slope * u) + slope * _sum_over_sources(v, rows, degree)
-        grad_v = k * shift + slope * (around + k * v)
+        grad_u = _sum_over_sources(v, rows, degree).addcmul_(degree.unsqueeze(1), u).mul_(slope).addr_(degree, shift)
+        grad_v = torch.add(around, v, alpha=k).mul_(slope).add_(k * shift)
         return grad_u, grad_v, None
 
 
 def _sum_over_sources(v: Tensor, rows: Tensor, degree: Tensor) -> Tensor:
     """t_j = Σ_{i: j∈N(i)} v_i: the neighbour lists turned round, then summed as bags."""
     sources = torch.argsort(rows.flatten(), stable=True) // rows.shape[1]
-    counts = degree.squeeze(1).long()
+    counts = degree.long()
     return F.embedding_bag(sources, v, counts.cumsum(0) - counts, mode="sum")
 
 
-def _chunks(rows: Tensor, channels: int) -> list[tuple[int, Tensor]]:
+def winning_slots(edges: Tensor, extremum: Tensor) -> Tensor:
+    """Which of the K neighbours is the first to have the extremum: (r, K, D), (r, D) → (r, D); overwrites `edges`.
+
+    max with indices is many times slower on a CPU than a comparison and another max, both in place. NaN equals
+    nothing, not even itself: it is sent to the last neighbour, and comes to light in the loss.
+    """
+    k = edges.shape[1]
+    codes = torch.arange(k, 0, -1, dtype=edges.dtype, device=edges.device).unsqueeze(1)  # highest for the first
+    return (k - edges.eq_(extremum.unsqueeze(1)).mul_(codes).amax(dim=1)).clamp_(max=k - 1)
+
+
+def row_chunks(rows: Tensor, channels: int) -> list[tuple[int, Tensor]]:
     """Split rows (R, K) so that one chunk has a bounded number of edge values; each with its first row's number."""
     limit = CHUNK_GPU if rows.is_cuda else CHUNK_CPU
     step = max(1, limit // (rows.shape[1] * channels))

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint.edge_moments import edge_extrema, edge_extrema_and_moments
+from crosspoint.edge_norm import batch_moments, running_moments
 from crosspoint.neighbors import knn
-from crosspoint.processes import process_count
 
 
 def gather_neighbors(x: Tensor, neighbors: Tensor) -> Tensor:
@@ -76,12 +76,10 @@ class EdgeConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) → (B, N, D); raises ValueError if N < k."""
-        batch, count, channels = x.shape
         neighbors = knn(x, self.k)
-        rows = neighbors + count * torch.arange(batch, device=x.device).view(-1, 1, 1)
-        toward, own = self.weight[:, :channels], self.weight[:, channels:]
-        u, v = F.linear(x.flatten(0, 1), torch.cat([toward, own - toward])).chunk(2, dim=1)  # (B·N, D) each
-        return F.leaky_relu(self._normalised_extremum(u, v, rows.flatten(0, 1)), self.slope).view(batch, count, -1)
+        u, v = edge_terms(x, self.weight)
+        extremum = self._normalised_extremum(u, v, flat_rows(neighbors))
+        return F.leaky_relu(extremum, self.slope).view(*x.shape[:2], -1)
 
     def _normalised_extremum(self, u: Tensor, v: Tensor, rows: Tensor) -> Tensor:
         """BatchNorm over edges, then the extremum over neighbours: u, v (R, D), rows (R, K) → (R, D)."""
@@ -91,40 +89,22 @@ class EdgeConv(nn.Module):
             lowest = norm.weight.detach() < 0
             if norm.training:
                 extremum, mean, variance = edge_extrema_and_moments(u, v, rows, lowest)
-                edges = torch.tensor(float(rows.numel()), device=u.device)
-                if isinstance(norm, nn.SyncBatchNorm) and process_count() > 1:
-                    mean, variance, edges = _pooled_moments(mean, variance, edges)
-                _update_running_statistics(norm, mean.detach(), variance.detach(), edges)
+                mean, variance = batch_moments(norm, mean, variance, rows.numel())
             else:
                 extremum = edge_extrema(u, v, rows, lowest)
-                mean, variance, _ = _running_statistics(norm)
+                mean, variance = running_moments(norm)
             scale = norm.weight * torch.rsqrt(variance + norm.eps)
             return torch.addcmul(norm.bias, extremum - mean, scale)
 
 
-def _pooled_moments(mean: Tensor, variance: Tensor, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance over the edges of all processes; gradients flow to every one of them."""
-    from torch.distributed.nn.functional import all_reduce
-
-    total = edges.clone()
-    torch.distributed.all_reduce(total)
-    share = edges / total
-    pooled = all_reduce(mean * share)
-    return pooled, all_reduce((variance + (mean - pooled).square()) * share), total
+def edge_terms(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """u and v of `W [x_j − x_i ; x_i] = u_j + v_i`: x (B, N, C), weight (D, 2C) → two of (B·N, D)."""
+    toward, own = weight.chunk(2, dim=1)
+    u, v = F.linear(x.flatten(0, 1), torch.cat([toward, own - toward])).chunk(2, dim=1)
+    return u, v
 
 
-@torch.no_grad()
-def _update_running_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, edges: Tensor) -> None:
-    """What nn.BatchNorm does after a batch: the running variance takes the unbiased estimate."""
-    running_mean, running_variance, batches = _running_statistics(norm)
-    batches.add_(1)
-    momentum = norm.momentum if norm.momentum is not None else 1.0 / float(batches)
-    running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-    running_variance.lerp_((variance * edges / (edges - 1)).to(running_variance.dtype), momentum)
-
-
-def _running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and number of batches, as the layer keeps them."""
-    mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    assert mean is not None and variance is not None and batches is not None  # EdgeConv makes its norm with them
-    return mean, variance, batches
+def flat_rows(neighbors: Tensor) -> Tensor:
+    """Neighbours (B, N, K) within their clouds → (B·N, K) among the points of all clouds."""
+    batch, count, _ = neighbors.shape
+    return (neighbors + count * torch.arange(batch, device=neighbors.device).view(-1, 1, 1)).flatten(0, 1)

@@ -9,28 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crosspoint.dgcnn import SharedLayer
-from crosspoint.edgeconv import EdgeConv, edge_features
+from crosspoint.edge_mlp import EdgeMLP
+from crosspoint.edgeconv import EdgeConv
 from crosspoint.neighbors import knn
+from crosspoint.shared_layer import SharedLayer
 
 EMBEDDING = 1024
 LEVELS = 3 * 64  # channels of the three EdgeConv outputs side by side
-
-
-class EdgeMLP(nn.Module):
-    """Two shared layers on every edge, then the maximum over neighbours: (B, N, C), (B, N, K) → (B, N, D).
-
-    Only a single layer reduces to per-point sums; here the second one runs on edges.
-    """
-
-    def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
-        super().__init__()
-        self.first = SharedLayer(2 * in_channels, hidden)
-        self.second = SharedLayer(hidden, out_channels)
-
-    def forward(self, x: Tensor, neighbors: Tensor) -> Tensor:
-        """x (B, N, C), neighbors (B, N, K) → (B, N, D)."""
-        return self.second(self.first(edge_features(x, neighbors))).amax(dim=2)
 
 
 class TransformNet(nn.Module):

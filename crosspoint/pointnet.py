@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from crosspoint.dgcnn import SharedLayer
+from crosspoint.shared_layer import SharedLayer
 
 
 class PointNet(nn.Module):

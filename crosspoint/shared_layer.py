@@ -1,0 +1,23 @@
+"""One linear layer shared by all points (or edges), with BatchNorm and LeakyReLU."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every LeakyReLU in DGCNN
+
+
+class SharedLayer(nn.Module):
+    """The same linear map, BatchNorm and LeakyReLU at every point: (…, C) → (…, D)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, slope: float = SLOPE) -> None:
+        super().__init__()
+        self.slope = slope
+        self.linear = nn.Linear(in_channels, out_channels, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, C) → (…, D)."""
+        rows = self.linear(x.flatten(0, -2))
+        return F.leaky_relu(self.norm(rows), self.slope, inplace=True).view(*x.shape[:-1], -1)
