@@ -1,6 +1,6 @@
 """How every benchmark measures: contenders in turn, medians, peak memory, a table and a JSON file.
 
-Machines are noisy. Contenders therefore run in the order A B A B …, and the ratio of their medians is the figure to trust.
+Machines are noisy. Contenders therefore run in the order A B A B …; the figure to trust is the ratio of their medians.
 """
 
 from __future__ import annotations

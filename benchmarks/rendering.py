@@ -1,0 +1,79 @@
+"""Views per second: the whole way from mesh file to shard, and the fragments of both backends on the same meshes.
+
+`--meshes FOLDER` takes a folder of meshes (`crosspoint render --help` lists the layouts); otherwise procedural shapes.
+PyTorch3D is compared with where it is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import medians, options, report, rounds
+from crosspoint.datasets.shapes import FAMILIES, make_shape
+from renderers import load_mesh, normalise, orbit, render_folder
+from renderers.layouts import find_meshes
+from renderers.rendering import open_backend
+
+VIEWS = 12
+SIZE = 224
+
+
+def write_shapes(root: Path, each: int) -> None:
+    """A folder of procedural shapes, one file a mesh."""
+    for family, number in itertools.product(FAMILIES, range(each)):
+        (root / family).mkdir(parents=True, exist_ok=True)
+        make_shape(family, seed=number).mesh.export(root / family / f"{number}.off")
+
+
+def whole_way(source: Path, out: Path, jobs: int) -> dict[str, Any]:
+    """Load, normalise, sample points, trace, shade, encode, write."""
+    summary = render_folder(source, out, views=VIEWS, size=SIZE, jobs=jobs, progress=False)
+    return {
+        "meshes": summary.rendered,
+        "views": summary.views,
+        "jobs": jobs,
+        "seconds": summary.seconds,
+        "views_per_second": summary.views / summary.seconds,
+    }
+
+
+def backends(source: Path, meshes: int, repeats: int) -> list[dict[str, Any]]:
+    """Fragments alone, one thread of control, of some meshes spread over the folder."""
+    found = find_meshes(source)
+    rows = []
+    for item in found.items[:: max(1, len(found.items) // meshes)][:meshes]:
+        mesh = normalise(load_mesh(source / item.path), found.up_axis)
+        cameras, one = orbit(VIEWS, size=SIZE, seed=0), orbit(1, size=SIZE, seed=0)
+        row: dict[str, Any] = {"mesh": item.path, "faces": len(mesh.faces)}
+        ours = medians({"raycast": lambda mesh=mesh, cameras=cameras: open_backend("raycast")(mesh)(cameras)}, repeats)
+        row["raycast_per_second"] = VIEWS / ours["raycast"]
+        if importlib.util.find_spec("pytorch3d"):
+            tracer, start = open_backend("pytorch3d")(mesh), time.perf_counter()
+            tracer(one)  # seconds a view on a CPU: one is enough
+            row["pytorch3d_per_second"] = 1 / (time.perf_counter() - start)
+            row["faster"] = row["raycast_per_second"] / row["pytorch3d_per_second"]
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--meshes", type=Path, help="folder of meshes; procedural shapes without it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = args.meshes
+        if source is None:
+            source = Path(folder, "shapes")
+            write_shapes(source, each=1 if args.quick else 8)
+        jobs = [2] if args.quick else [1, 2]
+        report("rendering", [whole_way(source, Path(folder, f"set{n}"), n) for n in jobs], args)
+        report("raycast", backends(source, 2 if args.quick else 8, rounds(args)), args)
+
+
+if __name__ == "__main__":
+    main()
