@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from inspect import getdoc
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any, Literal
 
 from crosspoint.command_line import Parser, run
 from crosspoint.configuration import PretrainConfig
-from crosspoint.datasets.labelled import DatasetName
 
 log = logging.getLogger("crosspoint")
 
@@ -85,123 +83,6 @@ def pretrain(config: PretrainConfig, resume: bool) -> int:
     return 0
 
 
-def evaluate_linear(
-    checkpoint: Path,
-    dataset: DatasetName,
-    root: Path,
-    points: int = 1024,
-    normalise: bool = True,
-    protocol: Literal["validated", "paper"] = "validated",
-    C: float = 0.1,
-    random_init: bool = False,
-    k: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    cache: Path | None = None,
-    jobs: int = -1,
-    out: Path | None = None,
-) -> int:
-    """Linear SVM on frozen features, trained on the train split and scored once on the test split.
-
-    Args:
-        checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
-        dataset: which labelled clouds
-        root: where they lie
-        points: points per cloud
-        normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
-        protocol: validated: C and scaling by cross-validation; paper: raw features at the given C
-        C: of the paper protocol
-        random_init: measure the checkpoint's network with random weights instead
-        k: neighbours per point, if not the checkpoint's
-        seed: of folds, of sampled points, and of random weights
-        device: auto, cpu, cuda, cuda:1, …
-        cache: folder that keeps extracted features
-        jobs: threads, -1 for one per core
-        out: JSON file for the result
-    """
-    from crosspoint.datasets.labelled import labelled_clouds
-    from eval import linear_svm
-
-    _refuse_existing(out)
-    encoder = _encoder(checkpoint, random_init, k, seed)
-    train, test = (
-        labelled_clouds(dataset, root, split, points=points, normalise=normalise, seed=seed)
-        for split in ("train", "test")
-    )
-    train_x, test_x = (_features(encoder, clouds.points, device, cache) for clouds in (train, test))
-    result = linear_svm(train_x, train.labels, test_x, test.labels, protocol=protocol, C=C, seed=seed, jobs=jobs)
-    return _report(
-        result,
-        out,
-        checkpoint=checkpoint,
-        random_init=random_init,
-        encoder=encoder.config,
-        dataset=train.name,
-        points=points,
-        normalise=normalise,
-    )
-
-
-def evaluate_fewshot(
-    checkpoint: Path,
-    dataset: DatasetName,
-    root: Path,
-    split: str = "train",
-    points: int = 1024,
-    normalise: bool = True,
-    ways: int = 5,
-    shots: int = 10,
-    queries: int = 20,
-    runs: int = 10,
-    random_init: bool = False,
-    k: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    cache: Path | None = None,
-    jobs: int = -1,
-    out: Path | None = None,
-) -> int:
-    """Few-shot accuracy of a linear SVM on frozen features (CrossPoint's protocol).
-
-    Args:
-        checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
-        dataset: which labelled clouds
-        root: where they lie
-        split: the pool that tasks are drawn from; CrossPoint draws from train
-        points: points per cloud
-        normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
-        ways: classes in a task
-        shots: labelled samples of each class
-        queries: samples of each class to answer
-        runs: number of tasks
-        random_init: measure the checkpoint's network with random weights instead
-        k: neighbours per point, if not the checkpoint's
-        seed: of the tasks, of sampled points, and of random weights
-        device: auto, cpu, cuda, cuda:1, …
-        cache: folder that keeps extracted features
-        jobs: threads, -1 for one per core
-        out: JSON file for the result
-    """
-    from crosspoint.datasets.labelled import labelled_clouds
-    from eval import few_shot
-
-    _refuse_existing(out)
-    encoder = _encoder(checkpoint, random_init, k, seed)
-    pool = labelled_clouds(dataset, root, split, points=points, normalise=normalise, seed=seed)
-    features = _features(encoder, pool.points, device, cache)
-    result = few_shot(features, pool.labels, ways=ways, shots=shots, queries=queries, runs=runs, seed=seed, jobs=jobs)
-    return _report(
-        result,
-        out,
-        checkpoint=checkpoint,
-        random_init=random_init,
-        encoder=encoder.config,
-        dataset=f"{pool.name} ({split})",
-        points=points,
-        normalise=normalise,
-    )
-
-
 def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int = 12, jobs: int = -1) -> int:
     """Run the whole toolkit on procedural shapes: render, pre-train, probe; prints random against pre-trained.
 
@@ -230,12 +111,12 @@ def main() -> None:
     arguments = sys.argv[1:]
     if len(arguments) > 1 and arguments[0] == "pretrain" and not arguments[1].startswith("-"):
         arguments.insert(1, "--config")  # pretrain CONFIG.yaml
-    parser, dispatch = build_parser()
+    parser, dispatch = build_parser(arguments)
     sys.exit(run(parser, dispatch, arguments))
 
 
-def build_parser() -> tuple[Parser, Callable[[Any], int]]:
-    """The parser of all commands, and the function that calls the one that was parsed."""
+def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]]:
+    """The parser that some arguments need, and the function that calls the command that was parsed."""
     parser = Parser(prog="crosspoint", description="Cross-modal self-supervised 3D learning.")
     parser.add_argument("--version", action="version", version=f"crosspoint {version('crosspoint')}")
     subcommands = parser.add_subcommands(required=True)
@@ -245,12 +126,10 @@ def build_parser() -> tuple[Parser, Callable[[Any], int]]:
     pretrain_parser.add_class_arguments(PretrainConfig)
     pretrain_parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
     subcommands.add_subcommand("pretrain", pretrain_parser)
-    evaluate_parser = Parser(description="Measure a frozen encoder.")
+    evaluate_parser = Parser(description="Measure an encoder.")
     subcommands.add_subcommand("evaluate", evaluate_parser)
-    protocols = evaluate_parser.add_subcommands(required=True, dest="protocol")
-    evaluations: dict[str, Callable[..., int]] = {"linear": evaluate_linear, "fewshot": evaluate_fewshot}
-    for name, function in evaluations.items():
-        protocols.add_subcommand(name, _function_parser(function, positional=False))
+    if "evaluate" in arguments:  # the protocols' libraries take seconds to import
+        _add_protocols(evaluate_parser)
     subcommands.add_subcommand("quickstart", _function_parser(quickstart))
     subcommands.add_subcommand("doctor", _function_parser(doctor))
 
@@ -259,69 +138,51 @@ def build_parser() -> tuple[Parser, Callable[[Any], int]]:
         name = values.subcommand
         chosen = values[name]
         if name == "pretrain":
-            settings = {key: value for key, value in vars(chosen).items() if key not in ("config", "resume")}
-            return pretrain(PretrainConfig(**settings), chosen.resume)
+            settings = _without_config(chosen)
+            resume = settings.pop("resume")
+            return pretrain(PretrainConfig(**settings), resume)
         if name == "evaluate":
-            function, chosen = evaluations[chosen.protocol], chosen[chosen.protocol]
-        else:
-            commands: dict[str, Callable[..., int]] = {"render": render, "quickstart": quickstart, "doctor": doctor}
-            function = commands[name]
-        return function(**{key: value for key, value in vars(chosen).items() if key != "config"})
+            from eval.commands import call
+
+            return call(chosen.protocol, _without_config(chosen[chosen.protocol]))
+        commands: dict[str, Callable[..., int]] = {"render": render, "quickstart": quickstart, "doctor": doctor}
+        return commands[name](**_without_config(chosen))
 
     return parser, dispatch
 
 
-def _function_parser(function: Callable[..., int], *, positional: bool = True) -> Parser:
+def _function_parser(function: Callable[..., int]) -> Parser:
     """Parameters become arguments and YAML keys, the docstring the help."""
+    parser = _described(function)
+    parser.add_function_arguments(function, as_positional=True)
+    return parser
+
+
+def _add_protocols(parser: Parser) -> None:
+    """One subcommand a protocol, the arguments that all share before its own."""
+    from eval.commands import PROTOCOLS, Measured
+
+    protocols = parser.add_subcommands(required=True, dest="protocol")
+    for name, function in PROTOCOLS.items():
+        one = _described(function)
+        one.add_class_arguments(Measured)
+        one.add_function_arguments(function, skip={"measured"})
+        protocols.add_subcommand(name, one)
+
+
+def _described(function: Callable[..., int]) -> Parser:
     parser = Parser(description=(getdoc(function) or "").split("\nArgs:")[0])
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
-    parser.add_function_arguments(function, as_positional=positional)
     return parser
+
+
+def _without_config(chosen: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(chosen).items() if key != "config"}
 
 
 def _quieten_lightning() -> None:
     """No advice, no list of accelerators: what a run does is said by our own log. After its import, which resets it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
-def _encoder(checkpoint: Path, random_init: bool, k: int | None, seed: int) -> Any:
-    import torch
-
-    from crosspoint.checkpoints import load_encoder
-    from crosspoint.encoders import build_encoder, encoder_config
-
-    encoder = load_encoder(checkpoint, k=k)
-    if not random_init:
-        return encoder
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_encoder(encoder_config(encoder)).eval()
-
-
-def _features(encoder: Any, points: Any, device: str, cache: Path | None) -> Any:
-    import torch
-
-    from eval import extract_features
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return extract_features(encoder, points, device=device, cache=cache, progress=True)
-
-
-def _refuse_existing(out: Path | None) -> None:
-    """Before minutes of work, not after them."""
-    if out is not None and out.exists():
-        raise ValueError(f"found {out} already there, expected a new file: choose another --out")
-
-
-def _report(result: Any, out: Path | None, **setting: Any) -> int:
-    """Print the result with the setting that decided its features, and save it; paths become text, as JSON asks."""
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in setting.items()}
-    result = replace(result, constants={**result.constants, **plain})
-    sys.stdout.write(f"{result}\n")
-    if out is not None:
-        result.save(out)
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from crosspoint.augment import unit_sphere
 from crosspoint.datasets.clouds import Clouds
+from renderers.meshes import TO_Y_UP, UpAxis
 
 DatasetName = Literal[
     "rendered",
@@ -23,7 +25,14 @@ DatasetName = Literal[
 
 
 def labelled_clouds(
-    name: DatasetName, root: str | Path, split: str, *, points: int, normalise: bool = True, seed: int = 0
+    name: DatasetName,
+    root: str | Path,
+    split: str,
+    *,
+    points: int,
+    normalise: bool = True,
+    up_axis: UpAxis | None = None,
+    seed: int = 0,
 ) -> Clouds:
     """Read one split; each reader says in its own docstring which files it wants under `root`.
 
@@ -34,28 +43,34 @@ def labelled_clouds(
         points: per cloud.
         normalise: centre each cloud on its mean and scale it into the unit sphere, as in pre-training; otherwise as
             stored, which is what the original CrossPoint measures.
+        up_axis: of what is stored; by default z for "modelnet" and y for the others, which are stored y up. The
+            clouds are turned to y up.
         seed: of points that are sampled from meshes ("modelnet").
 
     Raises:
         FileNotFoundError: if files are missing.
         ValueError: if files hold something else, or if there is no such dataset.
     """
-    clouds = _read(name, root, split, points, seed)
+    if name == "modelnet":
+        from crosspoint.datasets.modelnet import modelnet_clouds
+
+        clouds = modelnet_clouds(root, split, points, seed=seed, up_axis=up_axis or "z")
+    else:
+        clouds = _read(name, root, split, points)
+        if up_axis is not None:
+            turned = clouds.points @ TO_Y_UP[up_axis].T.astype(np.float32)
+            clouds = replace(clouds, points=turned)
     if not normalise:
         return clouds
     return replace(clouds, points=unit_sphere(torch.from_numpy(clouds.points)).numpy())
 
 
-def _read(name: DatasetName, root: str | Path, split: str, points: int, seed: int) -> Clouds:
+def _read(name: DatasetName, root: str | Path, split: str, points: int) -> Clouds:
     match name:
         case "rendered":
             from crosspoint.datasets.rendered import rendered_clouds
 
             return rendered_clouds(root, split, points)
-        case "modelnet":
-            from crosspoint.datasets.modelnet import modelnet_clouds
-
-            return modelnet_clouds(root, split, points, seed=seed)
         case "modelnet40_hdf5":
             from crosspoint.datasets.modelnet40_hdf5 import modelnet40_hdf5_clouds
 

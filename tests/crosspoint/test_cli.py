@@ -28,7 +28,7 @@ def call(*arguments: object) -> int:
     words = [str(argument) for argument in arguments]
     if words[0] == "pretrain" and len(words) > 1 and not words[1].startswith("-"):
         words.insert(1, "--config")
-    parser, dispatch = build_parser()
+    parser, dispatch = build_parser(words)
     return run(parser, dispatch, words)
 
 
@@ -263,12 +263,13 @@ def test_doctor_and_version_as_commands() -> None:
 
 
 def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
-    from crosspoint.cli import _encoder
+    from eval.commands import Measured
 
     encoder = DGCNN(channels=[8], embedding=8)
-    save_encoder(encoder, tmp_path / "encoder.safetensors")
+    file = tmp_path / "encoder.safetensors"
+    save_encoder(encoder, file)
     same, first, again, other = (
-        _encoder(tmp_path / "encoder.safetensors", random_init, None, seed)
+        Measured(file, "rendered", tmp_path, random_init=random_init, seed=seed).encoder
         for random_init, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
     )
     assert torch.equal(same.embed.linear.weight, encoder.embed.linear.weight)
