@@ -3,7 +3,7 @@
 from crosspoint.checkpoints import load_encoder, save_encoder
 from crosspoint.crosspoint import CrossPoint
 from crosspoint.dgcnn import DGCNN
-from crosspoint.losses import nt_xent
+from crosspoint.losses import info_nce, nt_xent
 from crosspoint.pointnet import PointNet
 
-__all__ = ["DGCNN", "CrossPoint", "PointNet", "load_encoder", "nt_xent", "save_encoder"]
+__all__ = ["DGCNN", "CrossPoint", "PointNet", "info_nce", "load_encoder", "nt_xent", "save_encoder"]

@@ -1,8 +1,10 @@
 """Contrastive losses: pure functions, shapes in, scalar out.
 
-Under several processes a loss averages over the rows of its own process and compares them with the embeddings of all
+Under several processes a loss averages over the rows of its own process and may compare them with the embeddings of all
 processes. `gather_rows` sends the gradients home, so that the mean over processes, which DistributedDataParallel takes,
 equals the gradient of one process on the joined batch.
+
+Memory grows with the rows, not with their pairs: see `crosspoint.contrast`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from crosspoint.contrast import cross_entropy, paired_cross_entropy
 from crosspoint.processes import gather_rows, process_count
 
 
@@ -39,17 +42,76 @@ def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = Tr
     Raises:
         ValueError: if the shapes differ, are not (B, C), or the temperature is not positive.
     """
+    _check(a, b, temperature)
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = (F.normalize(_full_precision(x), dim=1) for x in (a, b))
+        if not (gather and process_count() > 1):
+            return paired_cross_entropy(torch.cat([a, b]), scale=1 / temperature)
+        all_a, all_b = gather_rows(a), gather_rows(b)
+        own, total = _own_rows(a), len(all_a)
+        rows = torch.cat([own, own + total])
+        return cross_entropy(
+            torch.cat([a, b]),
+            torch.cat([all_a, all_b]),
+            (rows + total) % (2 * total),
+            scale=1 / temperature,
+            excluded=rows,
+        )
+
+
+def info_nce(
+    queries: Tensor, keys: Tensor, *, temperature: float = 0.07, normalize: bool = True, gather: bool = False
+) -> Tensor:
+    """InfoNCE: each query is to find its key among all keys; keys do not look for queries.
+
+    van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018,
+    https://arxiv.org/abs/1807.03748, equation 4, with cosines over a temperature for the density ratio. Embeddings that
+    are all equal give ln P.
+
+    Methods for scenes call it with points as queries and pixels as keys, 0.07 their temperature. They compare within a
+    process: processes hold different numbers of pairs, so `gather` is off unless asked for. SLidR
+    (https://arxiv.org/abs/2203.16258) takes the means of unit features over regions as they are: `normalize=False`.
+
+    Example:
+        >>> import torch
+        >>> same = torch.ones(4, 8)
+        >>> round(float(info_nce(same, same).exp()), 4)
+        4.0
+
+    Args:
+        queries: (P, C) embeddings.
+        keys: (P, C) the positive of each query, row by row, and a negative of all others.
+        temperature: divides the dot products.
+        normalize: bring queries and keys to length 1 first.
+        gather: compare with the keys of every process (each must hold the same P).
+
+    Returns:
+        The scalar loss, in float32 or better, also under autocast.
+
+    Raises:
+        ValueError: if the shapes differ, are not (P, C), or the temperature is not positive.
+    """
+    _check(queries, keys, temperature)
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys = _full_precision(queries), _full_precision(keys)
+        if normalize:
+            queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
+        if gather and process_count() > 1:
+            return cross_entropy(queries, gather_rows(keys), _own_rows(keys), scale=1 / temperature)
+        return cross_entropy(queries, keys, torch.arange(len(keys), device=keys.device), scale=1 / temperature)
+
+
+def _check(a: Tensor, b: Tensor, temperature: float) -> None:
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"found embeddings of shapes {tuple(a.shape)} and {tuple(b.shape)}, expected two equal (B, C)")
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(f"found temperature {temperature}, expected a positive number")
-    with torch.autocast(a.device.type, enabled=False):
-        a, b = (F.normalize(x if x.dtype == torch.float64 else x.float(), dim=1) for x in (a, b))
-        gather = gather and process_count() > 1
-        all_a, all_b = (gather_rows(a), gather_rows(b)) if gather else (a, b)
-        batch, total = len(a), len(all_a)
-        own = torch.arange(batch, device=a.device) + (batch * dist.get_rank() if gather else 0)
-        rows, columns = torch.cat([own, own + total]), torch.arange(2 * total, device=a.device)
-        logits = torch.cat([a, b]) @ torch.cat([all_a, all_b]).T / temperature  # (2B, 2·total)
-        logits = logits.masked_fill(rows.unsqueeze(1) == columns, float("-inf"))  # nothing is its own negative
-        return F.cross_entropy(logits, (rows + total) % (2 * total))
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _own_rows(x: Tensor) -> Tensor:
+    """Where the rows of this process stand among those of all: x (B, C) → (B,)."""
+    return torch.arange(len(x), device=x.device) + len(x) * dist.get_rank()

@@ -44,7 +44,8 @@ def knn(points: Tensor, k: int) -> Tensor:
     _, count, channels = points.shape
     if not 1 <= k <= count:
         raise ValueError(f"found clouds of {count} points, expected at least k = {k}: give more points or a smaller k")
-    if points.device.type == "cpu" and count >= TREE_POINTS and channels <= TREE_CHANNELS and points.isfinite().all():
+    on_cpu = points.device.type == "cpu" and not torch.compiler.is_compiling()  # a graph holds no tree
+    if on_cpu and count >= TREE_POINTS and channels <= TREE_CHANNELS and points.isfinite().all():
         return _by_tree(points, k)
     with torch.autocast(points.device.type, enabled=False):
         points = points if points.dtype == torch.float64 else points.float()
@@ -57,7 +58,6 @@ def knn_formula(points: Tensor, k: int) -> Tensor:
     return torch.cdist(points, points).topk(k, dim=-1, largest=False).indices
 
 
-@torch.compiler.disable
 def _by_tree(points: Tensor, k: int) -> Tensor:
     workers = torch.get_num_threads()
     found = [torch.from_numpy(KDTree(cloud).query(cloud, k, workers=workers)[1]) for cloud in points.double().numpy()]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ import torch.nn.functional as F
 from lightly.loss import NTXentLoss
 from torch import Tensor
 
-from crosspoint.losses import nt_xent
+from benchmarks.measure import peak_memory
+from crosspoint import contrast
+from crosspoint.losses import info_nce, nt_xent
 
 
 def embeddings(batch: int, channels: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -50,10 +53,86 @@ def test_orthogonal_pairs_give_the_closed_form() -> None:
     assert math.isclose(float(nt_xent(pairs, pairs)), expected, rel_tol=1e-9)
 
 
-def test_equals_lightly() -> None:
-    a, b = embeddings(20, 32, torch.float32)
-    theirs = NTXentLoss(temperature=0.1, memory_bank_size=0)(a, b)
-    assert torch.allclose(nt_xent(a, b, temperature=0.1), theirs, rtol=1e-5)
+@pytest.mark.parametrize("batch", [20, 300])
+@pytest.mark.parametrize("temperature", [0.02, 0.1, 1.0])
+def test_equals_lightly(batch: int, temperature: float) -> None:
+    """300 pairs are streamed, and at a temperature of 0.02 in another way than above it."""
+    a, b = embeddings(batch, 32, torch.float32)
+    ours = nt_xent(a, b, temperature=temperature)
+    theirs = NTXentLoss(temperature=temperature, memory_bank_size=0)(a, b)
+    assert torch.allclose(ours, theirs, rtol=1e-5)
+    for found, expected in zip(torch.autograd.grad(ours, (a, b)), torch.autograd.grad(theirs, (a, b)), strict=True):
+        assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+def slow_info_nce(queries: Tensor, keys: Tensor, temperature: float, normalize: bool) -> Tensor:
+    """Row by row."""
+    if normalize:
+        queries, keys = (torch.stack([x / x.norm() for x in some]) for some in (queries, keys))
+    total = torch.zeros((), dtype=queries.dtype)
+    for i, query in enumerate(queries):
+        likeness = [torch.exp(query @ key / temperature) for key in keys]
+        total = total - torch.log(likeness[i] / sum(likeness))
+    return total / len(queries)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+@pytest.mark.parametrize(("pairs", "channels"), [(1, 4), (2, 3), (9, 16)])
+def test_info_nce_equals_the_slow_reference(pairs: int, channels: int, temperature: float, normalize: bool) -> None:
+    q, k = embeddings(pairs, channels)
+    fast = info_nce(q, k, temperature=temperature, normalize=normalize)
+    slow = slow_info_nce(q, k, temperature, normalize)
+    assert torch.allclose(fast, slow, rtol=1e-10)
+    for found, expected in zip(torch.autograd.grad(fast, (q, k)), torch.autograd.grad(slow, (q, k)), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 5, 600])
+def test_info_nce_of_equal_embeddings_is_the_logarithm_of_their_number(pairs: int) -> None:
+    same = torch.ones(pairs, 8, dtype=torch.float64)
+    assert math.isclose(float(info_nce(same, 3 * same)), math.log(pairs), abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [6, 600])
+def test_info_nce_of_orthogonal_pairs_is_the_closed_form(pairs: int) -> None:
+    basis = torch.eye(pairs, dtype=torch.float64)
+    expected = math.log(1 + (pairs - 1) * math.exp(-1 / 0.07))
+    assert math.isclose(float(info_nce(2 * basis, basis)), expected, rel_tol=1e-9)
+
+
+def test_info_nce_looks_from_queries_to_keys_alone() -> None:
+    """Two equal keys halve the chance of a query; two equal queries halve nothing."""
+    q = torch.eye(3, dtype=torch.float64)
+    k = torch.eye(3, dtype=torch.float64)[[0, 1, 1]]
+    assert math.isclose(float(info_nce(k, q, temperature=0.001)), 1000 / 3, rel_tol=1e-9)
+    assert math.isclose(float(info_nce(q, k, temperature=0.001)), (math.log(2) + math.log(3)) / 3, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(("loss", "pairs"), [(nt_xent, 2048), (info_nce, 4096)])
+def test_peak_memory_is_a_fraction_of_the_formula(
+    loss: Callable[[Tensor, Tensor], Tensor], pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (x.detach().requires_grad_() for x in embeddings(pairs, 16, torch.float32))
+    try:
+        ours = peak_memory(lambda: torch.autograd.grad(loss(a, b), (a, b)))
+        for limit in ("FORMULA_LOGITS_CPU", "FORMULA_LOGITS_PAIRED_CPU", "FORMULA_LOGITS_GPU"):
+            monkeypatch.setattr(contrast, limit, 2**40)
+        formula = peak_memory(lambda: torch.autograd.grad(loss(a, b), (a, b)))
+    except OSError as error:
+        pytest.skip(str(error))
+    assert ours < formula / 4
+
+
+@pytest.mark.parametrize("loss", [nt_xent, info_nce])
+def test_peak_memory_of_8192_pairs(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Their logits alone are a gigabyte for nt_xent, and a quarter for info_nce."""
+    a, b = (x.detach().requires_grad_() for x in embeddings(8192, 16, torch.float32))
+    try:
+        peak = peak_memory(lambda: torch.autograd.grad(loss(a, b), (a, b)))
+    except OSError as error:
+        pytest.skip(str(error))
+    assert peak < 2**27
 
 
 def test_is_symmetric_and_blind_to_scale_rotation_and_order() -> None:
@@ -70,15 +149,29 @@ def test_is_symmetric_and_blind_to_scale_rotation_and_order() -> None:
         assert torch.allclose(loss, other, rtol=1e-10)
 
 
-def test_autocast_keeps_full_precision() -> None:
-    a, b = embeddings(16, 32, torch.float32)
+@pytest.mark.parametrize("loss", [nt_xent, info_nce])
+@pytest.mark.parametrize("batch", [16, 600])
+def test_autocast_keeps_full_precision(loss: Callable[[Tensor, Tensor], Tensor], batch: int) -> None:
+    a, b = embeddings(batch, 32, torch.float32)
+    half_a, half_b = a.bfloat16(), b.bfloat16()
+    expected = loss(half_a.float(), half_b.float())
+    assert torch.equal(loss(half_a, half_b), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = nt_xent(F.linear(a, torch.eye(32)), b)
-    assert loss.dtype == torch.float32
-    assert torch.allclose(nt_xent(a.bfloat16(), b.bfloat16()), nt_xent(a.bfloat16().float(), b.bfloat16().float()))
+        found = loss(F.linear(a, torch.eye(32)), half_b)
+        gradients = torch.autograd.grad(found, (a, b))
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    for some, other in zip(gradients, torch.autograd.grad(expected, (a, b)), strict=True):
+        assert float((some - other).abs().max() / other.abs().max()) < 0.01  # they pass through bfloat16
 
 
-@pytest.mark.parametrize(("a", "b", "temperature"), [((4, 3), (5, 3), 0.1), ((4,), (4,), 0.1), ((4, 3), (4, 3), 0.0)])
-def test_bad_input_is_named(a: tuple[int, ...], b: tuple[int, ...], temperature: float) -> None:
+@pytest.mark.parametrize("loss", [nt_xent, info_nce])
+@pytest.mark.parametrize(
+    ("a", "b", "temperature"),
+    [((4, 3), (5, 3), 0.1), ((4,), (4,), 0.1), ((4, 3), (4, 3), 0.0), ((4, 3), (4, 3), math.nan)],
+)
+def test_bad_input_is_named(
+    loss: Callable[..., Tensor], a: tuple[int, ...], b: tuple[int, ...], temperature: float
+) -> None:
     with pytest.raises(ValueError, match=r"found (embeddings of shapes|temperature)"):
-        nt_xent(torch.rand(a), torch.rand(b), temperature=temperature)
+        loss(torch.rand(a), torch.rand(b), temperature=temperature)

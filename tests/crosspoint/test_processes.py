@@ -13,14 +13,16 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from crosspoint.edgeconv import EdgeConv
-from crosspoint.losses import nt_xent
+from crosspoint.losses import info_nce, nt_xent
 from crosspoint.processes import gather_rows
 
-PROCESSES, BATCH = 2, 6
+PROCESSES = 2
 
 
 class Projections(nn.Module):
     """A small network of two inputs, so that gradients of weights can be compared."""
+
+    batch = 6  # in each process
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,8 +33,29 @@ class Projections(nn.Module):
         return nt_xent(self.linear(a), self.linear(b))
 
 
+class ManyProjections(Projections):
+    """Enough of them to be compared in tiles."""
+
+    batch = 200
+
+
+class Queries(Projections):
+    """The loss that looks one way."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return info_nce(self.linear(a), self.linear(b), gather=True)
+
+
+class ManyQueries(Queries):
+    """Enough of them to be compared in tiles."""
+
+    batch = 400
+
+
 class EdgeLayer(nn.Module):
     """EdgeConv with BatchNorm over all processes, and a loss that is a mean over clouds."""
+
+    batch = 6
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,17 +68,26 @@ class EdgeLayer(nn.Module):
         return self.layer(clouds + a.view(len(a), -1)[:, :3].unsqueeze(1).sin()).square().mean()
 
 
-def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
-    a, b = (torch.randn(PROCESSES * BATCH, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    a, b = (torch.randn(PROCESSES * batch, 5, dtype=torch.float64, generator=generator) for _ in range(2))
     return a, b
 
 
-def worker(rank: int, folder: str, kind: type[nn.Module]) -> None:
+KINDS = (Projections, ManyProjections, Queries, ManyQueries, EdgeLayer)
+
+
+def worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES)
-    share = slice(rank * BATCH, (rank + 1) * BATCH)
+    for kind in KINDS:
+        torch.save(outcome(kind, rank), f"{folder}/{kind.__name__}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+def outcome(kind: type[nn.Module], rank: int) -> dict[str, Any]:
+    """What one process finds with its share of the batch."""
     model = kind()
-    a, b = (x[share] for x in inputs())
+    a, b = (x.chunk(PROCESSES)[rank] for x in inputs(model.batch))
     if kind is EdgeLayer:
         # DistributedDataParallel refuses nn.SyncBatchNorm on CPUs; EdgeConv pools the moments itself.
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -68,23 +100,28 @@ def worker(rank: int, folder: str, kind: type[nn.Module]) -> None:
         wrapped = DistributedDataParallel(model)
         loss = wrapped(a, b)
         loss.backward()
-    gathered = gather_rows(torch.full((2, 1), float(rank)))
-    state: dict[str, Any] = {
+    return {
         "loss": loss.detach(),
         "gradients": [p.grad for p in model.parameters()],
         "buffers": dict(model.named_buffers()),
-        "gathered": gathered,
+        "gathered": gather_rows(torch.full((2, 1), float(rank))),
+        "apart": info_nce(a, b),
     }
-    torch.save(state, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", [Projections, EdgeLayer])
-def test_two_processes_equal_one_on_the_joined_batch(kind: type[nn.Module], tmp_path: Path) -> None:
-    mp.start_processes(worker, (str(tmp_path), kind), nprocs=PROCESSES, start_method="spawn")
-    states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all processes found: they are started once, which takes longer than what they do."""
+    path = tmp_path_factory.mktemp("processes")
+    mp.start_processes(worker, (str(path),), nprocs=PROCESSES, start_method="spawn")
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_equal_one_on_the_joined_batch(kind: type[nn.Module], folder: Path) -> None:
+    states = [torch.load(folder / f"{kind.__name__}-{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
     model = kind()
-    loss = model(*inputs())
+    loss = model(*inputs(model.batch))
     loss.backward()
     assert torch.allclose(sum(state["loss"] for state in states) / PROCESSES, loss, rtol=1e-10)
     for state in states:
@@ -93,3 +130,10 @@ def test_two_processes_equal_one_on_the_joined_batch(kind: type[nn.Module], tmp_
         for name, expected in model.named_buffers():
             assert torch.allclose(state["buffers"][name], expected, rtol=1e-10), name
         assert state["gathered"].flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_info_nce_stays_within_a_process_unless_asked(folder: Path) -> None:
+    shares = zip(*(x.chunk(PROCESSES) for x in inputs(Queries.batch)), strict=True)
+    for rank, (a, b) in enumerate(shares):
+        found = torch.load(folder / f"Queries-{rank}.pt", weights_only=True)["apart"]
+        assert torch.allclose(found, info_nce(a, b), rtol=1e-12)
