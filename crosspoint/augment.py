@@ -130,8 +130,7 @@ def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:
 
 def normalise_images(images: Tensor) -> Tensor:
     """images (B, 3, H, W) in [0, 1] → with ImageNet's mean and standard deviation removed."""
-    mean, std = (torch.tensor(x, device=images.device).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / std
+    return (images - _per_channel(IMAGENET_MEAN, images)) / _per_channel(IMAGENET_STD, images)
 
 
 def colour_jitter(images: Tensor, strength: float, generator: Generator) -> Tensor:
@@ -142,7 +141,7 @@ def colour_jitter(images: Tensor, strength: float, generator: Generator) -> Tens
     """
     factors = _uniform((len(images), 3), (1 - strength, 1 + strength), images, generator)
     turn = torch.rand(factors.shape, generator=generator, device=images.device).argsort(dim=1)
-    grey = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
+    grey = _per_channel(GREY, images)
     for step in range(3):
         now = torch.where(turn == step, factors, 1.0).view(-1, 3, 1, 1, 1)
         brightness, contrast, saturation = now.unbind(1)
@@ -168,6 +167,11 @@ def random_resized_crop(images: Tensor, size: int, area: tuple[float, float], ge
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = sides[:, 0], sides[:, 1], centres
     grid = F.affine_grid(theta, [batch, 3, size, size], align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _per_channel(values: tuple[float, float, float], images: Tensor) -> Tensor:
+    """Constants (1, 3, 1, 1) filled in on the device of `images`: a copy from the host would wait for all its work."""
+    return torch.cat([torch.full((1, 1, 1, 1), value, device=images.device) for value in values], dim=1)
 
 
 def _rotation_about_y(points: Tensor, generator: Generator) -> Tensor:

@@ -19,7 +19,7 @@ class DataConfig:
     """Which pairs are read, and how.
 
     Args:
-        dataset: a set made by `crosspoint render`, or CrossPoint's own data
+        dataset: a set of `crosspoint render`, or CrossPoint's own data
         root: folder of the dataset
         split: of a rendered set that has splits; null takes everything
         views: images per cloud; their features are averaged
@@ -87,6 +87,7 @@ class TrainingConfig:
         warmup: epochs of linearly rising learning rate
         probe_every: epochs between probes on the hold-out
         precision: of matrix products; losses and normalisation stay in float32
+        compile: torch.compile the encoders; needs a C++ compiler on a CPU, Triton on a GPU
         accelerator: auto, cpu, gpu, …
         devices: how many on each node
         nodes: how many machines
@@ -100,6 +101,7 @@ class TrainingConfig:
     warmup: int = 0
     probe_every: int = 10
     precision: Precision = "32-true"
+    compile: bool = False
     accelerator: str = "auto"
     devices: int | Literal["auto"] = "auto"
     nodes: int = 1

@@ -86,17 +86,24 @@ class CrossPoint(nn.Module):
 
         One forward pass of 2B, so that BatchNorm sees both augmentations together.
         """
-        both = torch.cat([self.clouds(points, generator), self.clouds(points, generator)])
-        z1, z2 = self.head(self.encoder(both)).chunk(2)
+        with torch.autocast(points.device.type, enabled=False):  # half precision would round the coordinates
+            both = torch.cat([self.clouds(points, generator), self.clouds(points, generator)])
+        z1, z2 = _full_precision(self.head(self.encoder(both))).chunk(2)
         return z1, z2
 
     def project_images(self, images: Tensor, generator: Generator) -> Tensor:
         """images (B, V, 3, H, W) uint8 → (B, projection), the mean over the views of an object."""
         batch, views = images.shape[:2]
         assert self.image_encoder is not None and self.image_head is not None
-        augmented = self.images(images.flatten(0, 1), generator)
+        with torch.autocast(images.device.type, enabled=False):
+            augmented = self.images(images.flatten(0, 1), generator)
         augmented = augmented.contiguous(memory_format=torch.channels_last)
-        return self.image_head(self.image_encoder(augmented)).view(batch, views, -1).mean(dim=1)
+        return _full_precision(self.image_head(self.image_encoder(augmented))).view(batch, views, -1).mean(dim=1)
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    """In float32 or better: means and losses of what autocast computed."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _feature_dim(encoder: nn.Module) -> int:

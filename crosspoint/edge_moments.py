@@ -73,7 +73,8 @@ class _EdgeMoments(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         k, edges = rows.shape[1], rows.numel()
-        degree = torch.bincount(rows.flatten(), minlength=len(u)).to(u.dtype)  # (R,)
+        # bincount would make a GPU wait, to see how long its answer is.
+        degree = u.new_zeros(len(u)).index_add_(0, rows.flatten(), u.new_ones(edges))  # (R,)
         mean_u = degree @ u / edges
         mean_v = v.mean(dim=0)
         u, v = u - mean_u, v - mean_v  # centred: the sums below would cancel otherwise

@@ -20,7 +20,7 @@ def batch_moments(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, edges: i
         variance: (D,) biased.
         edges: how many there are.
     """
-    count = torch.tensor(float(edges), device=mean.device)
+    count = torch.full((), float(edges), device=mean.device)  # filled there: a copy from the host would wait
     if isinstance(norm, nn.SyncBatchNorm) and process_count() > 1:
         mean, variance, count = _pooled(mean, variance, count)
     _update_running(norm, mean.detach(), variance.detach(), count)

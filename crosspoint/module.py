@@ -58,7 +58,7 @@ class Pretraining(lightning.LightningModule):
             self.parameters(),
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
-            fused=self.device.type == "cuda",
+            fused=self.device.type in ("cpu", "cuda"),  # a single pass over the weights
         )
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = steps * training.warmup // max(1, training.epochs)

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from crosspoint.callbacks import AtomicCheckpoints, EpochReport, HoldOut, HoldOutProbe, StopOnDivergence
+from crosspoint.compilation import compile_encoders, on_a_copy
 from crosspoint.configuration import DataConfig, PretrainConfig
 from crosspoint.crosspoint import CrossPoint
 from crosspoint.datasets.pairs import PairDataset
@@ -27,7 +28,10 @@ from crosspoint.module import PairModule, Pretraining
 from renderers.atomic import writing
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
-FREE_TO_CHANGE = {"out", "training.devices", "training.accelerator", "training.nodes", "data.workers", "data.root"}
+FREE_TO_CHANGE = {
+    *("out", "data.workers", "data.root"),
+    *("training.devices", "training.accelerator", "training.nodes", "training.compile"),
+}
 
 Probe = Callable[[nn.Module, HoldOut], dict[str, float]]
 
@@ -50,31 +54,22 @@ def pretrain(
         ValueError: if the folder holds a run and `resume` is False, or a run with another configuration; if the data
             do not fit the configuration; if the loss stops being finite.
         FileNotFoundError: if there are no data.
+        ImportError: if encoders are to be compiled and there is no compiler.
     """
     last = _last_checkpoint(config, resume)
     dataset = open_pairs(config.data)
     fit, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
     training = config.training
     data = PairModule(dataset, fit, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed)
+    method = build_method(config)
+    if training.compile:
+        compile_encoders(method, training.accelerator)
+        probe = probe and on_a_copy(probe)
     callbacks = _callbacks(config, dataset, fit, held, probe, progress)
     batches = len(fit) // training.batch_size
-    module = Pretraining(build_method(config), training, config.seed)
+    module = Pretraining(method, training, config.seed)
     _write_configuration(config)  # all that can be checked has been
-    trainer = lightning.Trainer(
-        accelerator=training.accelerator,
-        devices=training.devices,
-        num_nodes=training.nodes,
-        precision=training.precision,
-        sync_batchnorm=training.sync_batchnorm,
-        max_epochs=training.epochs,
-        use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=callbacks,
-        plugins=[AtomicCheckpoints()],
-        logger=[CSVLogger(config.out, name="csv"), TensorBoardLogger(config.out, name="tensorboard")],
-        log_every_n_steps=min(50, batches),
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
+    trainer = _trainer(config, callbacks, batches, progress)
     with warnings.catch_warnings():
         # The number of workers is the user's setting, and a run that is resumed finds its own folder.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -134,6 +129,26 @@ def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
         held.append(members[: min(round(share * len(members)), len(members) - 1)])
     holdout = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), holdout), holdout
+
+
+def _trainer(config: PretrainConfig, callbacks: list[Callback], batches: int, progress: bool) -> lightning.Trainer:
+    """Lightning's trainer, as the configuration wants it; `batches` in an epoch."""
+    training = config.training
+    return lightning.Trainer(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        num_nodes=training.nodes,
+        precision=training.precision,
+        sync_batchnorm=training.sync_batchnorm,
+        max_epochs=training.epochs,
+        use_distributed_sampler=False,  # EpochSampler shares the items out itself
+        callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
+        logger=[CSVLogger(config.out, name="csv"), TensorBoardLogger(config.out, name="tensorboard")],
+        log_every_n_steps=min(50, batches),
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
 
 
 def _callbacks(

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from crosspoint.augment import CloudAugmentation, ImageAugmentation
+from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
+from crosspoint.datasets.pairs import ObjectPair, stack_pairs
 from crosspoint.dgcnn import DGCNN
 from crosspoint.edgeconv import EdgeConv, edge_conv
+from crosspoint.encoders import EncoderConfig
 from crosspoint.neighbors import knn
-from crosspoint.pretraining import pretrain
+from crosspoint.pretraining import build_method, pretrain
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,20 +46,39 @@ def test_features_equal_those_of_the_cpu() -> None:
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-def test_a_run_on_the_device(precision: str, tmp_path: Path, toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crosspoint.augment import CloudAugmentation, ImageAugmentation
-    from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
-    from crosspoint.encoders import EncoderConfig
-
-    monkeypatch.setattr("crosspoint.pretraining.open_pairs", lambda config: toy_pairs())
-    config = PretrainConfig(
-        out=tmp_path / "run",
+def configuration(out: Path, **training: object) -> PretrainConfig:
+    return PretrainConfig(
+        out=out,
         data=DataConfig(holdout=0.0, workers=0),
         encoder=EncoderConfig(k=5, channels=[8, 8], embedding=16),
         image_encoder=ImageEncoderConfig("resnet18"),
         method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
-        training=TrainingConfig(epochs=1, batch_size=6, accelerator="gpu", devices=1, precision=precision),
+        training=TrainingConfig(**{"epochs": 1, "batch_size": 6, "accelerator": "gpu", "devices": 1, **training}),
     )
-    weights = torch.load(pretrain(config), weights_only=True, map_location="cpu")["state_dict"]
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_run_on_the_device(
+    precision: str, compiled: bool, tmp_path: Path, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosspoint.pretraining.open_pairs", lambda config: toy_pairs())
+    last = pretrain(configuration(tmp_path / "run", precision=precision, compile=compiled))
+    weights = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
     assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_a_step_does_not_wait_for_the_device(toy_pairs: type) -> None:
+    method = build_method(configuration(Path("unused"))).cuda()
+    batch = ObjectPair(*(each.cuda() for each in stack_pairs([toy_pairs()[i, 0] for i in range(6)])))
+    optimizer = torch.optim.Adam(method.parameters(), fused=True)
+    generator = torch.Generator("cuda").manual_seed(0)
+    for mode in ("default", "error"):  # the first step sets libraries up
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            with torch.autocast("cuda", torch.bfloat16):
+                loss = method.training_step(batch, generator)["loss"]
+            loss.backward()
+            optimizer.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

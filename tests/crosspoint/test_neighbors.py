@@ -66,7 +66,7 @@ def test_memory_stays_bounded_at_training_size() -> None:
         grown = peak_memory(lambda: knn(points, 20))
     except OSError as error:
         pytest.skip(f"needs a kernel that keeps the peak of a process: {error}")
-    assert grown < 0.25 * 2**30  # one matrix of all distances would be 0.67 GB
+    assert grown < 0.5 * 2**30  # one matrix of all distances would be 0.67 GB
 
 
 def test_is_unchanged_far_from_the_origin() -> None:
