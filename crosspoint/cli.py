@@ -144,6 +144,7 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
         if name == "evaluate":
             from eval.commands import call
 
+            _quieten_lightning()
             return call(chosen.protocol, _without_config(chosen[chosen.protocol]))
         commands: dict[str, Callable[..., int]] = {"render": render, "quickstart": quickstart, "doctor": doctor}
         return commands[name](**_without_config(chosen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -83,4 +83,4 @@ def _read(name: DatasetName, root: str | Path, split: str, points: int) -> Cloud
             from crosspoint.datasets.shapenetpart import shapenetpart_clouds
 
             return shapenetpart_clouds(root, split, points)
-    raise ValueError(f"found the dataset {name!r}, expected one of {', '.join(DatasetName.__args__)}")
+    raise ValueError(f"found the dataset {name!r}, expected one of {', '.join(get_args(DatasetName))}")

@@ -92,6 +92,17 @@ def test_render_pretrain_evaluate(
     assert call("evaluate", "linear", *shared, "--random_init", "true", "--protocol", "paper", "--jobs", 1) == 0
     assert call("evaluate", "fewshot", *shared, "--ways", 2, "--shots", 2, "--queries", 4, "--runs", 3) == 0
     assert "few_shot" in capsys.readouterr().out
+    assert call("evaluate", "knn", *shared, "--jobs", 1) == 0
+    assert call("evaluate", "retrieval", *shared) == 2  # eight clouds have no tenth neighbour
+    assert call("evaluate", "retrieval", *shared, "--split", "train") == 0
+    training = ("--recipe.epochs", 1, "--recipe.batch_size", 4, "--resources.accelerator", "cpu")
+    assert call("evaluate", "finetune", *shared, "--validation", 0.25, *training) == 0
+    printed = capsys.readouterr()
+    for protocol in ("knn/validated", "retrieval/within", "finetune/finetuned"):
+        assert protocol in printed.out
+    assert "found rank 10" in printed.err or "expected" in printed.err
+    assert call("evaluate", "partseg", *shared, *training) == 2
+    assert "expected a dgcnn_partseg encoder" in capsys.readouterr().err
     written = out.read_bytes()
     assert call("evaluate", "linear", *shared, "--out", out) == 2
     assert "already there" in capsys.readouterr().err
@@ -147,7 +158,14 @@ def test_there_are_shipped_configurations() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("render",), ("pretrain",), ("evaluate", "linear"), ("evaluate", "fewshot"), ("quickstart",)]
+    "command",
+    [
+        (),
+        ("render",),
+        ("pretrain",),
+        *[("evaluate", name) for name in ("linear", "fewshot", "knn", "retrieval", "finetune", "partseg")],
+        ("quickstart",),
+    ],
 )
 def test_help_fits_a_screen(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

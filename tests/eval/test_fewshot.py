@@ -5,7 +5,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from eval import Result, few_shot
-from eval.fewshot import draw_task
+from eval.fewshot import draw_task, few_shot_table, support_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,70 @@ def test_separate_classes_are_told_apart_and_random_ones_are_not(pool):
     assert abs(accuracy - 25) < 5  # 2,000 answers: standard deviation about 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_task_is_answered_as_scikit_learn_answers_it(seed):
+    """Also where a column is constant, samples are copies and labels are words."""
+    generator = np.random.default_rng(seed)
+    y, asked = np.array(["b", "a", "d", "c"]).repeat(6), np.array(["a", "b", "c", "d"]).repeat(20)
+    x, queries = (
+        generator.normal(size=(24, 300)).astype(np.float32),
+        generator.normal(size=(80, 300)).astype(np.float32),
+    )
+    x[:, 0], x[3] = 0.1, x[11]
+    queries[:24] = x
+    machine = make_pipeline(StandardScaler(), SVC(kernel="linear", C=2.0)).fit(x, y)
+    assert support_accuracy(x, y, queries, asked, 2.0) == pytest.approx(100 * machine.score(queries, asked))
+
+
+def test_a_table_holds_the_figures_and_the_tasks_of_each_setting(pool, tmp_path):
+    settings = [(2, 3), (2, 5), (4, 5)]
+    table = few_shot_table(*pool, settings=settings, queries=10, runs=5, C=0.5, seed=4)
+    for ways, shots in settings:
+        alone = few_shot(*pool, ways=ways, shots=shots, queries=10, runs=5, C=0.5, seed=4)
+        name = f"{ways}way_{shots}shot"
+        assert table.metrics[name] == alone.metrics["accuracy"]
+        assert table.metrics[f"{name}_std"] == alone.metrics["accuracy_std"]
+        rows = [row for row in table.records if (row["ways"], row["shots"]) == (ways, shots)]
+        assert [{"seed": row["seed"], "accuracy": row["accuracy"]} for row in rows] == alone.records
+    assert len(table.metrics) == 6 and len(table.records) == 15
+    assert few_shot_table(*pool, settings=settings, queries=10, runs=5, C=0.5, seed=4, jobs=2) == table
+    table.save(tmp_path / "table.json")
+    assert Result.load(tmp_path / "table.json") == table
+
+
+def test_the_papers_four_settings_are_the_default():
+    labels = np.arange(10).repeat(40)
+    table = few_shot_table(np.eye(10)[labels], labels, runs=2)
+    names = ["5way_10shot", "5way_20shot", "10way_10shot", "10way_20shot"]
+    assert list(table.metrics) == [name + end for name in names for end in ("", "_std")]
+    assert [each["ways"] * each["shots"] for each in table.constants["settings"]] == [50, 100, 100, 200]
+
+
+def test_small_classes_are_left_out_if_asked(pool):
+    features, labels = pool
+    keep = np.r_[np.flatnonzero(labels > 3), np.flatnonzero(labels == 3)[:12], np.flatnonzero(labels == 0)[:7]]
+    small, left = (features[keep], labels[keep]), labels[keep] > 3
+    result = few_shot(*small, **SMALL, small_classes="leave out")
+    assert result.metrics == few_shot(small[0][left], small[1][left], **SMALL).metrics
+    assert result.constants["classes"] == 6 and result.constants["small_classes"] == "leave out"
+    table = few_shot_table(*small, settings=[(4, 2), (4, 5)], queries=10, runs=2, small_classes="leave out")
+    assert [(each["classes"], each["pool"]) for each in table.constants["settings"]] == [(7, 102), (6, 90)]
+    with pytest.raises(ValueError, match=r"found 6 classes with 15 samples \(5 shots \+ 10 queries\) in the pool"):
+        few_shot(*small, **SMALL | {"ways": 7}, small_classes="leave out")
+
+
+def test_a_table_is_refused_before_its_first_task(pool, monkeypatch):
+    monkeypatch.setattr("eval.fewshot.support_accuracy", lambda *_: pytest.fail("a task was run"))
+    for settings, message in (
+        ([(2, 3), (9, 3)], "found 8 classes"),
+        ([(2, 3), (2, 9)], "expected at least 19 of each"),
+        ([(2, 3), (2, 3)], "each once"),
+        ([], r"found settings \[\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            few_shot_table(*pool, settings=settings, queries=10)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -91,6 +155,7 @@ def test_separate_classes_are_told_apart_and_random_ones_are_not(pool):
         ({"ways": 1}, "1 ways"),
         ({"runs": 0}, "0 runs"),
         ({"C": 0.0}, "positive"),
+        ({"small_classes": "drop"}, 'small_classes "drop"'),
     ],
 )
 def test_small_pools_and_bad_numbers_are_refused(pool, change, message):
