@@ -13,9 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 HERE = Path(__file__).parent
 SCRIPTS = ["edgeconv", "partseg", "scaling", "neighbors", "losses", "svm", "rendering", "loading"]
-FLAGS = {"scaling": ["--plot", str(HERE.parent / "docs" / "images" / "scaling.png")]}
+if torch.cuda.is_available():
+    SCRIPTS.append("gpu")
+FLAGS = {"gpu": ["--device", "cuda"], "scaling": ["--plot", str(HERE.parent / "docs" / "images" / "scaling.png")]}
 
 
 def main() -> None:
@@ -35,8 +39,8 @@ def page(folder: Path) -> str:
     """All tables as Markdown, with the machine that each was measured on."""
     parts = [
         "# Benchmarks\n",
-        "Written by `make bench` (`python -m benchmarks`); each table is one script of this folder. Contenders take "
-        "turns, figures are medians, and ratios are what to read: absolute times belong to the machine.\n",
+        "Written by `make bench` (`python -m benchmarks`); each table is one script of this folder. Contenders\n"
+        "take turns, figures are medians, and ratios are what to read: absolute times belong to the machine.\n",
     ]
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())

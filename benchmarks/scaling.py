@@ -49,6 +49,9 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
                 chosen = [row for row in rows if row["path"] == path and row[fixed] == value]
                 axis.loglog([r[along] for r in chosen], [r[quantity] for r in chosen], "o-", color=colour, label=path)
             axis.set(xlabel=f"{along} ({fixed}: {value:,})", ylabel=quantity.replace("_mb", " memory, MB"))
+            ticks = sorted({row[along] for row in rows if row[fixed] == value})
+            axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axis.minorticks_off()
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.3)
     axes[0, 0].legend(frameon=False)
@@ -59,7 +62,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--plot", type=Path, help="where to write the figure")
     args = parser.parse_args()
-    counts, batches = ([64, 128], [4]) if args.quick else ([256, 512, 1024, 2048, 4096, 8192], [1, 4, 8, 16, 32])
+    counts, batches = ([64, 128], [4]) if args.quick else ([256, 512, 1024, 2048, 4096, 8192], [4, 8, 16, 32])
     sizes = [(2, count) for count in counts] + [(batch, 1024) for batch in batches]
     rows = [row for batch, count in sorted(sizes) for row in measure(batch, count, args)]
     report("scaling", rows, args)
