@@ -13,6 +13,7 @@ from crosspoint.augment import CloudAugmentation, ImageAugmentation
 from crosspoint.datasets.pairs import ObjectPair
 from crosspoint.heads import PROJECTION, cloud_head, image_head
 from crosspoint.losses import nt_xent
+from crosspoint.precision import full_precision
 
 
 class CrossPoint(nn.Module):
@@ -88,7 +89,7 @@ class CrossPoint(nn.Module):
         """
         with torch.autocast(points.device.type, enabled=False):  # half precision would round the coordinates
             both = torch.cat([self.clouds(points, generator), self.clouds(points, generator)])
-        z1, z2 = _full_precision(self.head(self.encoder(both))).chunk(2)
+        z1, z2 = full_precision(self.head(self.encoder(both))).chunk(2)
         return z1, z2
 
     def project_images(self, images: Tensor, generator: Generator) -> Tensor:
@@ -98,12 +99,7 @@ class CrossPoint(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             augmented = self.images(images.flatten(0, 1), generator)
         augmented = augmented.contiguous(memory_format=torch.channels_last)
-        return _full_precision(self.image_head(self.image_encoder(augmented))).view(batch, views, -1).mean(dim=1)
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    """In float32 or better: means and losses of what autocast computed."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+        return full_precision(self.image_head(self.image_encoder(augmented))).view(batch, views, -1).mean(dim=1)
 
 
 def _feature_dim(encoder: nn.Module) -> int:

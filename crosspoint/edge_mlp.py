@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from crosspoint.edge_moments import edge_moments, row_chunks, winning_slots
 from crosspoint.edge_norm import batch_moments, running_moments
 from crosspoint.edgeconv import edge_features, edge_terms, flat_rows
+from crosspoint.precision import full_precision
 from crosspoint.shared_layer import SharedLayer
 
 
@@ -50,7 +51,7 @@ class EdgeMLP(nn.Module):
         device = u.device.type
         product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         with torch.autocast(device, enabled=False):  # normalisation in full precision
-            u, v = (u, v) if u.dtype == torch.float64 else (u.float(), v.float())
+            u, v = full_precision(u), full_precision(v)
             p, q = self._first_normalised(u, v, rows)
             return self._second_normalised(p, q, rows, product).view(*x.shape[:2], -1)
 

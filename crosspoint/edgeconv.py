@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from crosspoint.edge_moments import edge_extrema, edge_extrema_and_moments
 from crosspoint.edge_norm import batch_moments, running_moments
 from crosspoint.neighbors import knn
+from crosspoint.precision import full_precision
 
 
 def gather_neighbors(x: Tensor, neighbors: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class EdgeConv(nn.Module):
         """BatchNorm over edges, then the extremum over neighbours: u, v (R, D), rows (R, K) → (R, D)."""
         norm = self.norm
         with torch.autocast(u.device.type, enabled=False):  # normalisation in full precision
-            u, v = (u, v) if u.dtype == torch.float64 else (u.float(), v.float())
+            u, v = full_precision(u), full_precision(v)
             lowest = norm.weight.detach() < 0
             if norm.training:
                 extremum, mean, variance = edge_extrema_and_moments(u, v, rows, lowest)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from crosspoint.precision import full_precision
+
 
 @torch.no_grad()
 def farthest_points(points: Tensor, count: int, *, generator: Generator | None = None) -> Tensor:
@@ -31,13 +33,14 @@ def farthest_points(points: Tensor, count: int, *, generator: Generator | None =
     batch, size, _ = points.shape
     if not 1 <= count <= size:
         raise ValueError(f"found clouds of {size} points, expected at least the {count} asked for: ask for fewer")
-    points = points if points.dtype == torch.float64 else points.float()
-    axes = points.permute(2, 0, 1).contiguous()  # (3, B, N): one coordinate after the other runs along memory
+    axes = (
+        full_precision(points).permute(2, 0, 1).contiguous()
+    )  # (3, B, N): one coordinate after the other runs along memory
     chosen = torch.empty(batch, count, dtype=torch.int64, device=points.device)
     first = torch.zeros(batch, dtype=torch.int64, device=points.device)
     if generator is not None:
         first = torch.randint(size, (batch,), generator=generator, device=points.device)
-    nearest = points.new_full((batch, size), torch.inf)  # squared distance to the nearest chosen point
+    nearest = axes.new_full((batch, size), torch.inf)  # squared distance to the nearest chosen point
     distance, difference = torch.empty_like(nearest), torch.empty_like(nearest)
     current = first.unsqueeze(1)
     for step in range(count):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crosspoint.contrast import cross_entropy, paired_cross_entropy
+from crosspoint.precision import full_precision
 from crosspoint.processes import gather_rows, process_count
 
 
@@ -44,7 +45,7 @@ def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = Tr
     """
     _check(a, b, temperature)
     with torch.autocast(a.device.type, enabled=False):
-        a, b = (F.normalize(_full_precision(x), dim=1) for x in (a, b))
+        a, b = (F.normalize(full_precision(x), dim=1) for x in (a, b))
         if not (gather and process_count() > 1):
             return paired_cross_entropy(torch.cat([a, b]), scale=1 / temperature)
         all_a, all_b = gather_rows(a), gather_rows(b)
@@ -93,7 +94,7 @@ def info_nce(
     """
     _check(queries, keys, temperature)
     with torch.autocast(queries.device.type, enabled=False):
-        queries, keys = _full_precision(queries), _full_precision(keys)
+        queries, keys = full_precision(queries), full_precision(keys)
         if normalize:
             queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
         if gather and process_count() > 1:
@@ -106,10 +107,6 @@ def _check(a: Tensor, b: Tensor, temperature: float) -> None:
         raise ValueError(f"found embeddings of shapes {tuple(a.shape)} and {tuple(b.shape)}, expected two equal (B, C)")
     if not temperature > 0:
         raise ValueError(f"found temperature {temperature}, expected a positive number")
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _own_rows(x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from crosspoint.precision import full_precision
+
 DISTANCES_CPU = 2**20  # entries of the distance matrix held at once: four megabytes stay near the core
 DISTANCES_GPU = 2**28  # one GiB in float32
 TREE_POINTS = 1024  # from here on a tree beats the matrix on a CPU, for points in space (benchmarks/neighbors.py)
@@ -48,7 +50,7 @@ def knn(points: Tensor, k: int) -> Tensor:
     if on_cpu and count >= TREE_POINTS and channels <= TREE_CHANNELS and points.isfinite().all():
         return _by_tree(points, k)
     with torch.autocast(points.device.type, enabled=False):
-        points = points if points.dtype == torch.float64 else points.float()
+        points = full_precision(points)
         points = points - points.mean(dim=1, keepdim=True)  # far from the origin |x|² would swallow the distances
         return _by_matrix(points, k)
 
@@ -60,7 +62,10 @@ def knn_formula(points: Tensor, k: int) -> Tensor:
 
 def _by_tree(points: Tensor, k: int) -> Tensor:
     workers = torch.get_num_threads()
-    found = [torch.from_numpy(KDTree(cloud).query(cloud, k, workers=workers)[1]) for cloud in points.double().numpy()]
+    found = [
+        torch.from_numpy(KDTree(cloud).query(cloud, k, workers=workers)[1])
+        for cloud in points.detach().double().numpy()
+    ]
     return torch.stack(found).view(*points.shape[:2], k)  # a single neighbour comes without its axis
 
 

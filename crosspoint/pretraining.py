@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from crosspoint.configuration import DataConfig, PretrainConfig
 from crosspoint.crosspoint import CrossPoint
 from crosspoint.datasets.pairs import PairDataset
 from crosspoint.encoders import build_encoder
+from crosspoint.fitting import fit
 from crosspoint.images import ImageEncoder
 from crosspoint.module import PairModule, Pretraining
 from renderers.atomic import writing
@@ -58,31 +58,19 @@ def pretrain(
     """
     last = _last_checkpoint(config, resume)
     dataset = open_pairs(config.data)
-    fit, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
+    trained, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
     training = config.training
-    data = PairModule(dataset, fit, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed)
+    data = PairModule(dataset, trained, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed)
     method = build_method(config)
     if training.compile:
         compile_encoders(method, training.accelerator)
         probe = probe and on_a_copy(probe)
-    callbacks = _callbacks(config, dataset, fit, held, probe, progress)
-    batches = len(fit) // training.batch_size
+    callbacks = _callbacks(config, dataset, trained, held, probe, progress)
+    batches = len(trained) // training.batch_size
     module = Pretraining(method, training, config.seed)
     _write_configuration(config)  # all that can be checked has been
     trainer = _trainer(config, callbacks, batches, progress)
-    with warnings.catch_warnings():
-        # The number of workers is the user's setting, and a run that is resumed finds its own folder.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings(
-            "ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning
-        )  # Lightning's own
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")
-        try:
-            trainer.fit(module, data, ckpt_path=last, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            if trainer.interrupted:
-                raise KeyboardInterrupt from None
-            raise
+    fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
     best = config.out / BEST
     return best if best.exists() else config.out / LAST
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +20,12 @@ from crosspoint.checkpoints import load_encoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from crosspoint.encoders import build_encoder, encoder_config
-from crosspoint.partseg import PartSegDGCNN
 from eval.features import extract_features
 from eval.fewshot import SmallClasses, few_shot, few_shot_table
 from eval.finetune import CLASSIFICATION, Mode, fine_tune
 from eval.knn import Metric, Weights, knn_classify
 from eval.linear import linear_svm
-from eval.partseg import PARTS, segment_parts
+from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.partseg import Mode as PartMode
 from eval.recipe import Recipe, Resources
 from eval.results import Result
@@ -287,13 +286,9 @@ def partseg(
         resources: what it runs on, instead of --device
         network: new folder for the trained network and its predictions
     """
-    if not isinstance(measured.encoder, PartSegDGCNN):
-        raise ValueError(
-            f"found a {type(measured.encoder).__name__} in {measured.checkpoint}, expected a dgcnn_partseg encoder: "
-            "pre-train one with --encoder.network dgcnn_partseg"
-        )
+    encoder = check_encoder(measured.encoder)  # before data are read
     result = segment_parts(
-        measured.encoder,
+        encoder,
         measured.clouds(train_split),
         test := measured.clouds("test"),
         mode=mode,
@@ -322,5 +317,5 @@ PROTOCOLS: dict[str, Callable[..., int]] = {
 
 def call(protocol: str, values: dict[str, Any]) -> int:
     """Run one protocol on parsed values, those of `Measured` among them."""
-    own = {name: values.pop(name) for name in Measured.__dataclass_fields__}
+    own = {field.name: values.pop(field.name) for field in fields(Measured)}
     return PROTOCOLS[protocol](Measured(**own), **values)

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from eval.crossvalidation import stratified_folds
 from eval.results import Result
-from eval.svm import accuracy, check_features, class_accuracy
+from eval.svm import accuracy, check_split, class_accuracy
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "temperature"]
@@ -169,18 +169,3 @@ def _check_vote(metric: str, weights: str, temperature: float) -> None:
         )
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"found temperature {temperature}, expected a positive number")
-
-
-def check_split(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> None:
-    """Check that (n, C) and (m, C) features and their labels fit each other, and that the test split has known classes.
-
-    Raises:
-        ValueError: if not.
-    """
-    check_features(train_x, train_y, "training split")
-    check_features(test_x, test_y, "test split")
-    if train_x.shape[1] != test_x.shape[1]:
-        raise ValueError(f"found {test_x.shape[1]} test features, expected {train_x.shape[1]} as in the training split")
-    unknown = np.setdiff1d(test_y, train_y)
-    if len(unknown):
-        raise ValueError(f"found test labels {unknown.tolist()} that are absent from training, expected known classes")

@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.crossvalidation import CostSearch, scaled, search_cost, stratified_folds
 from eval.results import Result
-from eval.svm import accuracy, check_features, class_accuracy, svm_predictions
+from eval.svm import accuracy, check_split, class_accuracy, svm_predictions
 
 
 def linear_svm(
@@ -53,14 +53,8 @@ def linear_svm(
             two classes, or one has a single member ("validated").
     """
     train_x, train_y, test_x, test_y = (np.asarray(each) for each in (train_x, train_y, test_x, test_y))
-    check_features(train_x, train_y, "training split")
-    check_features(test_x, test_y, "test split")
-    if train_x.shape[1] != test_x.shape[1]:
-        raise ValueError(f"found {test_x.shape[1]} test features, expected {train_x.shape[1]} as in the training split")
+    check_split(train_x, train_y, test_x, test_y)
     classes = np.unique(train_y)
-    unknown = np.setdiff1d(test_y, classes)
-    if len(unknown):
-        raise ValueError(f"found test labels {unknown.tolist()} that are absent from training, expected known classes")
     if len(classes) < 2:
         raise ValueError(f"found {len(classes)} training class, expected at least 2")
     split = {"train": len(train_y), "test": len(test_y), "classes": len(classes), "features": train_x.shape[1]}

@@ -115,9 +115,10 @@ def segment_parts(
             the encoder is another one, if `out` is taken, or if the loss stops being finite.
     """
     check_free(out)
+    check_encoder(encoder)
     resources = resources or Resources()
     splits = split_clouds(train, test, validation, fraction, seed)
-    _check(encoder, recipe, mode, k, votes, splits)
+    _check(recipe, mode, k, votes, splits)
     owned = category_parts(train, *splits.present.values())
     with seeded(seed):
         start = PartSegDGCNN(k=k)
@@ -174,12 +175,21 @@ def category_parts(*clouds: Clouds) -> np.ndarray:
     return owned
 
 
-def _check(encoder: PartSegDGCNN, recipe: Recipe, mode: Mode, k: int, votes: int, splits: Splits) -> None:
-    if not isinstance(encoder, PartSegDGCNN):
-        raise ValueError(
-            f"found an encoder of type {type(encoder).__name__}, expected PartSegDGCNN: pre-train one with "
-            "encoder.network dgcnn_partseg"
-        )
+def check_encoder(encoder: nn.Module) -> PartSegDGCNN:
+    """The encoder, if parts can be segmented from it.
+
+    Raises:
+        ValueError: if not.
+    """
+    if isinstance(encoder, PartSegDGCNN):
+        return encoder
+    raise ValueError(
+        f"found an encoder of type {type(encoder).__name__}, expected PartSegDGCNN: pre-train one with "
+        "encoder.network dgcnn_partseg"
+    )
+
+
+def _check(recipe: Recipe, mode: Mode, k: int, votes: int, splits: Splits) -> None:
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
     if votes < 1:

@@ -7,7 +7,6 @@ test-chosen figure stands beside it under its own name.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from crosspoint.callbacks import EpochReport
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.fitting import fit
 from crosspoint.sampling import EpochSampler, step_seed
 from eval.features import frozen
 from eval.recipe import Recipe, Resources
@@ -236,16 +236,8 @@ def train_supervised(
         enable_progress_bar=progress,
         enable_model_summary=False,
     )
-    with warnings.catch_warnings(), seeded(seed):
-        # The number of workers is the user's setting; the other warning is Lightning's own.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-        try:
-            trainer.fit(module)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            if trainer.interrupted:
-                raise KeyboardInterrupt from None
-            raise
+    with seeded(seed):
+        fit(trainer, module)
     weights, predicted = choice.kept
     assert predicted is not None
     network.load_state_dict(weights)

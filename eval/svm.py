@@ -123,3 +123,18 @@ def check_features(features: np.ndarray, labels: np.ndarray, where: str) -> None
     broken = int((~np.isfinite(features).all(axis=1)).sum())
     if broken:
         raise ValueError(f"{where}: found NaN or infinite values in {broken} feature rows, expected finite ones")
+
+
+def check_split(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> None:
+    """Check that (n, C) and (m, C) features and their labels fit each other, and that the test split has known classes.
+
+    Raises:
+        ValueError: if not.
+    """
+    check_features(train_x, train_y, "training split")
+    check_features(test_x, test_y, "test split")
+    if train_x.shape[1] != test_x.shape[1]:
+        raise ValueError(f"found {test_x.shape[1]} test features, expected {train_x.shape[1]} as in the training split")
+    unknown = np.setdiff1d(test_y, train_y)
+    if len(unknown):
+        raise ValueError(f"found test labels {unknown.tolist()} that are absent from training, expected known classes")

@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval.folds import RestrictedUnpickler, evaluate_folds, find_folds, folds_svm, read_fold
+from eval.folds import evaluate_folds, find_folds, folds_svm, read_fold
+from eval.pickles import RestrictedUnpickler
 from eval.results import Result
 
 SETTINGS = [(2, 3), (3, 4)]
