@@ -1,4 +1,4 @@
-"""The encoders with every edge block computed by its defining formula: what the fast paths are measured against."""
+"""The encoders by their defining formulas: what the fast paths are measured against."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch import Tensor
 from crosspoint.edge_mlp import EdgeMLP, edge_mlp
 from crosspoint.edgeconv import EdgeConv, edge_conv
 from crosspoint.neighbors import knn_formula
+from crosspoint.pooled_maximum import layer_max_formula
+from crosspoint.pooled_mean import layer_max_and_mean_formula
 
 
 @contextmanager
 def formula_path() -> Iterator[None]:
-    """Inside, EdgeConv and EdgeMLP build their edge tensors, and neighbours come from all distances."""
+    """Inside, edge tensors and values at every point are built, and neighbours come from all distances."""
 
     def by_edges(self: EdgeConv, x: Tensor) -> Tensor:
         return edge_conv(x, knn_formula(x.detach(), self.k), self.weight, self.norm, self.slope)
@@ -27,5 +29,8 @@ def formula_path() -> Iterator[None]:
         mock.patch.object(EdgeConv, "forward", by_edges),
         mock.patch.object(EdgeMLP, "forward", two_layers),
         mock.patch("crosspoint.partseg.knn", knn_formula),
+        mock.patch("crosspoint.dgcnn.layer_max_and_mean", layer_max_and_mean_formula),
+        mock.patch("crosspoint.partseg.layer_max", layer_max_formula),
+        mock.patch("crosspoint.pointnet.layer_max", layer_max_formula),
     ):
         yield

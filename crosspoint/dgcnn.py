@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.edgeconv import EdgeConv
+from crosspoint.pooled_mean import layer_max_and_mean
 from crosspoint.shared_layer import SLOPE, SharedLayer
 
 
@@ -41,13 +42,16 @@ class DGCNN(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 2 · embedding); raises ValueError if N < k."""
-        x = self.forward_points(points)
-        return torch.cat([x.amax(dim=1), x.mean(dim=1)], dim=1)
+        return layer_max_and_mean(self.embed, self._levels(points))
 
     def forward_points(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → features of every point (B, N, embedding), before pooling."""
+        return self.embed(self._levels(points))
+
+    def _levels(self, points: Tensor) -> Tensor:
+        """Outputs of all EdgeConv layers side by side: points (B, N, 3) → (B, N, sum of channels)."""
         levels, x = [], points
         for edge in self.edges:
             x = edge(x)
             levels.append(x)
-        return self.embed(torch.cat(levels, dim=-1))
+        return torch.cat(levels, dim=-1)

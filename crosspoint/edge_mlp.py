@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from crosspoint.batch_norm import scale_and_offset
 from crosspoint.edge_moments import edge_moments, row_chunks, winning_slots
-from crosspoint.edge_norm import batch_moments, running_moments
 from crosspoint.edgeconv import edge_features, edge_terms, flat_rows
-from crosspoint.precision import full_precision
+from crosspoint.precision import full_precision, product_type
 from crosspoint.shared_layer import SharedLayer
 
 
@@ -47,37 +47,31 @@ class EdgeMLP(nn.Module):
     def forward(self, x: Tensor, neighbors: Tensor) -> Tensor:
         """x (B, N, C), neighbors (B, N, K) → (B, N, D)."""
         rows = flat_rows(neighbors)
-        u, v = edge_terms(x, self.first.linear.weight)
-        device = u.device.type
-        product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        with torch.autocast(device, enabled=False):  # normalisation in full precision
+        u, v, mean = edge_terms(x, self.first.linear.weight)
+        product = product_type(x)
+        with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
             u, v = full_precision(u), full_precision(v)
-            p, q = self._first_normalised(u, v, rows)
+            p, q = self._first_normalised(u, v, mean, rows)
             return self._second_normalised(p, q, rows, product).view(*x.shape[:2], -1)
 
-    def _first_normalised(self, u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """p and q of a_ij = σ(p_j + q_i): u, v (R, C), rows (R, K) → two of (R, C)."""
-        norm = self.first.norm
-        if norm.training:
-            mean, variance = batch_moments(norm, *edge_moments(u, v, rows), rows.numel())
-        else:
-            mean, variance = running_moments(norm)
-        scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return u * scale, torch.addcmul(norm.bias, v - mean, scale)
+    def _first_normalised(self, u: Tensor, v: Tensor, mean: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """p and q of a_ij = σ(p_j + q_i): u, v (R, C), mean (C,), rows (R, K) → two of (R, C)."""
+        moments = None
+        if self.first.norm.training:
+            own_mean, variance = edge_moments(u, v, rows)
+            moments = mean + own_mean, variance
+        scale, offset = scale_and_offset(self.first.norm, moments, rows.numel())
+        return u * scale, torch.addcmul(torch.addcmul(offset, mean, scale), v, scale)
 
-    def _second_normalised(self, p: Tensor, q: Tensor, rows: Tensor, product: torch.dtype | None) -> Tensor:
+    def _second_normalised(self, p: Tensor, q: Tensor, rows: Tensor, product: torch.dtype) -> Tensor:
         """The second layer and the maximum over neighbours: p, q (R, C), rows (R, K) → (R, D)."""
         norm, weight = self.second.norm, self.second.linear.weight
         weight = weight.to(p.dtype)
         extremum, mean, variance = _EdgeLayer.apply(
-            p, q, weight, rows, norm.weight.detach() < 0, self.first.slope, product or p.dtype
+            p, q, weight, rows, norm.weight.detach() < 0, self.first.slope, product
         )
-        if norm.training:
-            mean, variance = batch_moments(norm, mean, variance, rows.numel())
-        else:
-            mean, variance = running_moments(norm)
-        scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return F.leaky_relu(torch.addcmul(norm.bias, extremum - mean, scale), self.second.slope)
+        scale, offset = scale_and_offset(norm, (mean, variance) if norm.training else None, rows.numel())
+        return F.leaky_relu(torch.addcmul(offset, extremum, scale), self.second.slope)
 
 
 class _EdgeLayer(torch.autograd.Function):

@@ -1,12 +1,14 @@
-"""Extremum over neighbours and moments over edges of h_ij = u_j + v_i, without holding h.
+"""Maximum over neighbours and moments over edges of h_ij = u_j + v_i, without holding h.
 
 Let R rows (points of all clouds) have K neighbours each, M = R·K edges, deg_j = how often row j is a neighbour,
-s_i = Σ_{j∈N(i)} u_j and t_j = Σ_{i: j∈N(i)} v_i. Then with u and v centred so that h has mean zero
+s_i = Σ_{j∈N(i)} u_j and t_j = Σ_{i: j∈N(i)} v_i. Then
 
+    Σ h        = Σ_j deg_j u_j + K Σ_i v_i
     Σ h²       = Σ_j deg_j u_j² + 2 Σ_i v_i s_i + K Σ_i v_i²
     ∂Σh²/∂u_j  = 2 (deg_j u_j + t_j)          ∂Σh²/∂v_i = 2 (s_i + K v_i)
 
-and the extremum sends its gradient to one neighbour per row and channel. Everything is (R, D): an edge tensor exists
+and the variance is their difference, which does not cancel where u and v come from centred points. The maximum sends
+its gradient to one neighbour per row and channel. Everything is (R, D): an edge tensor exists
 only for a chunk of rows that fits a cache.
 """
 
@@ -23,48 +25,40 @@ CHUNK_CPU = 2**18  # elements of a chunk of edges: a megabyte stays in the secon
 CHUNK_GPU = 2**26
 
 
-def edge_extrema(u: Tensor, v: Tensor, rows: Tensor, lowest: Tensor) -> Tensor:
-    """max_j u_j + v_i, or min_j where `lowest`: u, v (R, D), rows (R, K) int64, lowest (D,) bool → (R, D)."""
-    return _NeighborExtremum.apply(u, rows, lowest) + v
-
-
-def edge_extrema_and_moments(u: Tensor, v: Tensor, rows: Tensor, lowest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The extremum as `edge_extrema`, with mean (D,) and biased variance (D,) of h over all edges."""
-    mean, variance = edge_moments(u, v, rows)
-    return edge_extrema(u, v, rows, lowest), mean, variance
+def edge_maximum(u: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+    """max_j u_j + v_i: u, v (R, D), rows (R, K) int64 → (R, D)."""
+    return _NeighborMaximum.apply(u, rows) + v
 
 
 def edge_moments(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and biased variance (D,) of u_j + v_i over all edges: u, v (R, D), rows (R, K)."""
+    """Mean (D,) and biased variance (D,) of u_j + v_i over all edges: u, v (R, D) with means near zero, rows (R, K)."""
     return _EdgeMoments.apply(u, v, rows)
 
 
-class _NeighborExtremum(torch.autograd.Function):
-    """Largest (or lowest) u over the neighbours of each row; the first of equal neighbours takes the gradient."""
+class _NeighborMaximum(torch.autograd.Function):
+    """Largest u over the neighbours of each row; the first of equal neighbours takes the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, rows: Tensor, lowest: Tensor) -> Tensor:
-        sign = torch.where(lowest, -1.0, 1.0).to(u.dtype)
-        signed = u * sign
-        extremum = torch.empty((len(rows), u.shape[1]), dtype=u.dtype, device=u.device)
-        slots = torch.empty(extremum.shape, dtype=torch.int16, device=u.device) if ctx.needs_input_grad[0] else None
+    def forward(ctx: Any, u: Tensor, rows: Tensor) -> Tensor:
+        maximum = torch.empty((len(rows), u.shape[1]), dtype=u.dtype, device=u.device)
+        slots = torch.empty(maximum.shape, dtype=torch.int16, device=u.device) if ctx.needs_input_grad[0] else None
         for first, chunk in row_chunks(rows, u.shape[1]):
             part = slice(first, first + len(chunk))
-            edges = signed.index_select(0, chunk.flatten()).view(*chunk.shape, -1)  # (r, K, D)
-            torch.amax(edges, dim=1, out=extremum[part])
+            edges = u.index_select(0, chunk.flatten()).view(*chunk.shape, -1)  # (r, K, D)
+            torch.amax(edges, dim=1, out=maximum[part])
             if slots is not None:
-                slots[part] = winning_slots(edges, extremum[part])
+                slots[part] = winning_slots(edges, maximum[part])
         if slots is not None:
             ctx.save_for_backward(rows, slots)
             ctx.count = len(u)
-        return extremum * sign
+        return maximum
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         rows, slots = ctx.saved_tensors
         winner = rows.gather(1, slots.long())  # (R, D)
-        return grad.new_zeros(ctx.count, grad.shape[1]).scatter_add_(0, winner, grad), None, None
+        return grad.new_zeros(ctx.count, grad.shape[1]).scatter_add_(0, winner, grad), None
 
 
 class _EdgeMoments(torch.autograd.Function):
@@ -75,20 +69,19 @@ class _EdgeMoments(torch.autograd.Function):
         k, edges = rows.shape[1], rows.numel()
         # bincount would make a GPU wait, to see how long its answer is.
         degree = u.new_zeros(len(u)).index_add_(0, rows.flatten(), u.new_ones(edges))  # (R,)
-        mean_u = degree @ u / edges
-        mean_v = v.mean(dim=0)
-        u, v = u - mean_u, v - mean_v  # centred: the sums below would cancel otherwise
         around = F.embedding_bag(rows, u, mode="sum")  # s_i
-        squares = degree @ u.square() + torch.add(k * v, around, alpha=2).mul_(v).sum(dim=0)
-        ctx.save_for_backward(u, v, rows, degree, around)
-        return mean_u + mean_v, squares / edges
+        mean = (degree @ u + k * v.sum(dim=0)) / edges
+        squares = degree @ u.square() + torch.add(around, v, alpha=k / 2).mul_(v).sum(dim=0) * 2
+        ctx.save_for_backward(u, v, rows, degree, around, mean)
+        return mean, (squares / edges - mean.square()).clamp_min_(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor, Tensor, None]:
-        u, v, rows, degree, around = ctx.saved_tensors
+        u, v, rows, degree, around, mean = ctx.saved_tensors
         k, edges = rows.shape[1], rows.numel()
-        shift, slope = grad_mean / edges, 2 * grad_variance / edges
+        slope = 2 * grad_variance / edges
+        shift = grad_mean / edges - slope * mean
         grad_u = _sum_over_sources(v, rows, degree).addcmul_(degree.unsqueeze(1), u).mul_(slope).addr_(degree, shift)
         grad_v = torch.add(around, v, alpha=k).mul_(slope).add_(k * shift)
         return grad_u, grad_v, None

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crosspoint.edge_moments import edge_extrema, edge_extrema_and_moments
-from crosspoint.edge_norm import batch_moments, running_moments
+from crosspoint.batch_norm import scale_and_offset
+from crosspoint.edge_moments import edge_maximum, edge_moments
 from crosspoint.neighbors import knn
 from crosspoint.precision import full_precision
 
@@ -77,32 +77,31 @@ class EdgeConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) → (B, N, D); raises ValueError if N < k."""
-        neighbors = knn(x, self.k)
-        u, v = edge_terms(x, self.weight)
-        extremum = self._normalised_extremum(u, v, flat_rows(neighbors))
-        return F.leaky_relu(extremum, self.slope).view(*x.shape[:2], -1)
-
-    def _normalised_extremum(self, u: Tensor, v: Tensor, rows: Tensor) -> Tensor:
-        """BatchNorm over edges, then the extremum over neighbours: u, v (R, D), rows (R, K) → (R, D)."""
-        norm = self.norm
-        with torch.autocast(u.device.type, enabled=False):  # normalisation in full precision
+        norm, rows = self.norm, flat_rows(knn(x, self.k))
+        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)  # where it is negative, the lowest value is wanted
+        u, v, mean = edge_terms(x, self.weight * sign.unsqueeze(1))
+        with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
             u, v = full_precision(u), full_precision(v)
-            lowest = norm.weight.detach() < 0
+            moments = None
             if norm.training:
-                extremum, mean, variance = edge_extrema_and_moments(u, v, rows, lowest)
-                mean, variance = batch_moments(norm, mean, variance, rows.numel())
-            else:
-                extremum = edge_extrema(u, v, rows, lowest)
-                mean, variance = running_moments(norm)
-            scale = norm.weight * torch.rsqrt(variance + norm.eps)
-            return torch.addcmul(norm.bias, extremum - mean, scale)
+                own_mean, variance = edge_moments(u, v, rows)
+                moments = sign * (mean + own_mean), variance
+            scale, offset = scale_and_offset(norm, moments, rows.numel())
+            offset = torch.addcmul(offset, sign * mean, scale)
+            values = torch.addcmul(offset, edge_maximum(u, v, rows), sign * scale)
+            return F.leaky_relu(values, self.slope, inplace=True).view(*x.shape[:2], -1)
 
 
-def edge_terms(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """u and v of `W [x_j − x_i ; x_i] = u_j + v_i`: x (B, N, C), weight (D, 2C) → two of (B·N, D)."""
+def edge_terms(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """u, v and m of `W [x_j − x_i ; x_i] = u_j + v_i + m`: x (B, N, C), weight (D, 2C) → two of (B·N, D), and (D,).
+
+    u and v are of centred points: sums of their squares do not cancel.
+    """
     toward, own = weight.chunk(2, dim=1)
-    u, v = F.linear(x.flatten(0, 1), torch.cat([toward, own - toward])).chunk(2, dim=1)
-    return u, v
+    mean = x.mean(dim=(0, 1))
+    u, v = F.linear((x - mean).flatten(0, 1), torch.cat([toward, own - toward])).chunk(2, dim=1)
+    with torch.autocast(x.device.type, enabled=False):
+        return u, v, full_precision(own) @ full_precision(mean)
 
 
 def flat_rows(neighbors: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import warnings
 from typing import Any
 
@@ -38,3 +39,4 @@ def _leave_processes() -> None:
     """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()  # DistributedDataParallel is in a cycle with the group, whose threads end with it

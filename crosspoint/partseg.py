@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from crosspoint.edge_mlp import EdgeMLP
 from crosspoint.edgeconv import EdgeConv
 from crosspoint.neighbors import knn
+from crosspoint.pooled_maximum import layer_max
 from crosspoint.shared_layer import SharedLayer
 
 EMBEDDING = 1024
@@ -32,7 +33,7 @@ class TransformNet(nn.Module):
 
     def forward(self, points: Tensor, neighbors: Tensor) -> Tensor:
         """points (B, N, 3), neighbors (B, N, K) → (B, 3, 3), to be multiplied from the right."""
-        pooled = self.embed(self.edge(points, neighbors)).amax(dim=1)
+        pooled = layer_max(self.embed, self.edge(points, neighbors))
         return self.matrix(self.hidden(pooled)).view(-1, 3, 3)
 
 
@@ -66,7 +67,7 @@ class PartSegDGCNN(nn.Module):
         x1 = self.edge1(aligned, knn(aligned, self.k))
         x2 = self.edge2(x1, knn(x1, self.k))
         levels = torch.cat([x1, x2, self.edge3(x2)], dim=-1)
-        return self.embed(levels).amax(dim=1), levels
+        return layer_max(self.embed, levels), levels
 
 
 class PartSegmenter(nn.Module):

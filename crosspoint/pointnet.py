@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from crosspoint.pooled_maximum import layer_max
 from crosspoint.shared_layer import SharedLayer
 
 
@@ -34,4 +35,8 @@ class PointNet(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, embedding)."""
-        return self.layers(points).amax(dim=1)
+        *layers, last = self.layers
+        assert isinstance(last, SharedLayer)
+        for layer in layers:
+            points = layer(points)
+        return layer_max(last, points)

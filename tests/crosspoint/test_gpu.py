@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from crosspoint import pooled_maximum, pooled_mean
 from crosspoint.augment import CloudAugmentation, ImageAugmentation
 from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
 from crosspoint.datasets.pairs import ObjectPair, stack_pairs
@@ -46,11 +47,11 @@ def test_features_equal_those_of_the_cpu() -> None:
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-3
 
 
-def configuration(out: Path, **training: object) -> PretrainConfig:
+def configuration(out: Path, network: str = "dgcnn", **training: object) -> PretrainConfig:
     return PretrainConfig(
         out=out,
         data=DataConfig(holdout=0.0, workers=0),
-        encoder=EncoderConfig(k=5, channels=[8, 8], embedding=16),
+        encoder=EncoderConfig(network, k=5, channels=[8, 8], embedding=16),
         image_encoder=ImageEncoderConfig("resnet18"),
         method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
         training=TrainingConfig(**{"epochs": 1, "batch_size": 6, "accelerator": "gpu", "devices": 1, **training}),
@@ -68,8 +69,16 @@ def test_a_run_on_the_device(
     assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
-def test_a_step_does_not_wait_for_the_device(toy_pairs: type) -> None:
-    method = build_method(configuration(Path("unused"))).cuda()
+@pytest.mark.parametrize("by_blocks", [False, True])
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
+def test_a_step_does_not_wait_for_the_device(
+    network: str, by_blocks: bool, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_blocks:
+        for module in (pooled_maximum, pooled_mean):
+            monkeypatch.setattr(module, "LEAST_VALUES", 0)
+        monkeypatch.setattr(pooled_maximum, "LEAST_POINTS", 0)
+    method = build_method(configuration(Path("unused"), network)).cuda()
     batch = ObjectPair(*(each.cuda() for each in stack_pairs([toy_pairs()[i, 0] for i in range(6)])))
     optimizer = torch.optim.Adam(method.parameters(), fused=True)
     generator = torch.Generator("cuda").manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from crosspoint.edgeconv import EdgeConv
 from crosspoint.losses import info_nce, nt_xent
+from crosspoint.pooled_maximum import layer_max_by_blocks
+from crosspoint.pooled_mean import layer_max_and_mean_by_blocks
 from crosspoint.processes import gather_rows
+from crosspoint.shared_layer import SharedLayer
 
 PROCESSES = 2
 
@@ -68,28 +72,43 @@ class EdgeLayer(nn.Module):
         return self.layer(clouds + a.view(len(a), -1)[:, :3].unsqueeze(1).sin()).square().mean()
 
 
+class PooledLayers(Projections):
+    """Layers that are pooled in blocks, their BatchNorms over all processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = SharedLayer(5, 4).double(), SharedLayer(5, 4).double()
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        clouds = torch.stack([a, b, a * b], dim=1)
+        pooled = torch.cat(
+            [layer_max_by_blocks(self.first, clouds), layer_max_and_mean_by_blocks(self.second, clouds)], 1
+        )
+        return pooled.square().mean() + self.linear(a).square().mean()
+
+
 def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     a, b = (torch.randn(PROCESSES * batch, 5, dtype=torch.float64, generator=generator) for _ in range(2))
     return a, b
 
 
-KINDS = (Projections, ManyProjections, Queries, ManyQueries, EdgeLayer)
+KINDS = (Projections, ManyProjections, Queries, ManyQueries, EdgeLayer, PooledLayers)
 
 
 def worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES)
     for kind in KINDS:
         torch.save(outcome(kind, rank), f"{folder}/{kind.__name__}-{rank}.pt")
-    dist.destroy_process_group()
+    os._exit(0)  # threads of gloo can abort an interpreter that ends (https://github.com/pytorch/pytorch/pull/179291)
 
 
 def outcome(kind: type[nn.Module], rank: int) -> dict[str, Any]:
     """What one process finds with its share of the batch."""
     model = kind()
     a, b = (x.chunk(PROCESSES)[rank] for x in inputs(model.batch))
-    if kind is EdgeLayer:
-        # DistributedDataParallel refuses nn.SyncBatchNorm on CPUs; EdgeConv pools the moments itself.
+    if kind in (EdgeLayer, PooledLayers):
+        # DistributedDataParallel refuses nn.SyncBatchNorm on CPUs; ours pool the moments themselves.
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         loss = model(a, b)
         loss.backward()

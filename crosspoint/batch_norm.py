@@ -1,4 +1,4 @@
-"""BatchNorm over the edges of graphs, given the moments of their values instead of the values."""
+"""BatchNorm as an affine map, given the moments of its input instead of the input."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from torch import Tensor, nn
 from crosspoint.processes import process_count
 
 
-def batch_moments(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, edges: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (D,) that the layer normalises a training batch with.
+def scale_and_offset(norm: nn.BatchNorm1d, moments: tuple[Tensor, Tensor] | None, rows: int) -> tuple[Tensor, Tensor]:
+    """s and t (D,) of what the layer computes, `s · h + t`; both carry gradients.
 
-    They are those of the batch, over all processes where the layer is a SyncBatchNorm; the running statistics move as
-    nn.BatchNorm moves them.
+    In training the moments are those of the batch, over all processes where the layer is a SyncBatchNorm, and the
+    running statistics move as nn.BatchNorm moves them.
 
     Args:
         norm: the layer.
-        mean: (D,) over the edges of this process.
-        variance: (D,) biased.
-        edges: how many there are.
+        moments: mean (D,) and biased variance (D,) over the rows of this process; None in evaluation.
+        rows: how many there are.
     """
-    count = torch.full((), float(edges), device=mean.device)  # filled there: a copy from the host would wait
+    mean, variance = _running(norm)[:2] if moments is None else _batch_moments(norm, *moments, rows)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    return scale, norm.bias - mean * scale
+
+
+def _batch_moments(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """What a training batch is normalised with."""
+    count = torch.full((), float(rows), device=mean.device)  # filled there: a copy from the host would wait
     if isinstance(norm, nn.SyncBatchNorm) and process_count() > 1:
         mean, variance, count = _pooled(mean, variance, count)
     _update_running(norm, mean.detach(), variance.detach(), count)
     return mean, variance
 
 
-def running_moments(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Mean and variance (D,) that the layer normalises with in evaluation."""
-    mean, variance, _ = _running(norm)
-    return mean, variance
-
-
 def _pooled(mean: Tensor, variance: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance over the edges of all processes; gradients flow to every one of them."""
+    """Mean and variance over the rows of all processes; gradients flow to every one of them."""
     from torch.distributed.nn.functional import all_reduce
 
     total = count.clone()
