@@ -27,7 +27,7 @@ CHUNK_GPU = 2**26
 
 def edge_maximum(u: Tensor, v: Tensor, rows: Tensor) -> Tensor:
     """max_j u_j + v_i: u, v (R, D), rows (R, K) int64 → (R, D)."""
-    return _NeighborMaximum.apply(u, rows) + v
+    return _NeighborMaximum.apply(u, rows).add_(v)
 
 
 def edge_moments(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
