@@ -10,7 +10,7 @@ import pickle
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,11 +22,21 @@ from crosspoint.original import is_original, read_original
 from renderers.atomic import writing
 
 ENCODER_KEY = "crosspoint_encoder"  # where a checkpoint or an export keeps its encoder's configuration
+POINTS_KEY = "crosspoint_points"  # of each cloud that the encoder was trained on
 ENCODER_PREFIX = "method.encoder."  # of the encoder's weights in a training checkpoint
+
+
+class TrainedOn(NamedTuple):
+    """The clouds of an encoder's training; None where its file does not say."""
+
+    points: int | None
+    k: int | None  # neighbours per point
 
 
 def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
     """A ready encoder in eval mode from any of the files that people have.
+
+    `trained_on` tells of the clouds that the encoder was trained on.
 
     Read are checkpoints of `crosspoint pretrain` (.ckpt), exports of `save_encoder` (.safetensors), and weights that
     the original CrossPoint code saved (.pth; plain or with DataParallel's "module." prefix; the classification and the
@@ -43,7 +53,7 @@ def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
-    config, weights = _read_export(path) if path.suffix == ".safetensors" else _read_torch(path)
+    config, weights, points = _read_export(path) if path.suffix == ".safetensors" else _read_torch(path)
     encoder = build_encoder(config if k is None else replace(config, k=k))
     try:
         encoder.load_state_dict(weights)
@@ -52,7 +62,20 @@ def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
             f"found weights in {path} that do not fit {config.network} ({_first_line(error)}), "
             "expected a checkpoint of this architecture: choose the one it was trained with"
         ) from error
-    return encoder.eval()
+    known = TrainedOn(points, config.k if points and "k" in encoder.config else None)  # type: ignore[operator]
+    return remember_training(encoder, known).eval()
+
+
+def remember_training(encoder: nn.Module, clouds: TrainedOn) -> nn.Module:
+    """The same encoder, from now on with an answer to `trained_on`."""
+    encoder.trained_on = clouds  # type: ignore[assignment] # torch's typing expects tensors and modules
+    return encoder
+
+
+def trained_on(encoder: nn.Module) -> TrainedOn:
+    """What is known of the clouds that an encoder was trained on."""
+    known: TrainedOn | None = getattr(encoder, "trained_on", None)
+    return known or TrainedOn(None, None)
 
 
 def save_encoder(encoder: nn.Module, path: str | Path) -> None:
@@ -61,10 +84,12 @@ def save_encoder(encoder: nn.Module, path: str | Path) -> None:
     Raises:
         ValueError: if the encoder is none of the toolkit's own.
     """
-    config = json.dumps(asdict(encoder_config(encoder)))
+    metadata = {ENCODER_KEY: json.dumps(asdict(encoder_config(encoder)))}
+    if points := trained_on(encoder).points:
+        metadata[POINTS_KEY] = str(points)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with writing(Path(path)) as file:
-        file.write(save(weights, metadata={ENCODER_KEY: config}))
+        file.write(save(weights, metadata=metadata))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -89,14 +114,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
+def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor], int | None]:
     content = read_checkpoint(path)
     if ENCODER_KEY in content:
         weights = content["state_dict"]
         own = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
-        return EncoderConfig(**content[ENCODER_KEY]), own
+        return EncoderConfig(**content[ENCODER_KEY]), own, content.get(POINTS_KEY)
     if is_original(content):
-        return read_original(content)
+        return *read_original(content), None
     raise ValueError(
         f"found keys {[str(key) for key in list(content)[:4]]} … in {path}, expected a checkpoint of "
         "crosspoint pretrain or weights of the original CrossPoint: evaluate other networks from Python, with "
@@ -104,7 +129,7 @@ def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     )
 
 
-def _read_export(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
+def _read_export(path: Path) -> tuple[EncoderConfig, dict[str, Tensor], int | None]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -115,7 +140,8 @@ def _read_export(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
         ) from error
     if ENCODER_KEY not in metadata:
         raise ValueError(f"found no {ENCODER_KEY} in the metadata of {path}, expected an export of save_encoder")
-    return EncoderConfig(**json.loads(metadata[ENCODER_KEY])), weights
+    points = metadata.get(POINTS_KEY)
+    return EncoderConfig(**json.loads(metadata[ENCODER_KEY])), weights, int(points) if points else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from crosspoint.checkpoints import ENCODER_KEY
+from crosspoint.checkpoints import ENCODER_KEY, POINTS_KEY
 from crosspoint.configuration import TrainingConfig
 from crosspoint.datasets.pairs import PairDataset, stack_pairs
 from crosspoint.encoders import encoder_config
@@ -33,15 +33,23 @@ class Method(Protocol):
 
 
 class Pretraining(lightning.LightningModule):
-    """Train a method with Adam on a cosine schedule."""
+    """Train a method with Adam on a cosine schedule.
+
+    Args:
+        method: what is trained.
+        training: how.
+        seed: of all that a step draws.
+        points: of each cloud that the encoder sees; kept in checkpoints for those who measure it.
+    """
 
     method: Any  # a Method: an nn.Module, which torch's typing cannot join with a protocol
 
-    def __init__(self, method: Method, training: TrainingConfig, seed: int) -> None:
+    def __init__(self, method: Method, training: TrainingConfig, seed: int, points: int | None = None) -> None:
         super().__init__()
         self.method = method
         self.training_config = training
         self.seed = seed
+        self.points = points
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step; what it draws depends on (seed, rank, step) alone, so a resumed run draws the same."""
@@ -68,6 +76,7 @@ class Pretraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what `load_encoder` needs beside the weights."""
         checkpoint[ENCODER_KEY] = asdict(encoder_config(self.method.encoder))
+        checkpoint[POINTS_KEY] = self.points
 
 
 def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:

@@ -67,7 +67,8 @@ def pretrain(
         probe = probe and on_a_copy(probe)
     callbacks = _callbacks(config, dataset, trained, held, probe, progress)
     batches = len(trained) // training.batch_size
-    module = Pretraining(method, training, config.seed)
+    points = config.method.clouds.points or len(dataset.read_points(0))
+    module = Pretraining(method, training, config.seed, points)
     _write_configuration(config)  # all that can be checked has been
     trainer = _trainer(config, callbacks, batches, progress)
     fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)

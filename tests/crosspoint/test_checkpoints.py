@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crosspoint import DGCNN, PointNet, load_encoder, save_encoder
+from crosspoint import DGCNN, CrossPoint, PointNet, load_encoder, save_encoder
+from crosspoint.checkpoints import trained_on
+from crosspoint.configuration import TrainingConfig
+from crosspoint.module import Pretraining
 from crosspoint.partseg import PartSegDGCNN
 
 spec = importlib.util.spec_from_file_location("original_networks", Path(__file__).with_name("original_networks.py"))
@@ -118,3 +121,19 @@ def test_another_architecture_is_named(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="that do not fit pointnet"):
         load_encoder(tmp_path / "other.ckpt")
+
+
+def test_the_points_of_training_travel_with_the_weights(tmp_path: Path) -> None:
+    module = Pretraining(CrossPoint(PointNet(embedding=8), None, cross_weight=0.0), TrainingConfig(), 0, points=96)
+    content = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "run.ckpt")
+    encoder = load_encoder(tmp_path / "run.ckpt")
+    save_encoder(encoder, tmp_path / "export.safetensors")
+    assert trained_on(encoder) == trained_on(load_encoder(tmp_path / "export.safetensors")) == (96, None)
+    save_encoder(PointNet(embedding=8), tmp_path / "new.safetensors")
+    assert trained_on(load_encoder(tmp_path / "new.safetensors")) == (None, None)
+    module = Pretraining(CrossPoint(DGCNN(k=9), None, cross_weight=0.0), TrainingConfig(), 0, points=128)
+    module.on_save_checkpoint(content := {"state_dict": module.state_dict()})
+    torch.save(content, tmp_path / "dgcnn.ckpt")
+    assert trained_on(load_encoder(tmp_path / "dgcnn.ckpt", k=20)) == (128, 9)
