@@ -161,13 +161,14 @@ def _function_parser(function: Callable[..., int]) -> Parser:
 
 def _add_protocols(parser: Parser) -> None:
     """One subcommand a protocol, the arguments that all share before its own."""
-    from eval.commands import PROTOCOLS, Measured
+    from eval.commands import PROTOCOLS, subject
 
     protocols = parser.add_subcommands(required=True, dest="protocol")
     for name, function in PROTOCOLS.items():
         one = _described(function)
-        one.add_class_arguments(Measured)
-        one.add_function_arguments(function, skip={"measured"})
+        parameter, measured = subject(name)
+        one.add_class_arguments(measured)
+        one.add_function_arguments(function, skip={parameter})
         protocols.add_subcommand(name, one)
 
 

@@ -61,7 +61,7 @@ def run(parser: Parser, dispatch: Callable[[Any], int], arguments: Sequence[str]
         arguments.remove("--debug")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return dispatch(parser.parse_args(arguments))
+        return dispatch(parser.parse_args(_repeated(parser, arguments)))
     except (argparse.ArgumentError, ValueError, OSError, ImportError) as error:
         if debug:
             raise
@@ -70,6 +70,23 @@ def run(parser: Parser, dispatch: Callable[[Any], int], arguments: Sequence[str]
     except KeyboardInterrupt:
         sys.stderr.write("crosspoint: interrupted; what was finished is kept\n")
         return EXIT_INTERRUPTED
+
+
+def _repeated(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Flags of lists without a default, given once for each entry, as jsonargparse appends them: `--flag+ entry`."""
+    lists = {
+        name.removesuffix("+")
+        for action in _command_parser(parser, arguments)._actions
+        for name in action.option_strings
+        if name.endswith("+") and action.default is None
+    }
+    words = list(arguments)
+    for place, word in enumerate(arguments):
+        flag, _, value = word.partition("=")
+        entry = value or next(iter(arguments[place + 1 :]), "")
+        if flag in lists and not entry.startswith("["):
+            words[place] = word.replace(flag, f"{flag}+", 1)
+    return words
 
 
 def _one_line(error: Exception, parser: Parser, arguments: Sequence[str]) -> str:

@@ -7,124 +7,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import fields
+from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-import numpy as np
-import torch
-from torch import nn
-
-from crosspoint.checkpoints import load_encoder
-from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.labelled import DatasetName, labelled_clouds
-from crosspoint.encoders import build_encoder, encoder_config
-from eval.features import extract_features
+from crosspoint.branches import load_branches, trained_image_size
+from eval.crossmodal import retrieve_modalities
 from eval.fewshot import SmallClasses, few_shot, few_shot_table
 from eval.finetune import CLASSIFICATION, Mode, fine_tune
+from eval.folds import folds_svm, stored_settings
 from eval.knn import Metric, Weights, knn_classify
 from eval.linear import linear_svm
+from eval.measured import Frozen, Measured, chosen_device
 from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.partseg import Mode as PartMode
 from eval.recipe import Recipe, Resources
-from eval.results import Result
+from eval.report.settings import Study
+from eval.report.study import report_study
 from eval.retrieval import retrieve_within
-from renderers.meshes import UpAxis
+from renderers import RenderedSet
 
 RESOURCES = Resources()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Which encoder is measured, on which clouds.
-
-    Args:
-        checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
-        dataset: which labelled clouds
-        root: where they lie
-        points: points per cloud
-        normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
-        up_axis: of the stored clouds, if not the dataset's own
-        random_init: measure the checkpoint's network with random weights instead
-        k: neighbours per point, if not the checkpoint's
-        seed: of every draw: folds, tasks, sampled points, random weights
-        device: auto, cpu, cuda, cuda:1, …
-        cache: folder that keeps extracted features
-        jobs: threads, -1 for one per core
-        out: JSON file for the result
-    """
-
-    checkpoint: Path
-    dataset: DatasetName
-    root: Path
-    points: int = 1024
-    normalise: bool = True
-    up_axis: UpAxis | None = None
-    random_init: bool = False
-    k: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    cache: Path | None = None
-    jobs: int = -1
-    out: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Before minutes of work, not after them.
-
-        Raises:
-            FileNotFoundError: if there is no checkpoint.
-            ValueError: if it cannot be used, or the file of the result is there already.
-        """
-        if self.out is not None and self.out.exists():
-            raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
-        _ = self.encoder
-
-    @cached_property
-    def encoder(self) -> nn.Module:
-        """The network, in eval mode."""
-        encoder = load_encoder(self.checkpoint, k=self.k)
-        if not self.random_init:
-            return encoder
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            return build_encoder(encoder_config(encoder)).eval()
-
-    def clouds(self, split: str) -> Clouds:
-        """One split of the dataset."""
-        return labelled_clouds(
-            self.dataset,
-            self.root,
-            split,
-            points=self.points,
-            normalise=self.normalise,
-            up_axis=self.up_axis,
-            seed=self.seed,
-        )
-
-    def features(self, points: np.ndarray) -> np.ndarray:
-        """Features (n, C) of points (n, N, 3), through the cache where there is one."""
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return extract_features(self.encoder, points, device=device, cache=self.cache, progress=True)
-
-    def report(self, result: Result, dataset: str) -> int:
-        """Print the result with the setting that decided its features, and save it."""
-        setting = {
-            "checkpoint": str(self.checkpoint),
-            "random_init": self.random_init,
-            "encoder": self.encoder.config,
-            "dataset": dataset,
-            "points": self.points,
-            "normalise": self.normalise,
-            "up_axis": self.up_axis,
-        }
-        result = replace(result, constants={**result.constants, **setting})
-        sys.stdout.write(f"{result}\n")
-        if self.out is not None:
-            result.save(self.out)
-        return 0
 
 
 def linear(measured: Measured, protocol: Literal["validated", "paper"] = "validated", C: float = 0.1) -> int:
@@ -226,6 +131,54 @@ def retrieval(measured: Measured, split: str = "test") -> int:
     return measured.report(result, f"{clouds.name} ({split})")
 
 
+def crossmodal(measured: Measured, split: str = "test", views: int | None = None, image_size: int | None = None) -> int:
+    """Retrieval between views and clouds of a rendered set (--dataset rendered), by both branches of a checkpoint.
+
+    Args:
+        measured: the checkpoint, which must hold the image branch, and the set
+        split: in which views seek shapes, and shapes views
+        views: of each object, the first ones; null takes all
+        image_size: of what the image branch sees; null takes the run's own, from config.yaml beside the checkpoint
+    """
+    if measured.dataset != "rendered":
+        raise ValueError(f"found the dataset {measured.dataset}, expected rendered: views are needed, so render it")
+    seed = measured.seed if measured.random_init else None
+    result, _ = retrieve_modalities(
+        load_branches(measured.checkpoint, k=measured.k, seed=seed),
+        clouds := measured.clouds(split),
+        RenderedSet(measured.root, split),
+        views=views,
+        image_size=image_size or trained_image_size(measured.checkpoint),
+        device=chosen_device(measured.device),
+        progress=True,
+    )
+    return measured.report(result, f"{clouds.name} ({split})")
+
+
+def folds(measured: Frozen, folds: Path, count: int = 10, C: float = 1.0) -> int:
+    """Linear SVM on frozen features of Point-BERT's stored few-shot tasks, all settings that lie there.
+
+    The literature fine-tunes on these tasks; its figures are of another protocol.
+
+    Args:
+        measured: the encoder
+        folds: folder of 5way_10shot/0.pkl …
+        count: how many of each setting, from number 0
+        C: of the SVM
+    """
+    result = folds_svm(
+        folds,
+        partial(measured.features, progress=False),  # of the folds there is a bar already
+        settings=stored_settings(folds),
+        folds=count,
+        points=measured.cloud_points,
+        normalise=measured.normalise,
+        C=C,
+        progress=True,
+    )
+    return measured.report(result, "modelnet40/folds")
+
+
 def finetune(
     measured: Measured,
     mode: Mode = "finetuned",
@@ -305,17 +258,36 @@ def partseg(
     return measured.report(result, test.name)
 
 
+def everything(study: Study) -> int:
+    """Several protocols on several checkpoints, in one folder: results.json, tables, report.html, pictures.
+
+    Interrupted work goes on where it stopped: give the same command again.
+    """
+    return report_study(study)
+
+
 PROTOCOLS: dict[str, Callable[..., int]] = {
+    "all": everything,
     "linear": linear,
     "fewshot": fewshot,
+    "folds": folds,
     "knn": knn,
     "retrieval": retrieval,
+    "crossmodal": crossmodal,
     "finetune": finetune,
     "partseg": partseg,
 }
 
 
+def subject(protocol: str) -> tuple[str, type]:
+    """Name and dataclass of a protocol's first parameter: what is measured. Its fields are flags of their own."""
+    function = PROTOCOLS[protocol]
+    name = next(iter(signature(function).parameters))
+    return name, get_type_hints(function)[name]
+
+
 def call(protocol: str, values: dict[str, Any]) -> int:
-    """Run one protocol on parsed values, those of `Measured` among them."""
-    own = {field.name: values.pop(field.name) for field in fields(Measured)}
-    return PROTOCOLS[protocol](Measured(**own), **values)
+    """Run one protocol on parsed values, those of its dataclass among them."""
+    _, what = subject(protocol)
+    own = {field.name: values.pop(field.name) for field in fields(what) if field.init}
+    return PROTOCOLS[protocol](what(**own), **values)

@@ -12,6 +12,7 @@ The code that wrote them: https://github.com/Julie-tang00/Point-BERT/blob/master
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from eval.results import Result
 from eval.svm import check_features
 
 SOURCE = "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
+SETTING = re.compile(r"(\d+)way_?(\d+)shot")  # name of a folder
 
 # (training points, training labels, test points, test labels, seed) → accuracy in percent
 Evaluation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], float]
@@ -159,6 +161,23 @@ def evaluate_folds(
         "seed": seed,
     }
     return Result(protocol, metrics, facts | (constants or {}), records)
+
+
+def stored_settings(root: str | Path) -> list[tuple[int, int]]:
+    """Ways and shots of the settings that lie in a folder, in ascending order.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    folder = Path(root)
+    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    found = {(int(match[1]), int(match[2])) for name in names if (match := SETTING.fullmatch(name))}
+    if not found:
+        raise FileNotFoundError(
+            f"found no folder like 5way_10shot in {root}, expected the folds of Point-BERT: download ModelNetFewshot "
+            f"from the links in {SOURCE}"
+        )
+    return sorted(found)
 
 
 def find_folds(

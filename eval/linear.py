@@ -52,6 +52,24 @@ def linear_svm(
         ValueError: if shapes do not fit, a value is not finite, a test class was never trained, there are fewer than
             two classes, or one has a single member ("validated").
     """
+    return answer_linear_svm(
+        train_x, train_y, test_x, test_y, protocol=protocol, C=C, folds=folds, seed=seed, jobs=jobs
+    )[0]
+
+
+def answer_linear_svm(
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    test_x: np.ndarray,
+    test_y: np.ndarray,
+    *,
+    protocol: Literal["paper", "validated"] = "validated",
+    C: float = 0.1,
+    folds: int = 5,
+    seed: int = 0,
+    jobs: int = 1,
+) -> tuple[Result, np.ndarray]:
+    """`linear_svm`, and the labels (m,) that it gives to the test split."""
     train_x, train_y, test_x, test_y = (np.asarray(each) for each in (train_x, train_y, test_x, test_y))
     check_split(train_x, train_y, test_x, test_y)
     classes = np.unique(train_y)
@@ -67,12 +85,12 @@ def linear_svm(
 
 def _paper(
     train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, C: float, split: dict[str, int]
-) -> Result:
+) -> tuple[Result, np.ndarray]:
     if not (np.isfinite(C) and C > 0):
         raise ValueError(f"found C {C}, expected a positive number")
     predicted = svm_predictions(train_x, train_y, test_x, [C])[0]
     metrics = {"accuracy": accuracy(predicted, test_y), "class_accuracy": class_accuracy(predicted, test_y)}
-    return Result("linear_svm/paper", metrics, {"C": float(C), "scaling": "raw", **split})
+    return Result("linear_svm/paper", metrics, {"C": float(C), "scaling": "raw", **split}), predicted
 
 
 def _validated(
@@ -84,7 +102,7 @@ def _validated(
     seed: int,
     jobs: int,
     split: dict[str, int],
-) -> Result:
+) -> tuple[Result, np.ndarray]:
     parts = stratified_folds(train_y, folds, seed)
     searches = [
         search_cost(train_x, train_y, parts, "raw", jobs),
@@ -107,10 +125,12 @@ def _validated(
             metrics["accuracy"] = accuracy(predicted, test_y)
             metrics["class_accuracy"] = class_accuracy(predicted, test_y)
             metrics["validation_accuracy"] = search.accuracy
+            answers = predicted
         metrics[f"{search.scaling}_accuracy"] = accuracy(predicted, test_y)
         metrics[f"{search.scaling}_validation_accuracy"] = search.accuracy
         constants[search.scaling] = describe(search)
-    return Result("linear_svm/validated", metrics, constants, [row for search in searches for row in search.records])
+    records = [row for search in searches for row in search.records]
+    return Result("linear_svm/validated", metrics, constants, records), answers
 
 
 def describe(search: CostSearch) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -103,10 +104,62 @@ def test_render_pretrain_evaluate(
     assert "found ranks [1, 5, 10], expected numbers from 1 to 7" in printed.err
     assert call("evaluate", "partseg", *shared, *training) == 2
     assert "expected PartSegDGCNN: pre-train one" in capsys.readouterr().err
+    assert call("evaluate", "crossmodal", *shared, "--split", "train", "--out", tmp_path / "across.json") == 0
+    assert "retrieval/across" in capsys.readouterr().out
+    across = json.loads((tmp_path / "across.json").read_text())["constants"]
+    assert (across["images"], across["shapes"], across["image_size"]) == (48, 16, 24)
+    check_study(checkpoint, shared[2:], tmp_path / "study", capsys)
     written = out.read_bytes()
     assert call("evaluate", "linear", *shared, "--out", out) == 2
     assert "already there" in capsys.readouterr().err
     assert out.read_bytes() == written
+
+
+def check_study(checkpoint: Path, data: tuple[object, ...], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two copies of a checkpoint as two seeds, in one folder; then the same again, and something else."""
+    copy = out.with_name("copy.ckpt")
+    shutil.copy(checkpoint, copy)
+    command = ("evaluate", "all", "--checkpoint", f"A={checkpoint}", f"--checkpoint=A={copy}", *data, "--out", out)
+    small = ("--protocols", "linear,fewshot", "--ways", "[2]", "--shots", "[2]", "--queries", 4, "--runs", 3)
+    assert call(*command, *small, "--jobs", 1) == 0
+    table = (out / "table.md").read_text()
+    assert capsys.readouterr().out.strip() == table.strip()
+    assert "| A |" in table and "few-shot 2-way 2-shot" in table
+    found = json.loads((out / "results.json").read_text())
+    assert [run["seed"] for run in found["runs"]] == [0, 0, 1, 1]
+    assert found["table"][0]["cells"]["linear SVM, views"]["runs"] == 2
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!")
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".png"}
+    assert "% " not in (out / "table.tex").read_text()  # no published figure is of this data
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert call(*command, *small, "--jobs", 2) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    capsys.readouterr()
+    assert call(*command, *small, "--seed", 3) == 2
+    assert "found other settings than those the study in" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_stored_folds_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    for fold in range(2):
+        entries = [
+            ((generator.normal(size=(30, 6)) * (1, 1 + 9 * way, 1, 1, 1, 1)).astype(np.float32), way, way)
+            for way in range(2)
+            for _ in range(3)
+        ]
+        file = tmp_path / "folds" / "2way_3shot" / f"{fold}.pkl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps({"train": entries, "test": entries}))
+    save_encoder(DGCNN(k=4, channels=[8], embedding=8), tmp_path / "encoder.safetensors")
+    command = ("evaluate", "folds", "--checkpoint", tmp_path / "encoder.safetensors", "--folds", tmp_path / "folds")
+    assert call(*command, "--points", 30, "--count", 2, "--out", tmp_path / "folds.json") == 0
+    assert "folds/svm" in capsys.readouterr().out
+    result = json.loads((tmp_path / "folds.json").read_text())
+    assert result["metrics"] == {"2way_3shot": 100.0, "2way_3shot_std": 0.0}  # what was learnt is asked
+    assert (result["constants"]["dataset"], result["constants"]["points"]) == ("modelnet40/folds", 30)
+    assert call(*command, "--points", 30) == 2
+    assert "8 of 10 folds are missing" in capsys.readouterr().err
 
 
 def test_flags_override_yaml(views: Path, tmp_path: Path) -> None:
@@ -163,7 +216,8 @@ def test_there_are_shipped_configurations() -> None:
         (),
         ("render",),
         ("pretrain",),
-        *[("evaluate", name) for name in ("linear", "fewshot", "knn", "retrieval", "finetune", "partseg")],
+        *[("evaluate", name) for name in ("all", "linear", "fewshot", "folds", "knn")],
+        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg")],
         ("quickstart",),
     ],
 )
@@ -180,6 +234,7 @@ def test_help_fits_a_screen(
     assert lines[0].startswith("usage: crosspoint")
 
 
+STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
 BAD = [
     (("rendr",), "invalid choice"),
     (("render", "a"), "found no out"),
@@ -212,6 +267,26 @@ BAD = [
         ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "10"),
         "found clouds of 10 points, expected at least k = 15",
     ),
+    (
+        ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"),
+        "found no image branch in encoder.safetensors",
+    ),
+    (
+        ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "modelnet", "--root", "VIEWS"),
+        "found the dataset modelnet, expected rendered",
+    ),
+    (("evaluate", "folds", "--checkpoint", "ENCODER", "--folds", "EMPTY"), "found no folder like 5way_10shot in empty"),
+    (("evaluate", "folds", "--checkpoint", "ENCODER"), "found no folds, expected all that the command requires"),
+    (("evaluate", "all", "--checkpoint", "ENCODER"), "found no dataset, root, out"),
+    (
+        (*STUDY, "--checkpoint", "ENCODER", "--protocols", "linear,svm"),
+        "found the protocols 'linear,svm', expected some of linear, knn, retrieval, fewshot, folds, crossmodal",
+    ),
+    ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "folds"), "found no --folds"),
+    ((*STUDY, "--checkpoint", "ENCODER"), "retrieval: found 7 other clouds, expected at least 10"),
+    ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "fewshot"), "fewshot: found 8 samples of class 0 (2 such"),
+    ((*STUDY, "--checkpoint", "ENCODER", "--checkpoint", "no.ckpt"), "found no checkpoint at no.ckpt"),
+    ((*STUDY, "--checkpoints", "ENCODER"), "did you mean checkpoint?"),
     (("evaluate", "linear", "--checkpoint", "TEXT", "--dataset", "rendered", "--root", "VIEWS"), "found "),
 ]
 

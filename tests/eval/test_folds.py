@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval.folds import evaluate_folds, find_folds, folds_svm, read_fold
+from eval.folds import evaluate_folds, find_folds, folds_svm, read_fold, stored_settings
 from eval.pickles import RestrictedUnpickler
 from eval.results import Result
 
@@ -346,3 +346,13 @@ def test_the_path_in_a_message_is_that_of_the_file(tmp_path):
     path = write(tmp_path / "5way_10shot/3.pkl", [1])
     with pytest.raises(ValueError, match=str(Path("5way_10shot/3.pkl"))):
         read_fold(path, 5, 10)
+
+
+def test_the_settings_that_lie_there(archive, tmp_path):
+    (tmp_path / "10way20shot").mkdir()  # as the description of the archive has it
+    (tmp_path / "5way_shot").mkdir()
+    (tmp_path / "7way_1shot").write_text("no folder")
+    assert stored_settings(tmp_path) == [(2, 3), (3, 4), (10, 20)]
+    for nothing in (tmp_path / "10way20shot", tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match="found no folder like 5way_10shot"):
+            stored_settings(nothing)

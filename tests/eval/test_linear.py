@@ -8,6 +8,7 @@ from sklearn.svm import SVC
 
 from eval import Result, linear_svm
 from eval.crossvalidation import stratified_folds
+from eval.linear import answer_linear_svm
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,15 @@ def test_bad_input_is_one_line(split):
             linear_svm(*split, protocol="paper", C=C)
     with pytest.raises(ValueError, match='found protocol "other"'):
         linear_svm(*split, protocol="other")
+
+
+@pytest.mark.parametrize("protocol", ["paper", "validated"])
+def test_answers_are_those_of_the_machine_that_is_scored(split, protocol):
+    train_x, train_y, test_x, test_y = split
+    result, answers = answer_linear_svm(*split, protocol=protocol)
+    assert result == linear_svm(*split, protocol=protocol)
+    assert result.metrics["accuracy"] == pytest.approx(100 * accuracy_score(test_y, answers))
+    machine = SVC(kernel="linear", C=result.constants["C"])
+    if result.constants["scaling"] == "standardised":
+        machine = make_pipeline(StandardScaler(), machine)
+    np.testing.assert_array_equal(answers, machine.fit(train_x, train_y).predict(test_x))

@@ -1,0 +1,1 @@
+"""What was measured, in one folder: tables, figures, and a page to look at."""

@@ -1,0 +1,76 @@
+"""Pictures in strips and clouds in parts by matplotlib, without its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eval.report.contents import Retrieved, Segmented
+from eval.report.figure_charts import INK, QUIET, RIGHT, WRONG, legible
+from eval.report.palette import palette
+from eval.report.payload import parts_by_category
+from eval.report.thumbnails import open_picture
+
+
+def draw_strips(retrieved: Sequence[Retrieved]) -> Figure:
+    """Queries with their nearest shapes; wrong ones have a dashed frame and a cross."""
+    columns = 1 + max(len(strip.found) for strip in retrieved)
+    figure = Figure(figsize=(1.25 * columns, 1.45 * len(retrieved)))
+    grid = figure.subplots(len(retrieved), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, strip in zip(grid, retrieved, strict=True):
+        _framed(row[0], strip.query, legible(strip.label, 14), INK, "-")
+        for axes, (picture, label) in zip(row[1:], strip.found, strict=False):
+            right = label == strip.label
+            _framed(
+                axes,
+                picture,
+                f"{'✓' if right else '✗'} {legible(label, 13)}",
+                RIGHT if right else WRONG,
+                "-" if right else "--",
+            )
+    return figure
+
+
+def draw_parts(segmented: Sequence[Segmented]) -> Figure:
+    """Truth beside prediction, in a fixed three-quarter view."""
+    columns = min(3, len(segmented))
+    rows = -(-len(segmented) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.3 * rows))
+    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    parts = parts_by_category(segmented)
+    for axes, cloud in zip(grid.reshape(-1, 2), segmented, strict=False):
+        colours = np.array(palette(len(parts[cloud.category])))
+        right, up, near = three_quarter(cloud.points).T
+        order = np.argsort(near)
+        for panel, name, given in zip(axes, ("truth", "prediction"), (cloud.truth, cloud.predicted), strict=True):
+            index = np.searchsorted(parts[cloud.category], given[order])
+            panel.scatter(right[order], up[order], s=3, c=colours[index], linewidths=0)
+            panel.set_aspect("equal")
+            panel.set_title(f"{legible(cloud.category)}, {name}", fontsize=8, color=QUIET, parse_math=False)
+    return figure
+
+
+def three_quarter(points: np.ndarray, yaw: float = 0.7, pitch: float = 0.35) -> np.ndarray:
+    """Points (N, 3), y up, as seen from the front right, a little above: right, up, and towards the eye (N, 3)."""
+    x, y, z = points.T
+    right = np.cos(yaw) * x + np.sin(yaw) * z
+    towards = np.cos(yaw) * z - np.sin(yaw) * x
+    up = np.cos(pitch) * y - np.sin(pitch) * towards
+    return np.stack([right, up, np.sin(pitch) * y + np.cos(pitch) * towards], axis=1)
+
+
+def _framed(axes: Axes, picture: bytes, caption: str, colour: str, line: str) -> None:
+    axes.set_axis_on()
+    axes.imshow(np.asarray(open_picture(picture).convert("RGB")))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(caption, fontsize=7, color=colour, parse_math=False)
+    for side in axes.spines.values():
+        side.set(color=colour, linestyle=line, linewidth=1.4)

@@ -1,0 +1,87 @@
+"""What can be said against a study before anything is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosspoint.checkpoints import load_encoder
+from eval.crossvalidation import stratified_folds
+from eval.fewshot import task_pool
+from eval.finetune import CLASSIFICATION
+from eval.folds import find_folds, stored_settings
+from eval.measured import warn_of_mismatch
+from eval.partseg import PARTS
+from eval.report.protocols import VALIDATION, recipe
+from eval.report.settings import Study
+from eval.report.subject import Subject
+from eval.retrieval import RANKS
+from eval.splits import split_clouds
+from eval.svm import check_split
+
+
+def check_study(study: Study) -> dict[tuple[str, str], str]:
+    """Refuse what cannot be measured, in seconds.
+
+    Returns:
+        Why methods are left out of protocols, by name and protocol.
+
+    Raises:
+        FileNotFoundError: if checkpoints or data are missing.
+        ValueError: if one of them cannot be used, or a protocol can be run on none of the checkpoints.
+    """
+    rows = study.rows
+    reasons = {
+        (row.name, protocol): reason for row in rows for protocol in study.chosen if (reason := row.lacks(protocol))
+    }
+    for protocol in study.chosen:
+        if all((row.name, protocol) in reasons for row in rows):
+            raise ValueError(
+                f"{protocol}: found {reasons[rows[0].name, protocol]}, expected at least one checkpoint that has it: "
+                "leave the protocol out"
+            )
+    for protocol in study.chosen:
+        try:
+            _check_data(study, protocol)
+        except ValueError as error:
+            raise ValueError(f"{protocol}: {error}") from error
+    cloud = study.clouds("test").points[:1]
+    for row in rows:
+        Subject(study, row, 0).encode(cloud)
+        for path in () if row.random_init else row.checkpoints:
+            warn_of_mismatch(load_encoder(path, k=study.k), path, study.cloud_points, study.normalise)
+    return reasons
+
+
+def _check_data(study: Study, protocol: str) -> None:
+    """One protocol's data, with features of zero where it asks for features."""
+    if protocol == "folds":
+        assert study.folds is not None
+        find_folds(study.folds, stored_settings(study.folds))
+    elif protocol == "partseg":
+        clouds = study.part_clouds
+        split_clouds(clouds["train"], clouds["test"], clouds["val"], 1.0, study.seed)
+        recipe(PARTS, study)
+    elif protocol == "crossmodal":
+        _check_ranks(len(study.rendered_set[0]), "rendered shapes")
+    elif protocol == "retrieval":
+        _check_ranks(len(study.clouds("test")) - 1, "other clouds")
+    elif protocol == "fewshot":
+        labels = study.clouds(study.split).labels
+        nothing = np.zeros((len(labels), 1))
+        if not study.few_shot_settings or len({*study.few_shot_settings}) < len(study.few_shot_settings):
+            raise ValueError(f"found ways {study.ways} and shots {study.shots}, expected some of both, each once")
+        for ways, shots in study.few_shot_settings:
+            task_pool(nothing, labels, ways, shots, study.queries, study.runs, 1.0, study.small_classes)
+    else:
+        train, test = study.clouds("train"), study.clouds("test")
+        check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
+        if protocol == "knn" or (protocol == "linear" and study.svm == "validated"):
+            stratified_folds(train.labels, 5, study.seed)
+        if protocol == "finetune":
+            split_clouds(train, test, VALIDATION, 1.0, study.seed)
+            recipe(CLASSIFICATION, study)
+
+
+def _check_ranks(items: int, what: str) -> None:
+    if items < max(RANKS):
+        raise ValueError(f"found {items} {what}, expected at least {max(RANKS)}, as recall@{max(RANKS)} counts them")

@@ -1,0 +1,178 @@
+"""How each protocol of a study is measured on one network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crosspoint.branches import trained_image_size
+from eval.crossmodal import retrieve_modalities
+from eval.fewshot import few_shot_table
+from eval.finetune import CLASSIFICATION, fine_tune
+from eval.folds import folds_svm, stored_settings
+from eval.knn import knn_classify
+from eval.linear import answer_linear_svm
+from eval.partseg import PARTS, check_encoder, segment_parts
+from eval.recipe import Recipe, Resources
+from eval.report.settings import PART_POINTS, Study
+from eval.report.strips import NEAREST, choose_queries
+from eval.report.subject import Subject
+from eval.results import Result
+from eval.retrieval import nearest_items, retrieve_within
+from eval.supervised import NETWORK, PREDICTIONS
+
+VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification
+
+Measured = tuple[Result, dict[str, np.ndarray]]  # figures, and arrays that the report shows
+
+
+def linear(subject: Subject) -> Measured:
+    """Linear SVM, and its answers."""
+    study = subject.study
+    result, predicted = answer_linear_svm(
+        subject.features("train"),
+        study.clouds("train").labels,
+        subject.features("test"),
+        study.clouds("test").labels,
+        protocol=study.svm,
+        seed=subject.seed,
+        jobs=study.jobs,
+    )
+    return result, {"predicted": predicted}
+
+
+def knn(subject: Subject) -> Measured:
+    """Nearest neighbours, their number by cross-validation."""
+    study = subject.study
+    result = knn_classify(
+        subject.features("train"),
+        study.clouds("train").labels,
+        subject.features("test"),
+        study.clouds("test").labels,
+        protocol="validated",
+        seed=subject.seed,
+        jobs=study.jobs,
+    )
+    return result, {}
+
+
+def retrieval(subject: Subject) -> Measured:
+    """Retrieval within the test split."""
+    return retrieve_within(subject.features("test"), subject.study.clouds("test").labels), {}
+
+
+def fewshot(subject: Subject) -> Measured:
+    """CrossPoint's few-shot tasks, all settings."""
+    study = subject.study
+    result = few_shot_table(
+        subject.features(study.split),
+        study.clouds(study.split).labels,
+        settings=study.few_shot_settings,
+        queries=study.queries,
+        runs=study.runs,
+        small_classes=study.small_classes,
+        seed=subject.seed,
+        jobs=study.jobs,
+    )
+    return result, {}
+
+
+def folds(subject: Subject) -> Measured:
+    """Point-BERT's stored tasks, all settings that lie there, by an SVM."""
+    study = subject.study
+    assert study.folds is not None
+    settings = stored_settings(study.folds)
+    result = folds_svm(
+        study.folds,
+        subject.encode,
+        settings=settings,
+        points=study.cloud_points,
+        normalise=study.normalise,
+        progress=True,
+    )
+    return result, {}
+
+
+def crossmodal(subject: Subject) -> Measured:
+    """Views and shapes of the rendered set, and what some views find."""
+    study = subject.study
+    clouds, rendered = study.rendered_set
+    result, projected = retrieve_modalities(
+        subject.method.branches(subject.number, subject.seed),
+        clouds,
+        rendered,
+        image_size=trained_image_size(subject.method.checkpoints[subject.number]),
+        device=study.device_name,
+        progress=True,
+    )
+    queries = choose_queries(clouds.labels, study.seed)
+    asked = projected.images[queries * result.constants["views"]]  # the first view of each
+    found = nearest_items(asked, projected.shapes, min(NEAREST, len(clouds)))
+    return result, {"queries": queries, "found": found}
+
+
+def finetune(subject: Subject) -> Measured:
+    """Fine-tuned classification."""
+    study = subject.study
+    result = fine_tune(
+        subject.encoder,
+        study.clouds("train"),
+        study.clouds("test"),
+        recipe=recipe(CLASSIFICATION, study),
+        validation=VALIDATION,
+        seed=subject.seed,
+        resources=_resources(study),
+        progress=sys.stderr.isatty(),
+        out=_fresh(subject.folder / "finetune"),
+    )
+    return result, {}
+
+
+def partseg(subject: Subject) -> Measured:
+    """Fine-tuned part segmentation; its answers lie beside the network."""
+    study, clouds = subject.study, subject.study.part_clouds
+    result = segment_parts(
+        check_encoder(subject.encoder),
+        clouds["train"],
+        clouds["test"],
+        recipe=recipe(PARTS, study),
+        k=study.k or 40,
+        validation=clouds["val"],
+        seed=subject.seed,
+        resources=_resources(study),
+        progress=sys.stderr.isatty(),
+        out=_fresh(subject.folder / "partseg"),
+    )
+    return replace(result, constants={**result.constants, "points": PART_POINTS}), {}
+
+
+MEASURES: dict[str, Callable[[Subject], Measured]] = {
+    "linear": linear,
+    "knn": knn,
+    "retrieval": retrieval,
+    "fewshot": fewshot,
+    "folds": folds,
+    "crossmodal": crossmodal,
+    "finetune": finetune,
+    "partseg": partseg,
+}
+
+
+def recipe(standard: Recipe, study: Study) -> Recipe:
+    """A protocol's own recipe, with the epochs that the user asks for."""
+    return standard if study.epochs is None else replace(standard, epochs=study.epochs)
+
+
+def _resources(study: Study) -> Resources:
+    return Resources(accelerator="cpu" if study.device_name == "cpu" else "auto")
+
+
+def _fresh(folder: Path) -> Path:
+    """A folder without the network of a run whose result was never written."""
+    for name in (NETWORK, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    return folder
