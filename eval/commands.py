@@ -24,9 +24,9 @@ from eval.measured import Frozen, Measured, chosen_device
 from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.partseg import Mode as PartMode
 from eval.recipe import Recipe, Resources
-from eval.report.settings import Study
-from eval.report.study import report_study
 from eval.retrieval import retrieve_within
+from eval.study.settings import Study
+from eval.study.study import report_study
 from renderers import RenderedSet
 
 RESOURCES = Resources()

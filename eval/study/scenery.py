@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.manifold import TSNE
 
-from eval.report.strips import NEAREST, choose_mapped, choose_queries
-from eval.report.subject import Subject
 from eval.retrieval import nearest_items
+from eval.study.strips import NEAREST, choose_mapped, choose_queries
+from eval.study.subject import Subject
 from renderers.atomic import writing
 
 SCENERY = "scenery.npz"

@@ -23,15 +23,15 @@ from crosspoint.images import ImageEncoder
 from crosspoint.partseg import PartSegDGCNN
 from eval import extract_features, few_shot, knn_classify, linear_svm, retrieve_within
 from eval.crossmodal import retrieve_modalities
-from eval.report import runs
 from eval.report.contents import Report
-from eval.report.methods import methods
-from eval.report.scenery import embed
-from eval.report.sections import pretraining_curves
-from eval.report.settings import Study
-from eval.report.study import report_study
-from eval.report.subject import Subject
 from eval.results import Result
+from eval.study import runs
+from eval.study.methods import methods
+from eval.study.scenery import embed
+from eval.study.sections import pretraining_curves
+from eval.study.settings import Study
+from eval.study.study import report_study
+from eval.study.subject import Subject
 from renderers import RenderedSet, render_folder
 
 CLASSES = ("ball", "plate", "rod")

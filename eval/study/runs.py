@@ -11,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from eval.report.protocols import MEASURES
-from eval.report.scenery import FROZEN, draw_scenery
-from eval.report.settings import Study
-from eval.report.subject import Subject
 from eval.results import Result
+from eval.study.protocols import MEASURES
+from eval.study.scenery import FROZEN, draw_scenery
+from eval.study.settings import Study
+from eval.study.subject import Subject
 from renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from eval.report.contents import Curve, Embedding, Retrieved, Section, Segmented
-from eval.report.pictures import cloud_picture, view_picture
-from eval.report.scenery import FROZEN, SCENERY
-from eval.report.settings import Study
-from eval.report.subject import Subject
 from eval.results import Result
+from eval.study.pictures import cloud_picture, view_picture
+from eval.study.scenery import FROZEN, SCENERY
+from eval.study.settings import Study
+from eval.study.subject import Subject
 from eval.supervised import PREDICTIONS
 
 SEGMENTED = 8  # clouds shown with their parts

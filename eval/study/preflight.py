@@ -11,11 +11,11 @@ from eval.finetune import CLASSIFICATION
 from eval.folds import find_folds, stored_settings
 from eval.measured import warn_of_mismatch
 from eval.partseg import PARTS
-from eval.report.protocols import VALIDATION, recipe
-from eval.report.settings import Study
-from eval.report.subject import Subject
 from eval.retrieval import RANKS
 from eval.splits import split_clouds
+from eval.study.protocols import VALIDATION, recipe
+from eval.study.settings import Study
+from eval.study.subject import Subject
 from eval.svm import check_split
 
 

@@ -8,15 +8,15 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from eval.report.columns import columns, measured_row, published_rows
 from eval.report.contents import Report, Row
-from eval.report.preflight import check_study
-from eval.report.runs import Outcome, run_all
-from eval.report.sections import Gallery, section
-from eval.report.settings import Study
-from eval.report.subject import Subject
 from eval.report.tables import latex_table, markdown_table
 from eval.results import library_versions
+from eval.study.columns import columns, measured_row, published_rows
+from eval.study.preflight import check_study
+from eval.study.runs import Outcome, run_all
+from eval.study.sections import Gallery, section
+from eval.study.settings import Study
+from eval.study.subject import Subject
 from renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")

@@ -13,9 +13,9 @@ from crosspoint.datasets.modelnet40_hdf5 import MODELNET40
 from crosspoint.datasets.shapenetpart import SHAPENETPART
 from eval.folds import stored_settings
 from eval.report.contents import Cell, Row
-from eval.report.published import PUBLISHED
-from eval.report.settings import Study
 from eval.results import Result
+from eval.study.published import PUBLISHED
+from eval.study.settings import Study
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from torch import nn
 
 from eval.features import extract_features
-from eval.report.methods import Method
-from eval.report.settings import Study
+from eval.study.methods import Method
+from eval.study.settings import Study
 
 
 @dataclass(frozen=True)

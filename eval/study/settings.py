@@ -14,7 +14,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from eval.fewshot import SmallClasses
 from eval.measured import PROBE_POINTS, chosen_device
-from eval.report.methods import Method, methods
+from eval.study.methods import Method, methods
 from renderers import RenderedSet
 from renderers.atomic import writing
 from renderers.meshes import UpAxis

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from eval.report.pictures import FAR, NEAR, cloud_picture
-from eval.report.strips import choose_mapped, choose_queries
+from eval.study.pictures import FAR, NEAR, cloud_picture
+from eval.study.strips import choose_mapped, choose_queries
 
 
 def pixels(points: np.ndarray, size: int = 64) -> np.ndarray:

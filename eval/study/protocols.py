@@ -18,11 +18,11 @@ from eval.knn import knn_classify
 from eval.linear import answer_linear_svm
 from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.recipe import Recipe, Resources
-from eval.report.settings import PART_POINTS, Study
-from eval.report.strips import NEAREST, choose_queries
-from eval.report.subject import Subject
 from eval.results import Result
 from eval.retrieval import nearest_items, retrieve_within
+from eval.study.settings import PART_POINTS, Study
+from eval.study.strips import NEAREST, choose_queries
+from eval.study.subject import Subject
 from eval.supervised import NETWORK, PREDICTIONS
 
 VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification

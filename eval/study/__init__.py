@@ -1,0 +1,1 @@
+"""Several encoders measured by several protocols: from checkpoints to what a report shows."""
