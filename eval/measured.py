@@ -70,7 +70,7 @@ class Frozen:
     @property
     def cloud_points(self) -> int:
         """Points per cloud."""
-        return self.points or trained_on(self.encoder).points or PROBE_POINTS
+        return trained_on(self.encoder).points or PROBE_POINTS if self.points is None else self.points
 
     @cached_property
     def encoder(self) -> nn.Module:

@@ -49,8 +49,10 @@ def labelled_clouds(
 
     Raises:
         FileNotFoundError: if files are missing.
-        ValueError: if files hold something else, or if there is no such dataset.
+        ValueError: if files hold something else, if there is no such dataset, or if no point is asked for.
     """
+    if points < 1:
+        raise ValueError(f"found {points} points asked for, expected at least 1: change points")
     if name == "modelnet":
         from crosspoint.datasets.modelnet import modelnet_clouds
 

@@ -112,8 +112,10 @@ class Study:
     @cached_property
     def cloud_points(self) -> int:
         """Points per cloud."""
+        if self.points is not None:
+            return self.points
         trained = {trained_on(load_encoder(path)).points for row in self.rows for path in row.checkpoints}
-        return self.points or (trained.pop() if len(trained) == 1 else None) or PROBE_POINTS
+        return (trained.pop() if len(trained) == 1 else None) or PROBE_POINTS
 
     @property
     def device_name(self) -> str:

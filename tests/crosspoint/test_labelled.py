@@ -29,3 +29,9 @@ def test_meshes_are_turned_as_their_tree_says(tmp_path: Path) -> None:
     for up_axis, tallest in ((None, 1), ("y", 2)):
         clouds = labelled_clouds("modelnet", tmp_path, "train", points=200, up_axis=up_axis)
         assert (np.ptp(clouds.points, axis=1).argmax(axis=1) == tallest).all()
+
+
+@pytest.mark.parametrize("points", [0, -3])
+def test_clouds_of_no_points_are_refused(points: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"found {points} points asked for, expected at least 1"):
+        labelled_clouds("modelnet40_hdf5", tmp_path, "train", points=points)
