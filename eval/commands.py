@@ -289,5 +289,7 @@ def subject(protocol: str) -> tuple[str, type]:
 def call(protocol: str, values: dict[str, Any]) -> int:
     """Run one protocol on parsed values, those of its dataclass among them."""
     _, what = subject(protocol)
-    own = {field.name: values.pop(field.name) for field in fields(what) if field.init}
-    return PROTOCOLS[protocol](what(**own), **values)
+    measured = what(**{field.name: values.pop(field.name) for field in fields(what) if field.init})
+    if isinstance(measured, Frozen):  # a study checks all its checkpoints itself
+        measured.check()
+    return PROTOCOLS[protocol](measured, **values)

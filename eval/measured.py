@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from crosspoint.checkpoints import load_encoder, remember_training, trained_on
+from crosspoint.checkpoints import TrainedOn, load_encoder, remember_training, trained_on
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from crosspoint.encoders import build_encoder, encoder_config
@@ -55,8 +55,8 @@ class Frozen:
     jobs: int = -1
     out: Path | None = None
 
-    def __post_init__(self) -> None:
-        """Before minutes of work, not after them.
+    def check(self) -> None:
+        """Say what can be said before minutes of work, not after them.
 
         Raises:
             FileNotFoundError: if there is no checkpoint.
@@ -64,8 +64,10 @@ class Frozen:
         """
         if self.out is not None and self.out.exists():
             raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
+        encoder = self.encoder
         if not self.random_init:
-            warn_of_mismatch(self.encoder, self.checkpoint, self.cloud_points, self.normalise)
+            k = encoder.config.get("k")  # type: ignore[operator, union-attr] # torch's typing expects tensors, modules
+            warn_of_mismatch(trained_on(encoder), TrainedOn(self.cloud_points, k), self.checkpoint, self.normalise)
 
     @property
     def cloud_points(self) -> int:
@@ -81,7 +83,7 @@ class Frozen:
     def features(self, points: np.ndarray, progress: bool = True) -> np.ndarray:
         """Features (n, C) of points (n, N, 3), through the cache where there is one.
 
-        One cloud a pass: on a CPU that is as fast as any batch, and rounding depends on nothing but the cloud.
+        One cloud a pass, so that rounding depends on nothing but the cloud.
         """
         device = chosen_device(self.device)
         return extract_features(self.encoder, points, batch_size=1, device=device, cache=self.cache, progress=progress)
@@ -145,14 +147,13 @@ def random_twin(encoder: nn.Module, seed: int) -> nn.Module:
     return remember_training(twin, trained_on(encoder))
 
 
-def warn_of_mismatch(encoder: Any, checkpoint: Path, points: int, normalise: bool) -> None:
+def warn_of_mismatch(trained: TrainedOn, measured: TrainedOn, checkpoint: Path, normalise: bool) -> None:
     """Log what differs between the clouds of training and those to be measured: learned features depend on both."""
-    trained, k = trained_on(encoder), encoder.config.get("k")
     if trained.points is None:
         return
-    if (trained.points, trained.k) != (points, k if trained.k else None):
+    if trained != (measured.points, measured.k if trained.k else None):
         seen, shown = (
-            f"{count:,} points" + (f" and k {near}" if near else "") for count, near in (trained, (points, k))
+            f"{points:,} points" + (f" and k {near}" if near else "") for points, near in (trained, measured)
         )
         log.warning("%s was trained on clouds of %s, and is measured on clouds of %s", checkpoint, seen, shown)
     if not normalise:

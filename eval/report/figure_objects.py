@@ -13,6 +13,7 @@ from eval.report.figure_charts import INK, QUIET, RIGHT, WRONG, legible
 from eval.report.palette import palette
 from eval.report.payload import parts_by_category
 from eval.report.thumbnails import open_picture
+from eval.report.viewpoint import three_quarter
 
 
 def draw_strips(retrieved: Sequence[Retrieved]) -> Figure:
@@ -47,23 +48,14 @@ def draw_parts(segmented: Sequence[Segmented]) -> Figure:
     parts = parts_by_category(segmented)
     for axes, cloud in zip(grid.reshape(-1, 2), segmented, strict=False):
         colours = np.array(palette(len(parts[cloud.category])))
-        right, up, near = three_quarter(cloud.points).T
-        order = np.argsort(near)
+        right, up, towards = three_quarter(cloud.points).T
+        order = np.argsort(towards)
         for panel, name, given in zip(axes, ("truth", "prediction"), (cloud.truth, cloud.predicted), strict=True):
             index = np.searchsorted(parts[cloud.category], given[order])
             panel.scatter(right[order], up[order], s=3, c=colours[index], linewidths=0)
             panel.set_aspect("equal")
             panel.set_title(f"{legible(cloud.category)}, {name}", fontsize=8, color=QUIET, parse_math=False)
     return figure
-
-
-def three_quarter(points: np.ndarray, yaw: float = 0.7, pitch: float = 0.35) -> np.ndarray:
-    """Points (N, 3), y up, as seen from the front right, a little above: right, up, and towards the eye (N, 3)."""
-    x, y, z = points.T
-    right = np.cos(yaw) * x + np.sin(yaw) * z
-    towards = np.cos(yaw) * z - np.sin(yaw) * x
-    up = np.cos(pitch) * y - np.sin(pitch) * towards
-    return np.stack([right, up, np.sin(pitch) * y + np.cos(pitch) * towards], axis=1)
 
 
 def _framed(axes: Axes, picture: bytes, caption: str, colour: str, line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from eval.report.checks import check
 from eval.report.contents import Report, Section
 from eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
 from eval.report.figure_objects import draw_parts, draw_strips
+from eval.report.file_names import file_names
 from eval.report.payload import confusion
 from renderers.atomic import writing
 
@@ -27,28 +27,13 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
     """
     check(report)
     paths = []
-    for name, section in zip(_file_names([section.name for section in report.sections]), report.sections, strict=True):
+    for name, section in zip(file_names([section.name for section in report.sections]), report.sections, strict=True):
         for kind, figure in _figures(section, report.classes):
             path = folder / f"{name}_{kind}.png"
             with writing(path) as file:
                 figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
             paths.append(path)
     return paths
-
-
-def _file_names(methods: Sequence[str]) -> list[str]:
-    """A plain file name for each method, no two alike even where capitals do not count."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for method in methods:
-        plain = re.sub(r"[^A-Za-z0-9.-]+", "-", method).strip("-.")[:80] or "method"
-        name, number = plain, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{plain}-{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
 
 
 def _figures(section: Section, classes: Sequence[str]) -> Iterator[tuple[str, Figure]]:

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import nn
-
-from crosspoint.branches import Branches, has_image_branch, load_branches
-from crosspoint.checkpoints import load_encoder
+from crosspoint.branches import has_image_branch
+from crosspoint.checkpoints import TrainedOn, load_encoder, trained_on
 from crosspoint.partseg import PartSegDGCNN
-from eval.measured import random_twin
+from eval.report.file_names import file_names
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a study needs to know of a file before it measures anything.
+
+    Args:
+        path: of the file.
+        network: class of its point encoder.
+        config: of the encoder, with the neighbours per point of the study.
+        trained_on: clouds of its training.
+        has_images: whether the image branch lies beside it.
+    """
+
+    path: Path
+    network: type
+    config: dict[str, Any]
+    trained_on: TrainedOn
+    has_images: bool
+
+    @classmethod
+    def read(cls, path: Path, k: int | None) -> Checkpoint:
+        """Facts of a file, its encoder with k neighbours where that is not None."""
+        encoder = load_encoder(path, k=k)
+        config: dict[str, Any] = encoder.config  # type: ignore[assignment] # torch's typing expects tensors, modules
+        return cls(path, type(encoder), config, trained_on(encoder), has_image_branch(path))
+
+    @property
+    def architecture(self) -> str:
+        """Class and settings of the encoder."""
+        return f"{self.network.__name__} {self.config}"
 
 
 @dataclass(frozen=True)
@@ -27,25 +56,15 @@ class Method:
     """
 
     name: str
-    checkpoints: tuple[Path, ...]
+    checkpoints: tuple[Checkpoint, ...]
     random_init: bool
     folder: str
-    k: int | None = None
-
-    def encoder(self, number: int, seed: int) -> nn.Module:
-        """Network number 0, 1, …; a random one's weights are drawn from the seed."""
-        encoder = load_encoder(self.checkpoints[number], k=self.k)
-        return random_twin(encoder, seed) if self.random_init else encoder
-
-    def branches(self, number: int, seed: int) -> Branches:
-        """The same with the image branch beside it."""
-        return load_branches(self.checkpoints[number], k=self.k, seed=seed if self.random_init else None)
 
     def lacks(self, protocol: str) -> str | None:
         """Why a protocol cannot be run on this architecture; None where it can."""
-        if protocol == "crossmodal" and not all(has_image_branch(path) for path in self.checkpoints):
+        if protocol == "crossmodal" and not all(checkpoint.has_images for checkpoint in self.checkpoints):
             return "no image branch in the checkpoint"
-        if protocol == "partseg" and not isinstance(self.encoder(0, 0), PartSegDGCNN):
+        if protocol == "partseg" and not issubclass(self.checkpoints[0].network, PartSegDGCNN):
             return "no part-segmentation encoder"
         return None
 
@@ -79,27 +98,25 @@ def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> lis
             raise ValueError(f"found {path} twice, expected every checkpoint once")
         given |= {name} if chosen else set()
         named.setdefault(name, []).append(path)
-    architectures = {name: _architecture(name, paths, k) for name, paths in named.items()}
-    rows = [(name, tuple(paths), False) for name, paths in named.items()]
-    if random_init:
-        rows += _random_rows(named, architectures)
-    return [Method(*row, f"{number}-{_safe(row[0])}", k) for number, row in enumerate(rows, 1)]
+    known = {name: _seeds(name, paths, k) for name, paths in named.items()}
+    rows = [(name, seeds, False) for name, seeds in known.items()]
+    rows += [(name, seeds, True) for name, seeds in (_random_rows(known) if random_init else {}).items()]
+    folders = file_names([name for name, _, _ in rows])
+    return [Method(*row, folder) for row, folder in zip(rows, folders, strict=True)]
 
 
-def _random_rows(
-    named: dict[str, list[Path]], architectures: dict[str, tuple[str, str]]
-) -> list[tuple[str, tuple[Path, ...], bool]]:
-    longest: dict[tuple[str, str], list[Path]] = {}
-    for name, paths in named.items():
-        known = longest.get(architectures[name], [])
-        longest[architectures[name]] = max(known, paths, key=len)
-    kinds = [kind for kind, _ in longest]
-    rows = []
-    for (kind, settings), paths in longest.items():
-        label = f"random initialisation ({kind})" if kinds.count(kind) == 1 else f"random initialisation ({settings})"
-        if label in named:
+def _random_rows(known: dict[str, tuple[Checkpoint, ...]]) -> dict[str, tuple[Checkpoint, ...]]:
+    longest: dict[str, tuple[Checkpoint, ...]] = {}
+    for seeds in known.values():
+        architecture = seeds[0].architecture
+        longest[architecture] = max(longest.get(architecture, ()), seeds, key=len)
+    kinds = [seeds[0].network.__name__ for seeds in longest.values()]
+    rows = {}
+    for kind, (architecture, seeds) in zip(kinds, longest.items(), strict=True):
+        label = f"random initialisation ({kind if kinds.count(kind) == 1 else architecture})"
+        if label in known:
             raise ValueError(f"found a checkpoint called {label}, which is the random row's name: choose another")
-        rows.append((label, tuple(paths), True))
+        rows[label] = seeds
     return rows
 
 
@@ -114,21 +131,13 @@ def _named(text: str) -> tuple[str, Path, bool]:
     return (file.resolve().parent.name if file.stem in ("best", "last") else file.stem) or file.name, file, False
 
 
-def _architecture(name: str, paths: list[Path], k: int | None) -> tuple[str, str]:
-    """Kind and settings, the same for all files."""
-    found = []
-    for path in paths:
-        encoder = load_encoder(path, k=k)
-        found.append((type(encoder).__name__, f"{type(encoder).__name__} {encoder.config}"))
-    if len({*found}) > 1:
-        other = next(entry for entry in found if entry != found[0])
-        raise ValueError(
-            f"found {found[0][1]} and {other[1]} under the name {name}, expected seeds of one architecture: give "
-            "them names of their own"
-        )
-    return found[0]
-
-
-def _safe(name: str) -> str:
-    """A name that every file system takes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "method"
+def _seeds(name: str, paths: list[Path], k: int | None) -> tuple[Checkpoint, ...]:
+    """Checkpoints of one name, which have one architecture."""
+    seeds = tuple(Checkpoint.read(path, k) for path in paths)
+    for other in seeds:
+        if other.architecture != seeds[0].architecture:
+            raise ValueError(
+                f"found {seeds[0].architecture} and {other.architecture} under the name {name}, expected seeds of one "
+                "architecture: give them names of their own"
+            )
+    return seeds

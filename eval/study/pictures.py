@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from eval.report.viewpoint import three_quarter
 from renderers import RenderedSet
 
 SIZE = 112  # pixels a side
@@ -24,7 +25,7 @@ def cloud_picture(points: np.ndarray, size: int = SIZE) -> bytes:
         size: side in pixels.
     """
     centred = points.astype(np.float64) - points.mean(axis=0)
-    x, y, depth = (centred @ _three_quarter_view().T).T  # right, up, towards the viewer
+    x, y, depth = three_quarter(centred).T
     reach = max(float(np.hypot(x, y).max()), 1e-9)
     scale = (size / 2 - RADIUS - 1) / reach
     columns, rows = size / 2 + scale * x, size / 2 - scale * y
@@ -56,11 +57,3 @@ def encoded(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()
-
-
-def _three_quarter_view() -> np.ndarray:
-    """Rows: right, up and towards the viewer, who stands 35° to the right and 25° above."""
-    turn, rise = np.deg2rad(35), np.deg2rad(25)
-    towards = np.array([np.cos(rise) * np.sin(turn), np.sin(rise), np.cos(rise) * np.cos(turn)])
-    right = np.array([np.cos(turn), 0.0, -np.sin(turn)])
-    return np.stack([right, np.cross(towards, right), towards])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosspoint.checkpoints import load_encoder
+from crosspoint.checkpoints import TrainedOn
 from eval.crossvalidation import stratified_folds
 from eval.fewshot import task_pool
 from eval.finetune import CLASSIFICATION
@@ -46,9 +46,10 @@ def check_study(study: Study) -> dict[tuple[str, str], str]:
             raise ValueError(f"{protocol}: {error}") from error
     cloud = study.clouds("test").points[:1]
     for row in rows:
-        Subject(study, row, 0).encode(cloud)
-        for path in () if row.random_init else row.checkpoints:
-            warn_of_mismatch(load_encoder(path, k=study.k), path, study.cloud_points, study.normalise)
+        Subject(study, row, 0).measured.features(cloud, progress=False)
+        for checkpoint in () if row.random_init else row.checkpoints:
+            clouds = TrainedOn(study.cloud_points, checkpoint.config.get("k"))
+            warn_of_mismatch(checkpoint.trained_on, clouds, checkpoint.path, study.normalise)
     return reasons
 
 

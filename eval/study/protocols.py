@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from crosspoint.branches import trained_image_size
+from crosspoint.branches import load_branches, trained_image_size
 from eval.crossmodal import retrieve_modalities
 from eval.fewshot import few_shot_table
 from eval.finetune import CLASSIFICATION, fine_tune
@@ -88,7 +89,7 @@ def folds(subject: Subject) -> Measured:
     settings = stored_settings(study.folds)
     result = folds_svm(
         study.folds,
-        subject.encode,
+        partial(subject.measured.features, progress=False),  # of the folds there is a bar already
         settings=settings,
         points=study.cloud_points,
         normalise=study.normalise,
@@ -101,11 +102,12 @@ def crossmodal(subject: Subject) -> Measured:
     """Views and shapes of the rendered set, and what some views find."""
     study = subject.study
     clouds, rendered = study.rendered_set
+    seed = subject.seed if subject.method.random_init else None
     result, projected = retrieve_modalities(
-        subject.method.branches(subject.number, subject.seed),
+        load_branches(subject.checkpoint, k=study.k, seed=seed),
         clouds,
         rendered,
-        image_size=trained_image_size(subject.method.checkpoints[subject.number]),
+        image_size=trained_image_size(subject.checkpoint),
         device=study.device_name,
         progress=True,
     )

@@ -80,7 +80,7 @@ def _result(subject: Subject, protocol: str, bar: Progress) -> Result:
     else:
         with _lent(bar):
             result, arrays = MEASURES[protocol](subject)
-    result = replace(result, constants={**subject.setting(), **result.constants})
+    result = replace(result, constants={**subject.measured.setting(), **result.constants})
     if arrays:  # first, as the result says that all is there
         save_arrays(subject, protocol, **arrays)
     result.save(path)

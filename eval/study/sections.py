@@ -51,7 +51,7 @@ def section(subject: Subject, results: dict[str, Result], gallery: Gallery) -> S
         retrieved = _across(subject)
     elif results.keys() & FROZEN:
         retrieved = _within(subject, gallery)
-    curves = [] if subject.method.random_init else pretraining_curves(subject.method.checkpoints[subject.number].parent)
+    curves = [] if subject.method.random_init else pretraining_curves(subject.checkpoint.parent)
     for protocol, name in TRAINED.items():
         if protocol in results:
             curves += _recorded_curves(name, results[protocol])

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from crosspoint.checkpoints import load_encoder, trained_on
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from eval.fewshot import SmallClasses
@@ -114,7 +113,7 @@ class Study:
         """Points per cloud."""
         if self.points is not None:
             return self.points
-        trained = {trained_on(load_encoder(path)).points for row in self.rows for path in row.checkpoints}
+        trained = {checkpoint.trained_on.points for row in self.rows for checkpoint in row.checkpoints}
         return (trained.pop() if len(trained) == 1 else None) or PROBE_POINTS
 
     @property
@@ -173,7 +172,7 @@ class Study:
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
         plain["points"] = self.cloud_points
         plain["device"] = self.device_name.split(":")[0]
-        files = {path for row in self.rows for path in row.checkpoints}
+        files = {checkpoint.path for row in self.rows for checkpoint in row.checkpoints}
         plain[SHA256] = {str(path): _digest(path) for path in sorted(files)}
         return {name: value for name, value in plain.items() if name not in MOVE_NO_FIGURE}
 

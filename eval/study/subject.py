@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 
-from eval.features import extract_features
+from eval.measured import Measured
 from eval.study.methods import Method
 from eval.study.settings import Study
 
@@ -33,36 +32,40 @@ class Subject:
         """Of its files."""
         return self.study.out / "runs" / self.method.folder / f"seed-{self.seed}"
 
+    @property
+    def checkpoint(self) -> Path:
+        """File of its weights, or of those whose architecture it has."""
+        return self.method.checkpoints[self.number].path
+
     @cached_property
+    def measured(self) -> Measured:
+        """The same as the single commands know it, but for its clouds, which are the study's."""
+        study = self.study
+        return Measured(
+            self.checkpoint,
+            study.dataset,
+            study.root,
+            points=study.cloud_points,
+            normalise=study.normalise,
+            up_axis=study.up_axis,
+            random_init=self.method.random_init,
+            k=study.k,
+            seed=self.seed,
+            device=study.device,
+            cache=study.cache,
+        )
+
+    @property
     def encoder(self) -> nn.Module:
         """The network, in eval mode."""
-        return self.method.encoder(self.number, self.seed)
+        return self.measured.encoder
 
     @cached_property
     def _features(self) -> dict[str, np.ndarray]:
         return {}
 
-    def encode(self, points: np.ndarray, progress: bool = False) -> np.ndarray:
-        """Features (n, C) of points (n, N, 3), one cloud a pass: rounding depends on nothing but the cloud."""
-        study = self.study
-        return extract_features(
-            self.encoder, points, batch_size=1, device=study.device_name, cache=study.cache, progress=progress
-        )
-
     def features(self, split: str) -> np.ndarray:
         """Features (n, C) of a split."""
         if split not in self._features:
-            self._features[split] = self.encode(self.study.clouds(split).points, progress=True)
+            self._features[split] = self.measured.features(self.study.clouds(split).points)
         return self._features[split]
-
-    def setting(self) -> dict[str, Any]:
-        """What decided the features, as the single commands record it."""
-        study = self.study
-        return {
-            "checkpoint": str(self.method.checkpoints[self.number]),
-            "random_init": self.method.random_init,
-            "encoder": self.encoder.config,
-            "points": study.cloud_points,
-            "normalise": study.normalise,
-            "up_axis": study.up_axis,
-        }

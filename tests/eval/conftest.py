@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import torch
+import trimesh
 from PIL import Image
 
+from crosspoint import DGCNN, PointNet, save_encoder
+from crosspoint.partseg import PartSegDGCNN
 from eval.report.contents import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
+from eval.study.settings import Study
+from renderers import render_folder
 
+CLASSES = ("ball", "plate", "rod")  # of the toy study
+TRAIN, TEST, POINTS = 8, 5, 40  # clouds of each class, points of each cloud
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3))  # one for each object of the toy report
 
 
@@ -56,3 +68,113 @@ def make_report() -> Callable[..., Report]:
         return Report(**{**report, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_clouds() -> Callable[..., None]:
+    """Writes ellipsoids of three proportions, turned at random, as ModelNet40's archive; counts per split and class."""
+
+    def write(root: Path, **splits: int) -> None:
+        root.mkdir()
+        generator = np.random.default_rng(0)
+        axes = np.array([[1, 1, 1], [1, 0.25, 1], [0.3, 1, 0.5]])
+        for split, count in splits.items():
+            labels = np.repeat(np.arange(len(CLASSES)), count)
+            clouds = generator.normal(size=(len(labels), POINTS, 3))
+            clouds *= (axes[labels] * generator.uniform(0.5, 1.5, (len(labels), 3)))[:, None]
+            order = generator.permutation(len(labels))
+            with h5py.File(root / f"ply_data_{split}0.h5", "w") as file:
+                file["data"], file["label"] = clouds[order].astype(np.float32), labels[order][:, None]
+        (root / "shape_names.txt").write_text("\n".join(CLASSES))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[[str, int], torch.nn.Module]:
+    """Makes a small network of a kind from a seed."""
+
+    def make(kind: str, seed: int) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        made = {
+            "dgcnn": lambda: DGCNN(k=4, channels=[8, 8], embedding=8),
+            "pointnet": lambda: PointNet(embedding=16),
+            "parts": lambda: PartSegDGCNN(k=4),
+        }
+        return made[kind]()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def place(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_clouds: Callable[..., None],
+    network: Callable[[str, int], torch.nn.Module],
+) -> Path:
+    """Clouds, and exports of two DGCNNs, a PointNet and a part-segmentation network."""
+    root = tmp_path_factory.mktemp("study")
+    write_clouds(root / "clouds", train=TRAIN, test=TEST)
+    for name, kind, seed in (("a0", "dgcnn", 0), ("a1", "dgcnn", 1), ("b", "pointnet", 2), ("parts", "parts", 3)):
+        save_encoder(network(kind, seed), root / f"{name}.safetensors")
+    return root
+
+
+@pytest.fixture
+def study(place: Path, tmp_path: Path) -> Study:
+    """Two methods, one with two seeds, and all that needs no other data."""
+    return Study(
+        checkpoint=[
+            f"DGCNN={place / 'a0.safetensors'}",
+            f"DGCNN={place / 'a1.safetensors'}",
+            f"{place / 'b'}.safetensors",
+        ],
+        dataset="modelnet40_hdf5",
+        root=place / "clouds",
+        out=tmp_path / "out",
+        random_init=True,
+        points=POINTS,
+        ways=[2, 3],
+        shots=[2],
+        queries=4,
+        runs=3,
+        seed=5,
+        device="cpu",
+        jobs=1,
+    )
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    """Reports that would have been drawn: pictures have tests of their own."""
+    reports: list[Report] = []
+    monkeypatch.setattr("eval.report.page.write_page", lambda report, path: path.write_text(report.title))
+    monkeypatch.setattr("eval.report.figures.save_figures", lambda report, folder: reports.append(report))
+    return reports
+
+
+@pytest.fixture
+def results() -> Callable[[Study], dict[str, Any]]:
+    """Reads the results that a study has written."""
+
+    def read(study: Study) -> dict[str, Any]:
+        return json.loads((study.out / "results.json").read_text())
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve balls and boxes to test on, six of each, and as many to train on."""
+    root = tmp_path_factory.mktemp("meshes")
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("ball", "box"):
+            for number in range(6):
+                mesh = trimesh.creation.icosphere(subdivisions=1) if name == "ball" else trimesh.creation.box()
+                mesh.apply_scale(generator.uniform(0.5, 2, 3))
+                (root / name / split).mkdir(parents=True, exist_ok=True)
+                mesh.export(root / name / split / f"{name}_{number:04d}.off")
+    out = tmp_path_factory.mktemp("views") / "toys"
+    render_folder(root, out, views=2, size=24, points=POINTS, jobs=1)
+    return out

@@ -50,12 +50,12 @@ def test_a_mismatch_is_a_warning_that_names_both(
     changes: dict[str, Any], said: list[str], dgcnn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="crosspoint"):
-        Frozen(dgcnn, **changes)
+        Frozen(dgcnn, **changes).check()
     assert len(caplog.messages) == len(said)
     assert all(text in found and str(dgcnn) in found for text, found in zip(said, caplog.messages, strict=True))
 
 
 def test_files_that_do_not_say_bring_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Frozen(export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None), points=64, normalise=False)
-    Frozen(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64)
+    Frozen(export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None), points=64, normalise=False).check()
+    Frozen(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).check()
     assert not caplog.messages

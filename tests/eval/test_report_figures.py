@@ -9,9 +9,10 @@ from PIL import Image
 
 from eval.report.contents import Section
 from eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
-from eval.report.figure_objects import draw_strips, three_quarter
+from eval.report.figure_objects import draw_strips
 from eval.report.figures import save_figures
 from eval.report.palette import palette
+from eval.report.viewpoint import three_quarter
 
 KINDS = ["embedding", "confusion", "classes", "retrieval", "segmentation", "training"]
 
