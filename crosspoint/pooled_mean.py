@@ -70,15 +70,15 @@ class _CentredLinear(torch.autograd.Function):
         rows = values.shape[0] * values.shape[1]
         slant, factors = 2 * grad_variance / rows, weight.to(centred.dtype)
         grad_x, grad_weight = grad.new_empty(centred.shape), torch.zeros_like(factors)
-        total = torch.zeros_like(grad_mean)
+        total = grad.new_zeros(centred.shape[2])
         for block in blocks(centred, len(weight)):
-            part = torch.addcmul(grad[block], values[block], slant)
-            total += part.sum(dim=(0, 1))
-            part = part.to(centred.dtype)
-            grad_x[block] = (part @ factors).to(grad.dtype)
+            part = torch.addcmul(grad[block], values[block], slant).to(centred.dtype)
+            back = (part @ factors).to(grad.dtype)
+            total += back.sum(dim=(0, 1))
+            grad_x[block] = back
             grad_weight.addmm_(part.flatten(0, 1).T, centred[block].flatten(0, 1))
         # h is less μ's share: what all rows receive together, the rows give back in equal parts.
-        grad_x += (grad_mean - total) @ weight / rows
+        grad_x += (grad_mean @ weight - total) / rows
         return grad_x, torch.addr(grad_weight.to(grad.dtype), grad_mean, mean), None, None
 
 
@@ -103,18 +103,22 @@ class _ActivatedPools(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_max: Tensor, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
         h, scale, offset, winners = ctx.saved_tensors
-        everywhere = (grad_mean / h.shape[1]).unsqueeze(1)
-        grad_h, grad_scale, grad_offset = torch.empty_like(h), torch.zeros_like(scale), torch.zeros_like(offset)
-        for clouds, points in blocks(h, h.shape[2]):
-            values = h[clouds, points]
-            count = values.shape[1]
-            back = everywhere[clouds].repeat(1, count, 1)
-            slots = (winners[clouds] - points.start).unsqueeze(1)
-            won = torch.where((slots >= 0) & (slots < count), grad_max[clouds].unsqueeze(1), 0)
-            back.scatter_add_(1, slots.clamp(0, count - 1), won)
+        everywhere, grad_h = (grad_mean / h.shape[1]).unsqueeze(1), torch.empty_like(h)
+        highest = h.gather(1, winners.unsqueeze(1)).squeeze(1)  # of each cloud and channel (B, D)
+        won = _activation_backward(grad_max, torch.addcmul(offset, highest, scale), ctx.slope)
+        grad_scale, grad_offset = (won * highest).sum(dim=0), won.sum(dim=0)
+        for block in blocks(h, h.shape[2]):
+            values = h[block]
             activated = torch.addcmul(offset, values, scale)
-            back = torch.ops.aten.leaky_relu_backward(back, activated, ctx.slope, False)
+            back = _activation_backward(everywhere[block[0]].expand_as(values), activated, ctx.slope)
             grad_offset += back.sum(dim=(0, 1))
-            grad_scale += (back * values).sum(dim=(0, 1))
-            torch.mul(back, scale, out=grad_h[clouds, points])
+            torch.mul(back, scale, out=grad_h[block])
+            grad_scale += back.mul_(values).sum(dim=(0, 1))
+        grad_h.scatter_add_(1, winners.unsqueeze(1), (won * scale).unsqueeze(1))
         return grad_h, grad_scale, grad_offset, None
+
+
+def _activation_backward(grad: Tensor, before: Tensor, slope: float) -> Tensor:
+    """The gradient before LeakyReLU, from that behind it."""
+    result: Tensor = torch.ops.aten.leaky_relu_backward(grad, before, slope, False)
+    return result
