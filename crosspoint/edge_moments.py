@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_CPU = 2**19  # elements of a chunk of edges: two megabytes stay in the caches of two cores
+CHUNK_CPU = 2**18  # elements of a chunk of edges: a megabyte stays in the second-level cache
 CHUNK_GPU = 2**26
 
 
