@@ -60,3 +60,8 @@ def encoder_config(encoder: nn.Module) -> EncoderConfig:
         f"found an encoder of type {type(encoder).__name__}, expected DGCNN, PointNet or PartSegDGCNN: "
         "save the weights of other networks with torch.save"
     )
+
+
+def is_own(encoder: nn.Module) -> bool:
+    """Whether a network is one of the toolkit's own, which files can hold with their settings."""
+    return isinstance(encoder, DGCNN | PointNet | PartSegDGCNN)

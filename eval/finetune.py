@@ -95,8 +95,9 @@ def fine_tune(
         seed: of the splits, the head, the order, the augmentation and dropout.
         resources: what it runs on.
         progress: show a progress bar.
-        out: new folder for `network.safetensors`, a `Classifier`'s weights of the chosen epoch, and for
-            `predictions.npz` (predicted and truth on the test split).
+        out: new folder for `network.safetensors`, a `Classifier`'s weights of the chosen epoch, its encoder as
+            `load_encoder` reads it (`encoder.safetensors`, of the toolkit's own), and `predictions.npz` (predicted and
+            truth on the test split). Interrupted, the same call goes on from the last whole epoch.
 
     Raises:
         ValueError: if splits do not fit together or are too small, if the encoder returns no features or is to start
@@ -124,9 +125,10 @@ def fine_tune(
         resources=resources,
         seed=seed,
         progress=progress,
+        folder=out,
     )
     if out is not None:
-        save_trained(out, network, predicted=trained.predicted, truth=test.labels)
+        save_trained(out, network, splits.train, predicted=trained.predicted, truth=test.labels)
     constants = {"mode": mode, "encoder": type(encoder).__name__, "fraction": fraction, **splits.constants()}
     return trained.result(f"finetune/{mode}", "accuracy", constants)
 

@@ -22,6 +22,7 @@ from eval.results import Result
 from renderers.meshes import UpAxis
 
 PROBE_POINTS = 1024  # of CrossPoint's probes
+GPU_BATCH = 32  # clouds a pass; one alone leaves a GPU idle
 
 log = logging.getLogger("crosspoint")
 
@@ -83,10 +84,13 @@ class Frozen:
     def features(self, points: np.ndarray, progress: bool = True) -> np.ndarray:
         """Features (n, C) of points (n, N, 3), through the cache where there is one.
 
-        One cloud a pass, so that rounding depends on nothing but the cloud.
+        On a CPU one cloud a pass, so that rounding depends on nothing but the cloud.
         """
         device = chosen_device(self.device)
-        return extract_features(self.encoder, points, batch_size=1, device=device, cache=self.cache, progress=progress)
+        size = 1 if device == "cpu" else GPU_BATCH
+        return extract_features(
+            self.encoder, points, batch_size=size, device=device, cache=self.cache, progress=progress
+        )
 
     def setting(self) -> dict[str, Any]:
         """What decided the features."""

@@ -107,8 +107,9 @@ def segment_parts(
         seed: of the splits, the decoder, the order, the augmentation, dropout and the votes.
         resources: what it runs on.
         progress: show a progress bar.
-        out: new folder for `network.safetensors`, a `PartSegmenter`'s weights of the chosen epoch, and for
-            `predictions.npz` (parts, own_parts and truth on the test split, (n, N) each).
+        out: new folder for `network.safetensors`, a `PartSegmenter`'s weights of the chosen epoch, its encoder as
+            `load_encoder` reads it (`encoder.safetensors`), and `predictions.npz` (parts, own_parts and truth on the
+            test split, (n, N) each). Interrupted, the same call goes on from the last whole epoch.
 
     Raises:
         ValueError: if splits do not fit together or are too small, if clouds have no parts or fewer than k points, if
@@ -135,13 +136,15 @@ def segment_parts(
         resources=resources,
         seed=seed,
         progress=progress,
+        folder=out,
     )
     predicted, voted = trained.predicted, {}
     if votes > 1:
         predicted = _vote(Voting(network, votes, voting, seed), test, answer, resources)
         voted = {f"{name}_voted": value for name, value in score(predicted, test).items()}
     if out is not None:
-        save_trained(out, network, parts=predicted[:, 0], own_parts=predicted[:, 1], truth=_parts(test))
+        answers = {"parts": predicted[:, 0], "own_parts": predicted[:, 1], "truth": _parts(test)}
+        save_trained(out, network, splits.train, **answers)
     constants = {
         "mode": mode,
         "k": k,

@@ -25,16 +25,19 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from crosspoint.callbacks import EpochReport
+from crosspoint.callbacks import AtomicCheckpoints, EpochReport
+from crosspoint.checkpoints import TrainedOn, remember_training, save_encoder
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.encoders import is_own
 from crosspoint.fitting import fit
 from crosspoint.sampling import EpochSampler, step_seed
 from eval.features import frozen
 from eval.recipe import Recipe, Resources
 from eval.results import Result
+from eval.unfinished import Unfinished
 from renderers.atomic import writing
 
-NETWORK, PREDICTIONS = "network.safetensors", "predictions.npz"
+NETWORK, ENCODER, PREDICTIONS = "network.safetensors", "encoder.safetensors", "predictions.npz"
 
 
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
@@ -175,6 +178,17 @@ class EpochChoice(Callback):
         """Running means of BatchNorm, and predictions, are those of rank 0 on every rank."""
         self.kept = trainer.strategy.broadcast(self.kept)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What an interrupted training has to know."""
+        weights, predicted = self.kept
+        answers = None if predicted is None else torch.from_numpy(predicted)
+        return {"records": self.records, "epoch": self.epoch, "weights": weights, "predicted": answers}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from an earlier process."""
+        self.records, self.epoch = state_dict["records"], state_dict["epoch"]
+        self.kept = state_dict["weights"], state_dict["predicted"].numpy()
+
 
 class Trained(NamedTuple):
     """What training leaves beside the network, which has the weights of the chosen epoch."""
@@ -203,10 +217,11 @@ def train_supervised(
     resources: Resources,
     seed: int,
     progress: bool,
+    folder: Path | None = None,
 ) -> Trained:
     """Train a network in place; it ends with the weights of the chosen epoch, in eval mode, on the CPU.
 
-    Nothing is written to disk. torch's global generator is left as it was.
+    torch's global generator is left as it was.
 
     Args:
         network: maps the inputs to logits (…, K).
@@ -216,10 +231,14 @@ def train_supervised(
         resources: what it runs on.
         seed: of the order, the augmentation and dropout.
         progress: show a progress bar.
+        folder: keeps the training after every epoch; the same training goes on from there exactly. Nothing is written
+            without it.
 
     Raises:
-        ValueError: if there are too few clouds, or if the loss stops being finite.
+        ValueError: if there are too few clouds, if the loss stops being finite, or if another training was interrupted
+            in the folder.
     """
+    unfinished = None if folder is None else Unfinished.of(folder, network, arrays, recipe, resources, seed)
     tensors = [torch.from_numpy(array) for array in arrays]
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
     module = SupervisedTraining(network, tensors, recipe, resources, seed)
@@ -230,14 +249,19 @@ def train_supervised(
         precision=resources.precision,
         max_epochs=recipe.epochs,
         use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=[choice, RichProgressBar() if progress else EpochReport()],
+        callbacks=[
+            choice,
+            RichProgressBar() if progress else EpochReport(),
+            *([] if unfinished is None else unfinished.callbacks()),
+        ],
+        plugins=[AtomicCheckpoints()],
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=unfinished is not None,
         enable_progress_bar=progress,
         enable_model_summary=False,
     )
     with seeded(seed):
-        fit(trainer, module)
+        fit(trainer, module, ckpt_path=unfinished and unfinished.checkpoint, weights_only=True)
     weights, predicted = choice.kept
     assert predicted is not None
     network.load_state_dict(weights)
@@ -297,12 +321,24 @@ def check_free(out: Path | None) -> None:
 
 
 @rank_zero_only
-def save_trained(out: Path, network: nn.Module, **predictions: np.ndarray) -> None:
-    """Write the weights of a network and the predictions on the test split, each whole or not at all."""
-    with writing(out / NETWORK) as file:
-        file.write(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
+def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: np.ndarray) -> None:
+    """Write what training was for, each file whole or not at all; what an interrupted one would need goes.
+
+    Args:
+        out: folder of the files.
+        network: with its encoder, which is exported for `load_encoder` if it is one of the toolkit's own.
+        clouds: of the training.
+        predictions: on the test split.
+    """
+    encoder: Any = network.encoder
+    if is_own(encoder):
+        points = clouds.points.shape[1]
+        save_encoder(remember_training(encoder, TrainedOn(points, encoder.config.get("k"))), out / ENCODER)
     with writing(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
+    with writing(out / NETWORK) as file:
+        file.write(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
+    Unfinished.remove(out)
 
 
 class _Indexed(TensorDataset):

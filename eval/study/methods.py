@@ -128,7 +128,11 @@ def _named(text: str) -> tuple[str, Path, bool]:
             raise ValueError(f"found the checkpoint {text!r}, expected NAME=FILE or FILE")
         return name.strip(), Path(path), True
     file = Path(text)
-    return (file.resolve().parent.name if file.stem in ("best", "last") else file.stem) or file.name, file, False
+    return (
+        (file.resolve().parent.name if file.stem in ("best", "last", "encoder") else file.stem) or file.name,
+        file,
+        False,
+    )
 
 
 def _seeds(name: str, paths: list[Path], k: int | None) -> tuple[Checkpoint, ...]:

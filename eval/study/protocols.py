@@ -21,10 +21,10 @@ from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.recipe import Recipe, Resources
 from eval.results import Result
 from eval.retrieval import nearest_items, retrieve_within
-from eval.study.settings import PART_POINTS, Study
+from eval.study.settings import Study
 from eval.study.strips import NEAREST, choose_queries
 from eval.study.subject import Subject
-from eval.supervised import NETWORK, PREDICTIONS
+from eval.supervised import ENCODER, NETWORK, PREDICTIONS
 
 VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification
 
@@ -149,7 +149,7 @@ def partseg(subject: Subject) -> Measured:
         progress=sys.stderr.isatty(),
         out=_fresh(subject.folder / "partseg"),
     )
-    return replace(result, constants={**result.constants, "points": PART_POINTS}), {}
+    return replace(result, constants={**result.constants, "points": study.part_points}), {}
 
 
 MEASURES: dict[str, Callable[[Subject], Measured]] = {
@@ -174,7 +174,7 @@ def _resources(study: Study) -> Resources:
 
 
 def _fresh(folder: Path) -> Path:
-    """A folder without the network of a run whose result was never written."""
-    for name in (NETWORK, PREDICTIONS):
+    """A folder without the network of a run whose result was never written; unfinished training stays, to go on."""
+    for name in (NETWORK, ENCODER, PREDICTIONS):
         (folder / name).unlink(missing_ok=True)
     return folder

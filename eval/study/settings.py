@@ -21,7 +21,6 @@ from renderers.meshes import UpAxis
 PROTOCOLS = ("linear", "knn", "retrieval", "fewshot", "folds", "crossmodal", "finetune", "partseg")
 SETTINGS, SHA256 = "settings.json", "sha256"
 MOVE_NO_FIGURE = {"out", "cache", "jobs"}
-PART_POINTS = 2048
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Study:
         rendered: rendered set of crossmodal, if it is not the dataset itself
         parts: ShapeNetPart's layout, of partseg
         folds: Point-BERT's stored tasks, of folds
-        points: points per cloud (2,048 in partseg), if not those that all checkpoints were trained on (else 1,024)
+        points: points per cloud, if not those that all checkpoints were trained on (else 1,024)
+        part_points: points per cloud in partseg
         normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         up_axis: of the stored clouds, if not the dataset's own
         k: neighbours per point, if not the checkpoints' (in partseg 40)
@@ -66,6 +66,7 @@ class Study:
     parts: Path | None = None
     folds: Path | None = None
     points: int | None = None
+    part_points: int = 2048
     normalise: bool = True
     up_axis: UpAxis | None = None
     k: int | None = None
@@ -162,7 +163,7 @@ class Study:
         """Splits "train", "val" and "test" of the clouds with parts."""
         assert self.parts is not None
         return {
-            split: labelled_clouds("shapenetpart", self.parts, split, points=PART_POINTS, normalise=self.normalise)
+            split: labelled_clouds("shapenetpart", self.parts, split, points=self.part_points, normalise=self.normalise)
             for split in ("train", "val", "test")
         }
 

@@ -38,7 +38,14 @@ def evaluation(figures):
     if "validation" in figures[0]:
         splits["validation"] = splits["test"]
     calls = iter([row[split] for row in figures for split in splits])
-    return Evaluation(splits, lambda logits, points: logits, lambda predicted, _: {"score": next(calls)}, "score", 1)
+
+    def score(predicted, _):
+        told = next(calls, None)
+        if told is None:
+            raise InterruptedError("no figure is told of this epoch")
+        return {"score": told}
+
+    return Evaluation(splits, lambda logits, points: logits, score, "score", 1)
 
 
 def run(network, told, **changes):
@@ -122,6 +129,31 @@ def test_ctrl_c_is_ctrl_c_and_nothing_is_written(tmp_path, monkeypatch):
         run(nn.Sequential(Interrupted(), nn.Linear(12, 3)), evaluation([{"test": 0.0}] * 3))
     run(small_network(), evaluation([{"test": 0.0}] * 3))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("epochs_done", [1, 3])
+def test_an_interrupted_training_goes_on_exactly(epochs_done, tmp_path):
+    """Killed in the middle of an epoch, and after the last one, before what it was for was written."""
+    told = [{"test": t, "validation": v} for t, v in [(10, 1), (20, 5), (90, 2)]]
+    network = nn.Sequential(small_network(), nn.Dropout(0.5))
+    settings = {"recipe": replace(PLAIN, augmentation=ScaleAndShift())}
+    whole, stopped, resumed = (copy.deepcopy(network) for _ in range(3))
+    expected = run(whole, evaluation(told), **settings)
+
+    if epochs_done < len(told):
+        with pytest.raises(InterruptedError):  # in the epoch after them
+            run(stopped, evaluation(told[:epochs_done]), folder=tmp_path, **settings)
+    else:
+        run(stopped, evaluation(told), folder=tmp_path, **settings)
+    found = run(resumed, evaluation(told[epochs_done:] or told[:1]), folder=tmp_path, **settings)
+    assert found.records == expected.records and found.epoch == expected.epoch == 2
+    assert np.array_equal(found.predicted, expected.predicted)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+    for change in ({"seed": 1}, {"recipe": PLAIN}):
+        with pytest.raises(ValueError, match="of another network, data, recipe or seed, expected the training that"):
+            run(copy.deepcopy(network), evaluation(told), folder=tmp_path, **{**settings, **change})
 
 
 def two_processes(rank, port, folder):
