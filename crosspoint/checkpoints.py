@@ -92,6 +92,16 @@ def save_encoder(encoder: nn.Module, path: str | Path) -> None:
         file.write(save(weights, metadata=metadata))
 
 
+def encoder_record(encoder: nn.Module, points: int | None) -> dict[str, Any]:
+    """What `load_encoder` needs in a training checkpoint beside the weights.
+
+    Args:
+        encoder: one of the toolkit's own.
+        points: of each cloud that it is trained on.
+    """
+    return {ENCODER_KEY: asdict(encoder_config(encoder)), POINTS_KEY: points}
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Everything in a torch file that holds tensors and plain containers only.
 

@@ -82,8 +82,9 @@ class TrainingConfig:
     Args:
         epochs: passes over the training pairs
         batch_size: pairs per process and step
-        learning_rate: of Adam, at the start of the cosine
-        weight_decay: in the gradient (Adam, not AdamW), as the original
+        optimiser: adam (weight decay in the gradient, as the original), adamw, or sgd (momentum 0.9, dampening 0.1)
+        learning_rate: at the start of the cosine
+        weight_decay: of the weights
         warmup: epochs of linearly rising learning rate
         probe_every: epochs between probes on the hold-out
         precision: of matrix products; losses and normalisation stay in float32
@@ -96,6 +97,7 @@ class TrainingConfig:
 
     epochs: int = 100
     batch_size: int = 20
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     warmup: int = 0

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import lightning
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim import Adam
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from crosspoint.checkpoints import ENCODER_KEY, POINTS_KEY
 from crosspoint.configuration import TrainingConfig
 from crosspoint.datasets.pairs import PairDataset, stack_pairs
-from crosspoint.encoders import encoder_config
 from crosspoint.sampling import EpochSampler, step_seed
 
 
@@ -33,50 +30,67 @@ class Method(Protocol):
 
 
 class Pretraining(lightning.LightningModule):
-    """Train a method with Adam on a cosine schedule.
+    """Train a method on a cosine schedule.
 
     Args:
         method: what is trained.
         training: how.
         seed: of all that a step draws.
-        points: of each cloud that the encoder sees; kept in checkpoints for those who measure it.
+        known: what checkpoints say beside the weights, so that the encoder can be built again.
     """
 
     method: Any  # a Method: an nn.Module, which torch's typing cannot join with a protocol
 
-    def __init__(self, method: Method, training: TrainingConfig, seed: int, points: int | None = None) -> None:
+    def __init__(self, method: Method, training: TrainingConfig, seed: int, known: Mapping[str, Any]) -> None:
         super().__init__()
         self.method = method
         self.training_config = training
         self.seed = seed
-        self.points = points
+        self.known = dict(known)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step; what it draws depends on (seed, rank, step) alone, so a resumed run draws the same."""
         generator = Generator(self.device).manual_seed(step_seed(self.seed, self.global_rank, self.global_step))
         parts = self.method.training_step(batch, generator)
         values = {f"train/{name}": value.detach() for name, value in parts.items()}
-        self.log_dict(values, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
+        self.log_dict(
+            values,
+            on_epoch=True,
+            on_step=False,
+            prog_bar=True,
+            sync_dist=True,
+            batch_size=self.training_config.batch_size,
+        )
         return parts["loss"]
 
     def configure_optimizers(self) -> Any:
-        """Adam with weight decay in the gradient; the rate falls at every step and is never 0 in one."""
+        """The rate falls at every step and is never 0 in one."""
         training = self.training_config
-        optimizer = Adam(
-            self.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),  # a single pass over the weights
-        )
+        optimizer = build_optimizer([weight for weight in self.parameters() if weight.requires_grad], training)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = steps * training.warmup // max(1, training.epochs)
         schedule = LambdaLR(optimizer, cosine_schedule(steps, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what `load_encoder` needs beside the weights."""
-        checkpoint[ENCODER_KEY] = asdict(encoder_config(self.method.encoder))
-        checkpoint[POINTS_KEY] = self.points
+        """Store what is needed beside the weights to build the encoder again."""
+        checkpoint.update(self.known)
+
+
+def build_optimizer(weights: list[nn.Parameter], training: TrainingConfig) -> Optimizer:
+    """Adam with weight decay in the gradient, AdamW, or SGD as SLidR trains (momentum 0.9, dampening 0.1)."""
+    settings: dict[str, Any] = {
+        "lr": training.learning_rate,
+        "weight_decay": training.weight_decay,
+        "fused": weights[0].device.type in ("cpu", "cuda"),  # a single pass over the weights
+    }
+    match training.optimiser:
+        case "adam":
+            return Adam(weights, **settings)
+        case "adamw":
+            return AdamW(weights, **settings)
+        case "sgd":
+            return SGD(weights, momentum=0.9, dampening=0.1, **settings)
 
 
 def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:
@@ -97,17 +111,27 @@ class PairModule(lightning.LightningDataModule):
     """Batches of pairs in an order that (seed, epoch) decide; each process reads its own share.
 
     Args:
-        dataset: the pairs.
+        dataset: the pairs, by (index, seed).
         indices: (n,) those that are trained on.
         batch_size: pairs per process.
         workers: loader processes.
         seed: of the run.
+        collate: pairs → a batch.
 
     Raises:
         ValueError: if the indices do not fill one batch.
     """
 
-    def __init__(self, dataset: PairDataset, indices: np.ndarray, *, batch_size: int, workers: int, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: PairDataset | Dataset[Any],
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        collate: Callable[[list[Any]], Any] = stack_pairs,
+    ) -> None:
         super().__init__()
         if len(indices) < batch_size or batch_size < 2:
             raise ValueError(
@@ -119,6 +143,7 @@ class PairModule(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.collate = collate
 
     def train_dataloader(self) -> DataLoader:
         """The loader of this process; the last, incomplete batch of an epoch is dropped."""
@@ -129,7 +154,7 @@ class PairModule(lightning.LightningDataModule):
             batch_size=self.batch_size,
             sampler=EpochSampler(self.indices, seed=self.seed, rank=rank, processes=processes),
             num_workers=self.workers,
-            collate_fn=stack_pairs,
+            collate_fn=self.collate,
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,

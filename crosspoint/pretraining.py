@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import lightning
 import numpy as np
 import torch
-import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from crosspoint.callbacks import AtomicCheckpoints, EpochReport, HoldOut, HoldOutProbe, StopOnDivergence
+from crosspoint.callbacks import HoldOut, HoldOutProbe
+from crosspoint.checkpoints import encoder_record
 from crosspoint.compilation import compile_encoders, on_a_copy
 from crosspoint.configuration import DataConfig, PretrainConfig
 from crosspoint.crosspoint import CrossPoint
 from crosspoint.datasets.pairs import PairDataset
 from crosspoint.encoders import build_encoder
-from crosspoint.fitting import fit
 from crosspoint.images import ImageEncoder
 from crosspoint.module import PairModule, Pretraining
-from renderers.atomic import writing
-
-LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
-FREE_TO_CHANGE = {
-    *("out", "data.workers", "data.root"),
-    *("training.devices", "training.accelerator", "training.nodes", "training.compile"),
-}
+from crosspoint.runs import BEST, LAST, last_checkpoint, run
 
 Probe = Callable[[nn.Module, HoldOut], dict[str, float]]
 
@@ -56,7 +44,7 @@ def pretrain(
         FileNotFoundError: if there are no data.
         ImportError: if encoders are to be compiled and there is no compiler.
     """
-    last = _last_checkpoint(config, resume)
+    last = last_checkpoint(config, resume)
     dataset = open_pairs(config.data)
     trained, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
     training = config.training
@@ -65,13 +53,17 @@ def pretrain(
     if training.compile:
         compile_encoders(method, training.accelerator)
         probe = probe and on_a_copy(probe)
-    callbacks = _callbacks(config, dataset, trained, held, probe, progress)
-    batches = len(trained) // training.batch_size
     points = config.method.clouds.points or len(dataset.read_points(0))
-    module = Pretraining(method, training, config.seed, points)
-    _write_configuration(config)  # all that can be checked has been
-    trainer = _trainer(config, callbacks, batches, progress)
-    fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
+    known = encoder_record(method.encoder, points)
+    run(
+        config,
+        Pretraining(method, training, config.seed, known),
+        data,
+        batches=len(trained) // training.batch_size,
+        last=last,
+        callbacks=_probes(config, dataset, trained, held, probe),
+        progress=progress,
+    )
     best = config.out / BEST
     return best if best.exists() else config.out / LAST
 
@@ -120,101 +112,12 @@ def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
     return np.setdiff1d(np.arange(len(labels)), holdout), holdout
 
 
-def _trainer(config: PretrainConfig, callbacks: list[Callback], batches: int, progress: bool) -> lightning.Trainer:
-    """Lightning's trainer, as the configuration wants it; `batches` in an epoch."""
-    training = config.training
-    return lightning.Trainer(
-        accelerator=training.accelerator,
-        devices=training.devices,
-        num_nodes=training.nodes,
-        precision=training.precision,
-        sync_batchnorm=training.sync_batchnorm,
-        max_epochs=training.epochs,
-        use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=callbacks,
-        plugins=[AtomicCheckpoints()],
-        logger=[CSVLogger(config.out, name="csv"), TensorBoardLogger(config.out, name="tensorboard")],
-        log_every_n_steps=min(50, batches),
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-
-
-def _callbacks(
-    config: PretrainConfig,
-    dataset: PairDataset,
-    fit: np.ndarray,
-    held: np.ndarray,
-    probe: Probe | None,
-    progress: bool,
+def _probes(
+    config: PretrainConfig, dataset: PairDataset, fit: np.ndarray, held: np.ndarray, probe: Probe | None
 ) -> list[Callback]:
-    """Probe, best and last checkpoint, report, guard."""
-    callbacks: list[Callback] = [StopOnDivergence()]
-    if probe is not None and len(held) > 0:
-        labelled = fit[dataset.labels[fit] >= 0]
-        every = config.training.probe_every
-        callbacks.append(
-            HoldOutProbe(probe, HoldOut.of(dataset, labelled, held, config.data.probe_points), every, config.out / BEST)
-        )
-    callbacks.append(RichProgressBar() if progress else EpochReport())
-    callbacks.append(
-        ModelCheckpoint(
-            config.out, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
-        )
-    )
-    return callbacks
-
-
-def _last_checkpoint(config: PretrainConfig, resume: bool) -> Path | None:
-    """The checkpoint to go on from; None for a run that begins.
-
-    Raises:
-        ValueError: if the folder holds a run that may not be gone on with.
-    """
-    saved, last = config.out / CONFIG, config.out / LAST
-    if _rank() != 0:  # the folder is the first process's, which may have begun to fill it
-        return last if resume and last.exists() else None
-    if not saved.exists():
-        return None
-    if not resume:
-        raise ValueError(
-            f"found a run in {config.out}, expected a new folder: pass --resume true to go on, or choose another --out"
-        )
-    changed = _differences(yaml.safe_load(saved.read_text()), _plain(asdict(config)))
-    if changed:
-        raise ValueError(
-            f"found other settings than those the run in {config.out} began with ({'; '.join(changed)}), expected the "
-            "same: resume with its config.yaml, or choose another --out"
-        )
-    return last if last.exists() else None
-
-
-def _write_configuration(config: PretrainConfig) -> None:
-    if _rank() == 0 and not (config.out / CONFIG).exists():
-        with writing(config.out / CONFIG) as file:
-            file.write(yaml.safe_dump(_plain(asdict(config)), sort_keys=False).encode())
-
-
-def _rank() -> int:
-    """Of this process, as its launcher (Lightning, torchrun, SLURM) says, before they meet."""
-    return getattr(rank_zero_only, "rank", 0)
-
-
-def _plain(value: Any) -> Any:
-    """Paths and tuples as YAML knows them."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    changed: list[str] = []
-    for key in {**old, **new}:
-        name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            changed += _differences(before, after, f"{name}.")
-        elif before != after and name not in FREE_TO_CHANGE:
-            changed.append(f"{name}: {before} then, {after} now")
-    return changed
+    """The probe, which keeps the best checkpoint, where something is held out for it."""
+    if probe is None or len(held) == 0:
+        return []
+    labelled = fit[dataset.labels[fit] >= 0]
+    data = HoldOut.of(dataset, labelled, held, config.data.probe_points)
+    return [HoldOutProbe(probe, data, config.training.probe_every, config.out / BEST)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint import DGCNN, CrossPoint, PointNet, load_encoder, save_encoder
-from crosspoint.checkpoints import trained_on
+from crosspoint.checkpoints import encoder_record, trained_on
 from crosspoint.configuration import TrainingConfig
 from crosspoint.module import Pretraining
 from crosspoint.partseg import PartSegDGCNN
@@ -124,7 +124,8 @@ def test_another_architecture_is_named(tmp_path: Path) -> None:
 
 
 def test_the_points_of_training_travel_with_the_weights(tmp_path: Path) -> None:
-    module = Pretraining(CrossPoint(PointNet(embedding=8), None, cross_weight=0.0), TrainingConfig(), 0, points=96)
+    method = CrossPoint(PointNet(embedding=8), None, cross_weight=0.0)
+    module = Pretraining(method, TrainingConfig(), 0, encoder_record(method.encoder, points=96))
     content = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(content)
     torch.save(content, tmp_path / "run.ckpt")
@@ -133,7 +134,8 @@ def test_the_points_of_training_travel_with_the_weights(tmp_path: Path) -> None:
     assert trained_on(encoder) == trained_on(load_encoder(tmp_path / "export.safetensors")) == (96, None)
     save_encoder(PointNet(embedding=8), tmp_path / "new.safetensors")
     assert trained_on(load_encoder(tmp_path / "new.safetensors")) == (None, None)
-    module = Pretraining(CrossPoint(DGCNN(k=9), None, cross_weight=0.0), TrainingConfig(), 0, points=128)
+    method = CrossPoint(DGCNN(k=9), None, cross_weight=0.0)
+    module = Pretraining(method, TrainingConfig(), 0, encoder_record(method.encoder, points=128))
     module.on_save_checkpoint(content := {"state_dict": module.state_dict()})
     torch.save(content, tmp_path / "dgcnn.ckpt")
     assert trained_on(load_encoder(tmp_path / "dgcnn.ckpt", k=20)) == (128, 9)

@@ -255,7 +255,7 @@ def test_a_step_does_not_wait_for_the_device(network: str, toy_pairs: type) -> N
 
 def test_fused_adam_takes_the_steps_of_adam(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for weights in channels-last order: gradients have to lie in memory as the weights do."""
-    module = Pretraining(build_method(configuration(Path("unused"))), TrainingConfig(), seed=0)
+    module = Pretraining(build_method(configuration(Path("unused"))), TrainingConfig(), seed=0, known={})
     monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(estimated_stepping_batches=10))
     copied = copy.deepcopy(module)
     fused = module.configure_optimizers()["optimizer"]
