@@ -1,0 +1,137 @@
+"""A user's own rig, and how the synthetic world is kept: plain files in one folder.
+
+    <root>/calibration.yaml               cameras, classes, scale of the intensity: see scene/datasets/rig.py
+    <root>/points/<name>.bin              float32 rows x y z intensity; metres, x forward, y left, z up
+    <root>/images/<camera>/<name>.png     or .jpg; without lens distortion, one size for all cameras
+    <root>/labels/<name>.label            optional: uint32 per return; lower 16 bits the class's place in `classes`
+                                          from 1 on (0: ignored), upper 16 the object's number in the frame (0: none)
+    <root>/boxes/<name>.txt               optional: a line per object: class x y z length width height heading;
+                                          centre and size in metres, heading in radians about z from x
+    <root>/poses.txt                      optional: a line per frame: name and 3×4 matrix from LiDAR to world, by rows
+    <root>/splits/{train,val}.txt         optional: a name per line
+
+Frames are ordered by name, so the frames of a sequence stand together when its name comes first. Where there is a
+folder of labels or boxes, every frame has a file in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scene.calibration import rigid
+from scene.datasets.folder_writing import write_frame, write_poses, write_split
+from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
+from scene.datasets.rig import Rig, read_rig, write_rig
+from scene.frames import Boxes, SceneFrame
+
+__all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "write_rig", "write_split"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class FolderScenes:
+    """Frames of a plain folder.
+
+    Args:
+        root: the folder.
+        split: whose names are read from `splits/<split>.txt`; None for all frames.
+        skip: every how manieth frame is kept.
+
+    Raises:
+        FileNotFoundError: if the folder, its calibration, its points or the list of the split are not there.
+        ValueError: if the calibration is broken, or the split is empty or names a frame that is not there.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1) -> None:
+        self.root = Path(root)
+        self.rig = read_rig(self.root)
+        self.name = self.root.resolve().name
+        self.classes = self.rig.classes
+        self.box_classes = self.rig.box_classes
+        names = [path.stem for path in find_sweeps(self.root / "points", "sweeps <name>.bin of a rig")]
+        self.names = every(names if split is None else self._split(split, set(names)), skip)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> SceneFrame:
+        name = self.names[index]
+        sweep = read_sweep(self._points(name), full_scale=self.rig.intensity_scale)
+        labels = instances = None
+        if self._has("labels"):
+            path = self.root / "labels" / f"{name}.label"
+            raw = read_labels(path, sweep.kept)
+            labels = to_classes(raw & 0xFFFF, {place: place - 1 for place in range(len(self.classes) + 1)}, path)
+            instances = raw >> 16
+        images = read_images([self._image(camera, name) for camera in self.rig.camera_names], self.rig.cameras.size)
+        boxes = self._boxes(name) if self._has("boxes") else None
+        return SceneFrame(name, sweep.points, images, self.rig.cameras, labels, instances, boxes)
+
+    def files(self, index: int) -> list[Path]:
+        """The files that an access reads."""
+        name = self.names[index]
+        labels = [self.root / "labels" / f"{name}.label"] if self._has("labels") else []
+        boxes = [self.root / "boxes" / f"{name}.txt"] if self._has("boxes") else []
+        return [self._points(name), *(self._image(camera, name) for camera in self.rig.camera_names), *labels, *boxes]
+
+    def poses(self) -> dict[str, np.ndarray]:
+        """From LiDAR to world, (4, 4) for each name in `poses.txt`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if a line is no name with a rigid transform.
+        """
+        path = self.root / "poses.txt"
+        poses = {}
+        for line in read_lines(path, "poses: a name and 12 numbers a line"):
+            name, *words = line.rsplit(maxsplit=12)
+            numbers = _numbers(words, 12, line, path).reshape(3, 4)
+            poses[name] = rigid(numbers[:, :3], numbers[:, 3])
+        return poses
+
+    def _split(self, split: str, there: set[str]) -> list[str]:
+        path = self.root / "splits" / f"{split}.txt"
+        names = sorted(set(read_lines(path, f"the names of the split {split!r}, one a line")))
+        if not names:
+            raise ValueError(f"found no name in {path}, expected those of the split's frames")
+        absent = [name for name in names if name not in there]
+        if absent:
+            raise ValueError(
+                f"found {len(absent)} names in {path} without points, the first {absent[0]}, expected points/<name>.bin"
+            )
+        return names
+
+    def _has(self, kind: str) -> bool:
+        return (self.root / kind).is_dir()
+
+    def _points(self, name: str) -> Path:
+        return self.root / "points" / f"{name}.bin"
+
+    def _image(self, camera: str, name: str) -> Path:
+        places = [self.root / "images" / camera / f"{name}{suffix}" for suffix in _SUFFIXES]
+        return next((place for place in places if place.exists()), places[0])
+
+    def _boxes(self, name: str) -> Boxes:
+        path = self.root / "boxes" / f"{name}.txt"
+        geometry, labels = [], []
+        for line in read_lines(path, "the boxes of a frame, one a line"):
+            kind, *words = line.rsplit(maxsplit=7)
+            if kind not in self.box_classes:
+                raise ValueError(
+                    f"found the class {kind!r} in {path}, expected one of box_classes: {', '.join(self.box_classes)}"
+                )
+            geometry.append(_numbers(words, 7, line, path))
+            labels.append(self.box_classes.index(kind))
+        return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))
+
+
+def _numbers(words: list[str], count: int, line: str, path: Path) -> np.ndarray:
+    try:
+        numbers = np.array([float(word) for word in words])
+    except ValueError:
+        numbers = np.zeros(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"found the line {line!r} in {path}, expected a name and {count} finite numbers")
+    return numbers

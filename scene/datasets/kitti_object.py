@@ -1,0 +1,114 @@
+"""KITTI object detection (Geiger et al. 2012, https://www.cvlibs.net/datasets/kitti/eval_object.php): boxes.
+
+    <root>/training/{calib/000000.txt, image_2/000000.png, label_2/000000.txt, velodyne/000000.bin}
+    <root>/testing/{calib, image_2, velodyne}     optional
+    <root>/ImageSets/{train,val,test}.txt         optional: a frame's number per line
+
+The customary lists (3,712 frames to train, 3,769 to validate) come with most detection toolboxes. The sweeps are
+float32 rows x y z reflectance, the reflectance in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from scene.calibration import invert, lidar_cameras
+from scene.datasets.kitti_calibration import KittiCalibration
+from scene.datasets.reading import every, find_sweeps, read_images, read_lines, read_sweep
+from scene.frames import Boxes, SceneFrame
+
+BOX_CLASSES = ("Car", "Pedestrian", "Cyclist")  # the three that are evaluated; others are left out
+
+
+class KittiObject:
+    """The frames of KITTI's object benchmark, with the boxes of cars, pedestrians and cyclists.
+
+    Args:
+        root: the folder of `training`.
+        split: whose numbers are read from `ImageSets/<split>.txt`; None for all frames of the part.
+        skip: every how manieth frame is kept.
+        part: "training", or "testing", which has no boxes.
+
+    Raises:
+        FileNotFoundError: if the folder, its sweeps or the list of the split are not there.
+        ValueError: if the split is empty or names a frame that is not there, or the part is unknown.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1, part: str = "training") -> None:
+        if part not in ("training", "testing"):
+            raise ValueError(f'found part "{part}", expected "training" or "testing"')
+        self.name = "kitti_object"
+        self.classes: list[str] = []
+        self.box_classes = list(BOX_CLASSES)
+        self._folder = Path(root) / part
+        self._labelled = part == "training"
+        sweeps = find_sweeps(self._folder / "velodyne", "sweeps of KITTI's object benchmark: give the folder above")
+        numbers = [path.stem for path in sweeps]
+        if split is not None:
+            there, path = set(numbers), Path(root) / "ImageSets" / f"{split}.txt"
+            numbers = sorted(set(read_lines(path, f"the numbers of the split {split!r}, one a line")))
+            absent = [number for number in numbers if number not in there]
+            if absent or not numbers:
+                raise ValueError(
+                    f"found {len(numbers)} numbers in {path}, {len(absent)} without a sweep"
+                    f"{f', the first {absent[0]}' if absent else ''}, expected those of frames in {self._folder}"
+                )
+        self._numbers = every(numbers, skip)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> SceneFrame:
+        sweep_file, image_file, calibration_file, *label_files = self.files(index)
+        calibration = KittiCalibration(calibration_file)
+        to_rectified = calibration.rotation("R0_rect") @ calibration.transform("Tr_velo_to_cam")
+        K, shift = calibration.camera("P2")
+        images = read_images([image_file])
+        cameras = lidar_cameras(K[None], (shift @ to_rectified)[None], (images.shape[2], images.shape[3]))
+        boxes = read_boxes(label_files[0], to_rectified) if label_files else None
+        return SceneFrame(
+            f"{self._folder.name}/{self._numbers[index]}", read_sweep(sweep_file).points, images, cameras, boxes=boxes
+        )
+
+    def files(self, index: int) -> list[Path]:
+        """The files that an access reads: sweep, image, calibration, boxes."""
+        number = self._numbers[index]
+        places = [("velodyne", ".bin"), ("image_2", ".png"), ("calib", ".txt")]
+        places += [("label_2", ".txt")] * self._labelled
+        return [self._folder / folder / f"{number}{suffix}" for folder, suffix in places]
+
+
+def read_boxes(path: Path, to_rectified: np.ndarray) -> Boxes:
+    """The boxes of a label file, in the LiDAR's frame.
+
+    A line holds: class, truncation, occlusion, angle of sight, four sides in the image, height, width, length, then the
+    middle of the bottom face in the first camera's rectified frame, and the turn about that frame's y (down).
+
+    Args:
+        path: the file.
+        to_rectified: (4, 4) LiDAR → that frame.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line has not 15 words (16 with a score), or words that are no numbers.
+    """
+    to_lidar, geometry, labels = invert(to_rectified), [], []
+    for line in read_lines(path, "the labels of a frame"):
+        kind, *words = line.split()
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (14, 15) or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"found the line {line!r} in {path}, expected a class and 14 numbers")
+        if kind not in BOX_CLASSES:
+            continue
+        height, width, length, x, y, z, turn = numbers[7:14]
+        centre = to_lidar @ [x, y - height / 2, z, 1.0]
+        ahead = to_lidar[:3, :3] @ [math.cos(turn), 0.0, -math.sin(turn)]  # the length's direction, level in the camera
+        geometry.append([*centre[:3], length, width, height, math.atan2(ahead[1], ahead[0])])
+        labels.append(BOX_CLASSES.index(kind))
+    return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))

@@ -1,0 +1,162 @@
+"""RELLIS-3D (Jiang et al. 2021, https://arxiv.org/abs/2011.12954): off-road sweeps of an Ouster OS1, with one camera.
+
+    <root>/pt_{train,val,test}.lst                                        lists of sweeps and their labels
+    <root>/00000/os1_cloud_node_kitti_bin/000104.bin
+    <root>/00000/os1_cloud_node_semantickitti_label_id/000104.label
+    <root>/00000/pylon_camera_node/frame000104-1581624663_149.jpg
+    <root>/00000/{camera_info.txt,transforms.yaml}
+
+as the archives of https://github.com/unmannedlab/RELLIS-3D unpack, or one sequence's files side by side, as in the
+example there: <root>/{000104.bin,000104.label,frame000104-….jpg,camera_info.txt,transforms.yaml}.
+
+Sweeps are float32 rows x y z intensity, a row per beam: the 40 % that met nothing lie at the origin and are dropped.
+The OS1 looks back along its x axis; points and cameras are turned here to x forward, y left. `transforms.yaml` places
+the camera in the LiDAR's frame, so its inverse takes points to the camera. Correcting for the lens distortion given in
+the authors' notebook brings labels of points and pixels no closer together, so images are taken as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+
+from scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid
+from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
+from scene.frames import IGNORED, SceneFrame
+
+SPLITS = ("train", "val", "test")
+TO_FORWARD = rigid(np.diag([-1, -1, 1]), [0, 0, 0])  # the OS1's frame → x forward, y left, z up
+# Files hold the raw 16-bit intensity over 65,535, of which the OS1 uses the lowest 1,024 but for retroreflectors.
+FULL_SCALE = 1 / 64
+
+# The labels of the authors' ontology; 0 is void. All 19 are kept, as Seal (Liu et al. 2023) and OLIVINE do.
+_NAMES = {
+    1: "dirt", 3: "grass", 4: "tree", 5: "pole", 6: "water", 7: "sky", 8: "vehicle", 9: "object", 10: "asphalt",
+    12: "building", 15: "log", 17: "person", 18: "fence", 19: "bush", 23: "concrete", 27: "barrier", 31: "puddle",
+    33: "mud", 34: "rubble",
+}  # fmt: skip
+CLASSES = tuple(_NAMES.values())
+CLASS_OF_LABEL = {0: IGNORED} | {label: place for place, label in enumerate(_NAMES)}
+
+_SWEEPS, _LABELS, _IMAGES = "os1_cloud_node_kitti_bin", "os1_cloud_node_semantickitti_label_id", "pylon_camera_node"
+
+
+class Rellis3d:
+    """The frames of RELLIS-3D that have an image; the number in its name says to which sweep it belongs.
+
+    Args:
+        root: the folder of the sequences, or of one sequence's files.
+        split: "train", "val" or "test", read from `pt_<split>.lst`; None for all sweeps there are.
+        skip: every how manieth frame is kept.
+
+    Raises:
+        FileNotFoundError: if the list, a sweep or the calibration is not there, or no sweep has an image.
+        ValueError: if the split is unknown, or the calibration or the list broken.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1) -> None:
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
+        self.name = "rellis3d" if split is None else f"rellis3d ({split})"
+        self.classes = list(CLASSES)
+        frames = _find_frames(Path(root), split)
+        self._frames = every(frames, skip)
+        self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> SceneFrame:
+        frame = self._frames[index]
+        sweep, images = read_sweep(frame.sweep, full_scale=FULL_SCALE), read_images([frame.image])
+        points = sweep.points
+        points[:, :3] = points[:, :3] @ TO_FORWARD[:3, :3].T.astype(np.float32)
+        rig = self._rigs[frame.sequence]
+        cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
+        labels = to_classes(read_labels(frame.labels, sweep.kept), CLASS_OF_LABEL, frame.labels)
+        return SceneFrame(f"{frame.sequence.name}/{frame.sweep.stem}", points, images, cameras, labels)
+
+    def files(self, index: int) -> list[Path]:
+        """The files that an access reads: sweep, image, labels."""
+        frame = self._frames[index]
+        return [frame.sweep, frame.image, frame.labels]
+
+
+class _Frame(NamedTuple):
+    sequence: Path
+    sweep: Path
+    image: Path
+    labels: Path
+
+
+class _Rig(NamedTuple):
+    intrinsics: np.ndarray  # (1, 3, 3)
+    from_lidar: np.ndarray  # (1, 4, 4)
+
+
+def _find_frames(root: Path, split: str | None) -> list[_Frame]:
+    flat = (root / "transforms.yaml").is_file()
+    where = "the sweeps of a RELLIS-3D sequence"
+    if flat:
+        if split is not None:
+            raise ValueError(f"found one sequence's files in {root}, expected no split but {split!r}: leave it out")
+        sweeps = [(path, path.with_suffix(".label")) for path in find_sweeps(root, where)]
+    elif split is None:
+        folders = sorted(root.glob(f"*/{_SWEEPS}"))
+        if not folders:
+            raise FileNotFoundError(f"found no {root}/00000/{_SWEEPS} or the like, expected {where}")
+        paths = [path for folder in folders for path in find_sweeps(folder, where)]
+        sweeps = [(path, path.parents[1] / _LABELS / f"{path.stem}.label") for path in paths]
+    else:
+        listed = root / f"pt_{split}.lst"
+        words = [line.split() for line in read_lines(listed, "a sweep and its labels a line")]
+        broken = next((line for line in words if len(line) != 2 or len(Path(line[0]).parts) != 3), None)
+        if broken is not None or not words:
+            found = "nothing" if broken is None else f"the line {' '.join(broken)!r}"
+            raise ValueError(
+                f"found {found} in {listed}, expected lines <sequence>/<folder>/<sweep> and the same of labels"
+            )
+        sweeps = [(root / line[0], root / line[1]) for line in words]
+    images: dict[Path, dict[str, Path]] = {}
+    frames = []
+    for sweep, labels in sweeps:
+        sequence = sweep.parent if flat else sweep.parents[1]
+        if sequence not in images:
+            images[sequence] = _find_images(sequence if flat else sequence / _IMAGES)
+        if sweep.stem in images[sequence]:
+            frames.append(_Frame(sequence, sweep, images[sequence][sweep.stem], labels))
+    if not frames:
+        raise FileNotFoundError(f"found no image of {len(sweeps)} sweeps in {root}, expected frame<number>-<time>.jpg")
+    return frames
+
+
+def _find_images(folder: Path) -> dict[str, Path]:
+    """Images by their number, the sweep's name."""
+    return {path.stem.removeprefix("frame").partition("-")[0]: path for path in sorted(folder.glob("frame*.jpg"))}
+
+
+def _read_rig(folder: Path) -> _Rig:
+    path = folder / "camera_info.txt"
+    words = " ".join(read_lines(path, "the camera's fx, fy, cx, cy")).split()
+    try:
+        fx, fy, cx, cy = map(float, words)
+    except ValueError:
+        raise ValueError(f"found {' '.join(words)!r} in {path}, expected the four numbers fx, fy, cx, cy") from None
+    path = folder / "transforms.yaml"
+    read_lines(path, "where the camera is in the LiDAR's frame")
+    try:
+        pose = yaml.safe_load(path.read_text(encoding="utf-8"))["os1_cloud_node-pylon_camera_node"]
+        rotation = quaternion_rotation([pose["q"][axis] for axis in "wxyz"])
+        camera = rigid(rotation, [pose["t"][axis] for axis in "xyz"])
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        raise ValueError(
+            f"found no os1_cloud_node-pylon_camera_node with q and t in {path} ({what}), expected it"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    from_lidar = invert(camera) @ invert(TO_FORWARD)
+    return _Rig(np.array([[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]]), from_lidar[None])
