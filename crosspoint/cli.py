@@ -1,20 +1,21 @@
-"""The front door: `crosspoint render | pretrain | evaluate | quickstart | doctor`.
+"""The front door: `crosspoint render | pretrain | evaluate | show | synthesise | quickstart | doctor`.
 
 This is the composition root: the one place where the rooms meet, each imported inside the command that needs it.
 """
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from inspect import getdoc
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
-from crosspoint.command_line import Parser, run
-from crosspoint.configuration import PretrainConfig
+from crosspoint.command_line import Parser, dataset_named, run
+from crosspoint.configuration import DataConfig, PretrainConfig
 
 log = logging.getLogger("crosspoint")
 
@@ -72,14 +73,90 @@ def render(
     return 0
 
 
-def pretrain(config: PretrainConfig, resume: bool) -> int:
+def pretrain(config: Any, resume: bool) -> int:
     """Pre-train an encoder: crosspoint pretrain CONFIG.yaml [--key value …]."""
-    from crosspoint.pretraining import pretrain as run
-    from eval import probe_hold_out
+    progress = sys.stderr.isatty()
+    if isinstance(config, PretrainConfig):
+        from crosspoint.pretraining import pretrain as run
+        from eval import probe_hold_out
 
-    _quieten_lightning()
-    best = run(config, probe=probe_hold_out, resume=resume, progress=sys.stderr.isatty())
+        _quieten_lightning()
+        best = run(config, probe=probe_hold_out, resume=resume, progress=progress)
+    else:
+        from scene.pretraining import pretrain_scenes
+
+        _quieten_lightning()
+        best = pretrain_scenes(config, resume=resume, progress=progress)
     log.info("use %s", best)
+    return 0
+
+
+def show(
+    dataset: str,
+    root: Path | None = None,
+    frame: int = 0,
+    split: str | None = None,
+    regions: bool = False,
+    out: Path = Path("show"),
+) -> int:
+    """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
+
+    Args:
+        dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, or synthetic
+        root: folder of the dataset; of synthetic none
+        frame: number of the frame
+        split: of the dataset; null takes its first, or everything where it has none
+        regions: outline the images' superpixels
+        out: folder of the two files
+    """
+    from scene.datasets.opening import open_scenes
+    from scene.look.show import show as draw
+
+    scenes = open_scenes(dataset, root, **({} if split is None else {"split": split}))
+    if not 0 <= frame < len(scenes):
+        raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")
+    shown = scenes[frame]
+    found = None
+    if regions:
+        import torch
+
+        from scene.regions import RegionConfig, superpixels
+
+        found = torch.stack([superpixels(image, RegionConfig()) for image in shown.images])
+    for path in draw(shown, out, classes=scenes.classes, regions=found):
+        log.info("%s", path)
+    return 0
+
+
+def synthesise(
+    out: Path,
+    train: int = 100,
+    val: int = 20,
+    frames: int = 10,
+    views: int = 1,
+    beams: Literal[32, 64] = 32,
+    seed: int = 0,
+    jobs: int = -1,
+) -> int:
+    """Write the embedded driving world to disk: streets with LiDAR, images and all labels; a dataset of kind folder.
+
+    Interrupted runs go on where they stopped.
+
+    Args:
+        out: folder of the frames
+        train: streets to learn from
+        val: streets to judge by
+        frames: of each street
+        views: cameras: 1 looks ahead, 6 all around
+        beams: of the LiDAR; 64 as KITTI's
+        seed: decides everything, whatever the number of jobs
+        jobs: processes, -1 for one per core
+    """
+    from scene.synthetic import Lidar, write_scenes
+
+    lidar = Lidar() if beams == 32 else Lidar(64, 1800, (-24.8, 2.0))
+    written = write_scenes(out, train, val, frames, views=views, lidar=lidar, seed=seed, jobs=jobs)
+    log.info("%d frames written, %d in %s", written, (train + val) * frames, out)
     return 0
 
 
@@ -106,6 +183,11 @@ def doctor() -> int:
     return examine()
 
 
+COMMANDS: dict[str, Callable[..., int]] = {
+    function.__name__: function for function in (render, show, synthesise, quickstart, doctor)
+}
+
+
 def main() -> None:
     """Entry point of the `crosspoint` command."""
     arguments = sys.argv[1:]
@@ -120,18 +202,18 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
     parser = Parser(prog="crosspoint", description="Cross-modal self-supervised 3D learning.")
     parser.add_argument("--version", action="version", version=f"crosspoint {version('crosspoint')}")
     subcommands = parser.add_subcommands(required=True)
-    subcommands.add_subcommand("render", _function_parser(render))
     pretrain_parser = Parser(description=getdoc(pretrain))
     pretrain_parser.add_argument("--config", action="config", help="YAML file of the keys below")
-    pretrain_parser.add_class_arguments(PretrainConfig)
+    pretrained = _pretrain_configuration(arguments)
+    pretrain_parser.add_class_arguments(pretrained)
     pretrain_parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
     subcommands.add_subcommand("pretrain", pretrain_parser)
     evaluate_parser = Parser(description="Measure an encoder.")
     subcommands.add_subcommand("evaluate", evaluate_parser)
     if "evaluate" in arguments:  # the protocols' libraries take seconds to import
         _add_protocols(evaluate_parser)
-    subcommands.add_subcommand("quickstart", _function_parser(quickstart))
-    subcommands.add_subcommand("doctor", _function_parser(doctor))
+    for command, function in COMMANDS.items():
+        subcommands.add_subcommand(command, _function_parser(function))
 
     def dispatch(parsed: Any) -> int:
         values = parser.instantiate(parsed)
@@ -140,16 +222,28 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
         if name == "pretrain":
             settings = _without_config(chosen)
             resume = settings.pop("resume")
-            return pretrain(PretrainConfig(**settings), resume)
+            return pretrain(pretrained(**settings), resume)
         if name == "evaluate":
             from eval.commands import call
 
             _quieten_lightning()
             return call(chosen.protocol, _without_config(chosen[chosen.protocol]))
-        commands: dict[str, Callable[..., int]] = {"render": render, "quickstart": quickstart, "doctor": doctor}
-        return commands[name](**_without_config(chosen))
+        return COMMANDS[name](**_without_config(chosen))
 
     return parser, dispatch
+
+
+def _pretrain_configuration(arguments: Sequence[str]) -> type:
+    """What `pretrain` fills: scenes have other settings than objects, and data.dataset says which these are."""
+    named = dataset_named(arguments) if "pretrain" in arguments else None
+    objects = get_args(get_type_hints(DataConfig)["dataset"])
+    if named is None or named in objects:
+        return PretrainConfig
+    from scene.configuration import SceneDataConfig, ScenePretrainConfig
+
+    scenes = get_args(get_type_hints(SceneDataConfig)["dataset"])
+    nearest = difflib.get_close_matches(named, [*objects, *scenes], n=1, cutoff=0.0)
+    return PretrainConfig if nearest[0] in objects else ScenePretrainConfig  # which says what it knows
 
 
 def _function_parser(function: Callable[..., int]) -> Parser:

@@ -10,8 +10,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser
 
 EXIT_BAD_INPUT = 2
@@ -51,6 +54,21 @@ class Parser(ArgumentParser):
                 lines.append(f"  {name:<{column}}{wrapped.pop(0)}".rstrip())
             lines += [f"  {'':<{column}}{line}" for line in wrapped]
         return "\n".join(lines) + "\n"
+
+
+def dataset_named(arguments: Sequence[str]) -> str | None:
+    """The value of data.dataset in the flags, or else in the YAML file of --config; None where neither has it."""
+    found, given = {}, [*arguments, ""]
+    for flag, following in pairwise(given):
+        name, equals, value = flag.partition("=")
+        if name in ("--data.dataset", "--config"):
+            found[name] = value if equals else following
+    if "--data.dataset" in found:
+        return found["--data.dataset"]
+    try:
+        return str(yaml.safe_load(Path(found["--config"]).read_text())["data"]["dataset"])
+    except (KeyError, TypeError, OSError, ValueError, yaml.YAMLError):
+        return None  # the parser says what is wrong with the file
 
 
 def run(parser: Parser, dispatch: Callable[[Any], int], arguments: Sequence[str]) -> int:

@@ -22,6 +22,7 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options
         # The number of workers is the user's setting, and a run that is resumed finds its own folder.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode.*")  # frozen image networks
         # Lightning's own.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
         try:

@@ -22,7 +22,10 @@ from crosspoint.sampling import EpochSampler, step_seed
 class Method(Protocol):
     """What can be trained: an nn.Module with an `encoder` to keep and a loss with named parts."""
 
-    encoder: nn.Module
+    @property
+    def encoder(self) -> nn.Module:
+        """What users keep."""
+        ...
 
     def training_step(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
         """A batch → "loss" and its named parts; every draw comes from the generator."""
@@ -117,6 +120,7 @@ class PairModule(lightning.LightningDataModule):
         workers: loader processes.
         seed: of the run.
         collate: pairs → a batch.
+        least: pairs that a batch needs: objects are compared with each other, points of a scene among themselves.
 
     Raises:
         ValueError: if the indices do not fill one batch.
@@ -131,12 +135,13 @@ class PairModule(lightning.LightningDataModule):
         workers: int,
         seed: int,
         collate: Callable[[list[Any]], Any] = stack_pairs,
+        least: int = 2,
     ) -> None:
         super().__init__()
-        if len(indices) < batch_size or batch_size < 2:
+        if not least <= batch_size <= len(indices):
             raise ValueError(
                 f"found {len(indices)} pairs for training and a batch size of {batch_size}, expected a batch size "
-                "from 2 to the number of pairs: change training.batch_size or data.holdout"
+                f"from {least} to the number of pairs: change training.batch_size or the data"
             )
         self.dataset = dataset
         self.indices = indices

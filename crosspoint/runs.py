@@ -44,7 +44,7 @@ def last_checkpoint(config: RunConfig, resume: bool) -> Path | None:
         ValueError: if the folder holds a run that may not be gone on with.
     """
     saved, last = config.out / CONFIG, config.out / LAST
-    if _rank() != 0:  # the folder is the first process's, which may have begun to fill it
+    if not first_process():  # the folder is the first process's, which may have begun to fill it
         return last if resume and last.exists() else None
     if not saved.exists():
         return None
@@ -85,7 +85,7 @@ def run(
     Raises:
         ValueError: if the loss stops being finite.
     """
-    if _rank() == 0 and not (config.out / CONFIG).exists():
+    if first_process() and not (config.out / CONFIG).exists():
         with writing(config.out / CONFIG) as file:
             file.write(yaml.safe_dump(_settings(config), sort_keys=False).encode())
     training = config.training
@@ -114,9 +114,9 @@ def run(
     fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
 
 
-def _rank() -> int:
-    """Of this process, as its launcher (Lightning, torchrun, SLURM) says, before they meet."""
-    return getattr(rank_zero_only, "rank", 0)
+def first_process() -> bool:
+    """Whether this is the first process, as the launcher (Lightning, torchrun, SLURM) says, before they meet."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Generator, Tensor
 from crosspoint.augment import CloudAugmentation
 from crosspoint.configuration import Precision
 
-RATES = {"sgd": 0.1, "adam": 1e-3}  # where the recipe names none: CrossPoint's and DGCNN's
+Optimiser = Literal["sgd", "adam"]
+RATES: dict[Optimiser, float] = {"sgd": 0.1, "adam": 1e-3}  # where the recipe names none: CrossPoint's and DGCNN's
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Recipe:
 
     epochs: int = 250
     batch_size: int = 32
-    optimiser: Literal["sgd", "adam"] = "sgd"
+    optimiser: Optimiser = "sgd"
     learning_rate: float | None = None
     final_rate: float = 0.01
     momentum: float = 0.9

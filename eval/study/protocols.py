@@ -165,8 +165,8 @@ MEASURES: dict[str, Callable[[Subject], Measured]] = {
 
 
 def recipe(standard: Recipe, study: Study) -> Recipe:
-    """A protocol's own recipe, with the epochs that the user asks for."""
-    return standard if study.epochs is None else replace(standard, epochs=study.epochs)
+    """A protocol's own recipe, with the epochs and the optimiser that the user asks for."""
+    return replace(standard, epochs=study.epochs or standard.epochs, optimiser=study.optimiser or standard.optimiser)
 
 
 def _resources(study: Study) -> Resources:

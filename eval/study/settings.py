@@ -13,6 +13,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from eval.fewshot import SmallClasses
 from eval.measured import PROBE_POINTS, chosen_device
+from eval.recipe import Optimiser
 from eval.study.methods import Method, methods
 from renderers import RenderedSet
 from renderers.atomic import writing
@@ -50,6 +51,7 @@ class Study:
         runs: few-shot tasks of each setting
         small_classes: what happens to classes with too few members for a task
         epochs: of finetune and partseg, if not their recipes' 250 and 300
+        optimiser: of finetune and partseg, if not their recipes' sgd; adam gets further in few epochs
         seed: of the first checkpoint of a row; the next have the next ones
         device: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
@@ -78,6 +80,7 @@ class Study:
     runs: int = 10
     small_classes: SmallClasses = "refuse"
     epochs: int | None = None
+    optimiser: Optimiser | None = None
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None

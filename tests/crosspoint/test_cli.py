@@ -207,7 +207,8 @@ def test_shipped_configurations_are_valid(config: Path, capsys: pytest.CaptureFi
 
 
 def test_there_are_shipped_configurations() -> None:
-    assert {"crosspoint_shapenet", "objects40_cpu", "objects40_gpu"} <= {path.stem for path in CONFIGS.glob("*.yaml")}
+    shipped = {path.stem for path in CONFIGS.glob("*.yaml")}
+    assert {"crosspoint_shapenet", "objects40_cpu", "objects40_gpu", "scene_ppkt_kitti", "scene_slidr_kitti"} <= shipped
 
 
 @pytest.mark.parametrize(
@@ -287,6 +288,10 @@ BAD = [
     ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "fewshot"), "fewshot: found 8 samples of class 0 (2 such"),
     ((*STUDY, "--checkpoint", "ENCODER", "--checkpoint", "no.ckpt"), "found no checkpoint at no.ckpt"),
     ((*STUDY, "--checkpoints", "ENCODER"), "did you mean checkpoint?"),
+    (("pretrain", "--data.dataset", "kitti_rew", "--data.root", "EMPTY"), "found kitti_rew for data.dataset, expected"),
+    (("pretrain", "--data.dataset", "kitti_raw", "--data.root", "EMPTY"), "found no "),
+    (("pretrain", "--data.dataset", "kitti_raw", "--method.nam", "ppkt"), "did you mean method.name?"),
+    (("pretrain", "--data.dataset=renderd", "--data.root", "EMPTY"), "expected one of rendered, shapenet"),
     (("evaluate", "linear", "--checkpoint", "TEXT", "--dataset", "rendered", "--root", "VIEWS"), "found "),
 ]
 

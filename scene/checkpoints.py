@@ -1,0 +1,81 @@
+"""Point encoders of scenes from files: checkpoints of our runs, and weights of MinkowskiEngine's networks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from crosspoint.checkpoints import ENCODER_PREFIX, read_checkpoint
+from scene.minkowski import load_minkowski
+from scene.minkunet import MinkUNet, MinkUNetConfig
+from scene.pointnet2 import PointNet2Config
+from scene.voxels import VoxelConfig
+
+SCENE_ENCODER_KEY = "crosspoint_scene_encoder"  # where a checkpoint keeps the configuration of its encoder
+POINTNET2_KEY = "crosspoint_pointnet2"  # the same of SimIPU's
+IMAGE_PREFIX = "method.image_encoder."
+VOXELS_KEY = "crosspoint_voxels"  # and that of the voxels it was trained on
+
+
+class SceneEncoder(NamedTuple):
+    """A network and the voxels that it was trained on; None where the file does not say."""
+
+    network: MinkUNet
+    voxels: VoxelConfig | None
+
+
+def scene_encoder_record(encoder: MinkUNetConfig | PointNet2Config, voxels: VoxelConfig) -> dict[str, Any]:
+    """What a training checkpoint says beside the weights, so that its encoder can be built again."""
+    key = SCENE_ENCODER_KEY if isinstance(encoder, MinkUNetConfig) else POINTNET2_KEY
+    return {key: _plain(asdict(encoder)), VOXELS_KEY: asdict(voxels)}
+
+
+def read_image_weights(path: str | Path) -> dict[str, Tensor]:
+    """The image network that SimIPU pre-trained, under torchvision's names of a ResNet without its classifier.
+
+    Raises:
+        ValueError: if the file is no checkpoint of such a run.
+    """
+    content = read_checkpoint(Path(path))
+    if POINTNET2_KEY not in content:
+        raise ValueError(f"found no SimIPU in {path}, expected a checkpoint of crosspoint pretrain, method.name simipu")
+    weights = content["state_dict"]
+    return {name.removeprefix(IMAGE_PREFIX): w for name, w in weights.items() if name.startswith(IMAGE_PREFIX)}
+
+
+def load_scene_encoder(path: str | Path) -> SceneEncoder:
+    """A ready encoder in eval mode from a checkpoint of `crosspoint pretrain`, or from MinkowskiEngine's weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is none of these, is damaged, or holds another architecture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
+    content = read_checkpoint(path)
+    if POINTNET2_KEY in content:
+        raise ValueError(f"found SimIPU's point network in {path}, expected a MinkUNet: use its image network")
+    if SCENE_ENCODER_KEY not in content:
+        return SceneEncoder(load_minkowski(path).eval(), None)
+    network = MinkUNet(MinkUNetConfig(**content[SCENE_ENCODER_KEY]))
+    weights = content["state_dict"]
+    own = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(
+            f"found weights in {path} that do not fit its network ({reason}), expected those of a run: train it again"
+        ) from error
+    return SceneEncoder(network.eval(), VoxelConfig(**content[VOXELS_KEY]))
+
+
+def _plain(value: Any) -> Any:
+    """Without tuples, which a checkpoint's reader may not know."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,70 @@
+"""What a page needs to know of a frame, as JSON; arrays are base64 of little-endian numbers, as short as may be."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scene.frames import SceneFrame, ScenePair
+from scene.look import colours
+from scene.look.colourings import Colouring, Measured, Named, by_class, by_height, by_image, by_intensity
+from scene.look.outlines import box_lines, camera_lines
+
+STEPS = 65535  # into which the cloud's largest extent is divided: 3 mm of 200 m
+_CAMERA = 1.5  # metres: the length of a camera's pyramid
+_BOX, _FRUSTUM = "#ffffff", "#ffd257"
+
+
+def payload(
+    frame: SceneFrame, pair: ScenePair | None, classes: Sequence[str], predictions: np.ndarray | None
+) -> dict[str, Any]:
+    """Everything a page shows of a frame of N points; arguments as in `scene.look.page.write_page`."""
+    found: list[Colouring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
+    if pair is not None:
+        found.append(by_image(pair))
+    lines = []
+    if frame.boxes is not None and len(frame.boxes.geometry):
+        lines.append({"title": "boxes", "colour": _BOX, "ends": _floats(box_lines(frame.boxes.geometry))})
+    if pair is not None:
+        lines.append({"title": "cameras", "colour": _FRUSTUM, "ends": _floats(camera_lines(frame.cameras, _CAMERA))})
+    reach = float(np.quantile(np.linalg.norm(frame.points[:, :2], axis=1), 0.9))
+    return {
+        "title": frame.name,
+        "count": len(frame.points),
+        **quantised(frame.points[:, :3]),
+        "reach": max(reach, 1.0),
+        "ground": colours.GROUND,
+        "ramp": _base64(colours.ramp()),
+        "colourings": [_colouring(colouring) for colouring in found],
+        "lines": lines,
+    }
+
+
+def quantised(xyz: np.ndarray) -> dict[str, Any]:
+    """Points (N, 3), N > 0, as unsigned 16-bit numbers: x = origin + step · number, off by step / 2 at most."""
+    origin = xyz.min(axis=0).astype(np.float64)
+    step = max(float((xyz - origin).max()) / STEPS, 1e-6)
+    numbers = np.rint((xyz - origin) / step).clip(0, STEPS)
+    return {"points": _base64(numbers.astype("<u2")), "origin": origin.tolist(), "step": step}
+
+
+def _colouring(colouring: Colouring) -> dict[str, Any]:
+    if isinstance(colouring, Named):
+        table = [colours.hexadecimal(colour) for colour in colouring.colours]
+        places = _base64(colouring.places.astype("<u2"))
+        return {"kind": "named", "title": colouring.title, "places": places, "colours": table, "names": colouring.names}
+    if isinstance(colouring, Measured):
+        limits = [round(value, 3) for value in colouring.limits]
+        return {"kind": "measured", "title": colouring.title, "places": _base64(colouring.places), "limits": limits}
+    return {"kind": "taken", "title": colouring.title, "of_points": _base64(colouring.of_points)}
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
+def _floats(lines: np.ndarray) -> list[float]:
+    return np.round(lines, 3).ravel().tolist()

@@ -1,0 +1,95 @@
+const NEAREST = 0.2; // metres before the eye
+const POINT = 0.05; // metres: the side of a point that is near enough to be seen larger than the smallest
+const [SMALLEST, LARGEST] = [2, 6]; // pixels of the screen
+
+/**
+ * Paints points as squares, the nearest on top, into the pixels of a 2D canvas.
+ *
+ * A hundred thousand points take some milliseconds, and it works alike where WebGL is slow, blocked or absent.
+ */
+class Painter {
+  constructor(canvas, points) {
+    Object.assign(this, { canvas, points, pen: canvas.getContext("2d") });
+    this.fit();
+  }
+
+  fit() {
+    this.density = Math.min(window.devicePixelRatio || 1, 2);
+    const width = Math.max(1, Math.round(this.canvas.clientWidth * this.density));
+    const height = Math.max(1, Math.round(this.canvas.clientHeight * this.density));
+    Object.assign(this.canvas, { width, height });
+    this.image = this.pen.createImageData(width, height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.depths = new Float32Array(width * height);
+  }
+
+  paint(orbit, colours, lines) {
+    const { width, height } = this.canvas;
+    const projection = orbit.projection(width, height);
+    this.pixels.fill(GROUND);
+    this.depths.fill(Infinity);
+    this.paintPoints(projection, colours, width, height);
+    this.pen.putImageData(this.image, 0, 0);
+    for (const { colour, ends } of lines) this.paintLines(projection, colour, ends);
+  }
+
+  paintPoints({ eye, right, up, forward, focal, middle }, colours, width, height) {
+    const { points, pixels, depths } = this;
+    const [[ex, ey, ez], [rx, ry, rz], [ux, uy, uz], [fx, fy, fz]] = [eye, right, up, forward];
+    const [smallest, largest] = [SMALLEST * this.density, LARGEST * this.density];
+    for (let i = 0, j = 0; i < colours.length; i++, j += 3) {
+      const colour = colours[i];
+      if (colour === 0) continue;
+      const x = points[j] - ex;
+      const y = points[j + 1] - ey;
+      const z = points[j + 2] - ez;
+      const depth = fx * x + fy * y + fz * z;
+      if (depth < NEAREST) continue;
+      const scale = focal / depth;
+      const side = Math.round(Math.min(largest, Math.max(smallest, POINT * scale)));
+      const left = Math.floor(middle[0] + scale * (rx * x + ry * y + rz * z) - side / 2);
+      const top = Math.floor(middle[1] - scale * (ux * x + uy * y + uz * z) - side / 2);
+      const bottom = Math.min(height, top + side);
+      const first = Math.max(0, left);
+      const last = Math.min(width, left + side);
+      for (let row = Math.max(0, top); row < bottom; row++)
+        for (let at = row * width + first; at < row * width + last; at++)
+          if (depth < depths[at]) {
+            depths[at] = depth;
+            pixels[at] = colour;
+          }
+    }
+  }
+
+  /** Line segments: x, y, z of one end, x, y, z of the other. Points hide no line. */
+  paintLines(projection, colour, ends) {
+    const { pen } = this;
+    pen.strokeStyle = colour;
+    pen.lineWidth = 1.2 * this.density;
+    pen.beginPath();
+    for (let i = 0; i < ends.length; i += 6) {
+      const clipped = before(seen(projection, ends.slice(i, i + 3)), seen(projection, ends.slice(i + 3, i + 6)));
+      if (clipped === null) continue;
+      const [from, to] = clipped.map(([x, y, depth]) => [
+        projection.middle[0] + (projection.focal * x) / depth,
+        projection.middle[1] - (projection.focal * y) / depth,
+      ]);
+      pen.moveTo(...from);
+      pen.lineTo(...to);
+    }
+    pen.stroke();
+  }
+}
+
+/** A point to the right of, above and before the eye. */
+function seen({ eye, right, up, forward }, point) {
+  const offset = point.map((value, i) => value - eye[i]);
+  return [right, up, forward].map((axis) => axis[0] * offset[0] + axis[1] * offset[1] + axis[2] * offset[2]);
+}
+
+/** The part of a line that lies before the eye, or null. */
+function before(from, to) {
+  if (from[2] < NEAREST && to[2] < NEAREST) return null;
+  const cut = (near, far) => near.map((value, i) => value + ((NEAREST - near[2]) / (far[2] - near[2])) * (far[i] - value));
+  return [from[2] < NEAREST ? cut(from, to) : from, to[2] < NEAREST ? cut(to, from) : to];
+}

@@ -1,0 +1,85 @@
+"""PPKT: each point is to find its own pixel among the pixels of other points.
+
+Liu et al., Learning from 2D: Contrastive Pixel-to-Point Knowledge Transfer for 3D Pretraining, 2021,
+https://arxiv.org/abs/2104.04687, as SLidR's authors carried it over to LiDAR (https://arxiv.org/abs/2203.16258).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from crosspoint.losses import info_nce
+from crosspoint.precision import full_precision
+from scene.batch import SceneBatch
+from scene.images import PixelEncoder
+from scene.kernel_maps import Grid
+from scene.minkunet import MinkUNet
+from scene.sparse import SparseTensor
+from scene.voxels import VoxelBatch
+
+
+class PPKT(nn.Module):
+    """The method: `encoder` is what users keep, the rest serves training.
+
+    L = −1/M Σᵢ log(exp(kᵢ·qᵢ/t) / Σⱼ exp(kᵢ·qⱼ/t)) over M pairs of a voxel's feature k and a pixel's feature q, both of
+    length 1; points look for pixels, not pixels for points.
+
+    Args:
+        encoder: maps voxels to features (M, encoder.feature_dim).
+        image_encoder: describes pixels.
+        pairs: M, drawn from all pairs of a batch without replacement; all, if there are fewer.
+        temperature: t.
+
+    Raises:
+        ValueError: if pairs or the temperature are not positive.
+    """
+
+    def __init__(
+        self, encoder: MinkUNet, image_encoder: PixelEncoder, *, pairs: int = 4096, temperature: float = 0.07
+    ) -> None:
+        super().__init__()
+        if pairs < 1 or not temperature > 0:
+            raise ValueError(f"found {pairs} pairs and temperature {temperature}, expected both above 0")
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.feature_dim, image_encoder.config.projection)
+        self.image_encoder = image_encoder
+        self.pairs = pairs
+        self.temperature = temperature
+
+    def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
+        """One batch → "loss", a scalar.
+
+        Args:
+            batch: frames with pairs.
+            generator: on the device of the batch; the choice of pairs comes from it alone.
+
+        Raises:
+            ValueError: if the batch has no pairs. Frames that `pair_points` and the augmentations made have some; a
+                loss of 0 would hide that others do not.
+        """
+        check_pairs(batch)
+        chosen = self.draw(len(batch.pair_point), generator)
+        points = describe_voxels(self.encoder, self.head, batch.voxels)[batch.pair_voxel[chosen]]
+        pixels = self.image_encoder.at(batch.images, batch.pair_image[chosen], batch.pair_pixel[chosen])
+        return {"loss": info_nce(points, pixels, temperature=self.temperature, normalize=False)}
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Choose among `count` pairs, all equally likely: (min(pairs, count),) int64, none twice."""
+        return torch.randperm(count, generator=generator, device=generator.device)[: self.pairs]
+
+
+def describe_voxels(encoder: nn.Module, head: nn.Module, voxels: VoxelBatch) -> Tensor:
+    """Features of length 1, one per voxel: (M, projection)."""
+    features = head(encoder(SparseTensor(voxels.features, Grid(voxels.coordinates))))
+    return F.normalize(full_precision(features), dim=1)
+
+
+def check_pairs(batch: SceneBatch) -> None:
+    """Raise ValueError if no point of a batch has a pixel."""
+    if len(batch.pair_point) == 0:
+        raise ValueError(
+            f"found {len(batch.points):,} points and {len(batch.images)} images without a pair in a batch, expected "
+            "points that images see: check the calibration, or lower augmentation.cuboid"
+        )

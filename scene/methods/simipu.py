@@ -1,0 +1,229 @@
+"""SimIPU: contrast a cloud with a second view of itself, and let the image network find the cloud's features.
+
+Li et al., SimIPU: Simple 2D Image and 3D Point Cloud Unsupervised Pre-Training for Spatial-Aware Visual
+Representations, AAAI 2022, https://arxiv.org/abs/2112.04680 and its code.
+
+Images in this method learn from points: what is used downstream (fusion, monocular detection, depth) is the image
+network, `SimIPU.image_encoder`: a ResNet up to its last map, whose weights have torchvision's names. The point network,
+`SimIPU.encoder`, learns from the second view alone.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Generator, Tensor, nn
+
+from crosspoint.augment import normalise_images
+from crosspoint.configuration import ImageNetwork
+from crosspoint.losses import info_nce
+from scene.batch import SceneBatch
+from scene.images import RANDOM, resnet_trunk, trunk_channels
+from scene.methods.ppkt import check_pairs
+from scene.pointnet2 import PointNet2
+from scene.second_view import SecondView
+from scene.seen_points import SeenPoints, find_seen, sample_bilinear
+
+
+class SimIPU(nn.Module):
+    """The method: `encoder` describes points, `image_encoder` is what pre-training is for.
+
+    Out-of-image points are left out of the loss between points and images; the public code gives them zeros for image
+    features, which all look for different points. The head of points in that loss gets no gradient there, either: it
+    is a random projection, and is frozen here.
+
+    Args:
+        encoder: maps clouds (B, N, 4) to samples of them.
+        network: which ResNet encodes images; its last map, at stride 32, is what points are compared with. All of it is
+            trained.
+        weights: what it starts from, as in `scene.image_weights.load_weights`, or "none": random, as published.
+        projection: dimensions in which the losses compare.
+        temperature: of both losses.
+        points: drawn from each frame for both views, all of its points and some again where it has fewer.
+        reach: metres around the sensor within which they are drawn; None: anywhere. KITTI's range, with which SimIPU
+            trains, ends here.
+        seen_only: draw points that an image sees, from frames that have such, as SimIPU does with KITTI's clouds cut
+            to the camera's view; otherwise all around.
+        view: how the second view differs. Images are augmented with the batch, mirrored or not as they please:
+            correspondences are exact either way.
+
+    Raises:
+        ValueError: if `points` are fewer than the encoder needs, or reach, projection or temperature not positive.
+    """
+
+    def __init__(
+        self,
+        encoder: PointNet2,
+        *,
+        network: ImageNetwork = "resnet50",
+        weights: str = RANDOM,
+        projection: int = 128,
+        temperature: float = 0.07,
+        points: int = 16384,
+        reach: float | None = 70.4,
+        seen_only: bool = False,
+        view: SecondView | None = None,
+    ) -> None:
+        super().__init__()
+        needed = encoder.config.stages[0].needs
+        if points < needed or encoder.config.features != 1:
+            raise ValueError(
+                f"found {points} points with {encoder.config.features} features each, expected at least the {needed} "
+                "that the encoder's first stage needs, and 1 feature: the intensity"
+            )
+        if reach is not None and not reach > 0:
+            raise ValueError(f"found reach {reach}, expected metres above 0, or null")
+        if projection < 1 or not temperature > 0:
+            raise ValueError(f"found a projection to {projection} and temperature {temperature}, expected both above 0")
+        self.encoder = encoder
+        self.image_encoder = resnet_trunk(network, dilated=False, weights=weights)
+        self.intra_head = three_layers(encoder.feature_dim, projection)
+        self.inter_head = three_layers(encoder.feature_dim, projection).requires_grad_(False)
+        self.image_head = three_layers(trunk_channels(network), projection)
+        self.temperature = temperature
+        self.points = points
+        self.reach = reach
+        self.seen_only = seen_only
+        self.view = view or SecondView()
+
+    def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
+        """One batch of frames → "loss" and its parts "intra" and "inter", all scalars.
+
+        Args:
+            batch: frames with pairs; voxels are not looked at.
+            generator: on the device of the batch; all draws come from it alone.
+
+        Raises:
+            ValueError: if the batch has no pairs, a frame no point within reach, or all points one intensity and the
+                encoder nothing else to go by.
+        """
+        check_pairs(batch)
+        intensity = batch.points[:, 3]
+        if not self.encoder.config.relative_positions and bool((intensity == intensity[0]).all()):
+            raise ValueError(
+                f"found intensity {float(intensity[0]):g} at all points of a batch, expected several: "
+                "set relative_positions, or read the intensity"
+            )
+        drawn = self.draw_points(batch, generator)
+        clouds = batch.points[drawn]
+        samples = self.encoder(clouds)
+        target = self.matched_features(clouds, samples.positions, generator)
+        intra = self.intra_loss(samples.features, target)
+        seen = find_seen(batch, drawn.gather(1, samples.rows).flatten())
+        inter = self.inter_loss(samples.features.flatten(0, 1), batch.images, seen)
+        return {"loss": intra + inter, "intra": intra, "inter": inter}
+
+    def draw_points(self, batch: SceneBatch, generator: Generator) -> Tensor:
+        """Rows of `batch.points` in random order, the same number of every frame: (B, points) int64."""
+        points, ends = batch.points, batch.voxels.point_offsets.tolist()
+        near = torch.ones(len(points), dtype=torch.bool, device=points.device)
+        if self.reach is not None:
+            near = points[:, :2].norm(dim=1) <= self.reach
+        seen = near & torch.zeros_like(near).index_fill_(0, batch.pair_point, True)
+        rows = []
+        for frame, (start, end) in enumerate(pairwise(ends)):
+            own = slice(start, end)
+            allowed = seen[own] if self.seen_only and bool(seen[own].any()) else near[own]
+            found = allowed.nonzero().squeeze(1) + start
+            if len(found) == 0:
+                raise ValueError(
+                    f"found no point within {self.reach} metres in frame {frame} of a batch, expected some: raise reach"
+                )
+            found = found[torch.randperm(len(found), generator=generator, device=found.device)]
+            again = torch.randint(
+                len(found), (max(0, self.points - len(found)),), generator=generator, device=found.device
+            )
+            rows.append(torch.cat([found[: self.points], found[again]]))
+        return torch.stack(rows)
+
+    @torch.no_grad()
+    def matched_features(self, clouds: Tensor, positions: Tensor, generator: Generator) -> Tensor:
+        """Features of the second view, each at the place of the sample of the first view that it belongs to.
+
+        The second view has the same points in another order, so other ones are sampled; brought back, they are matched
+        by their distances in metres. No gradient is wanted, so none is recorded.
+
+        Args:
+            clouds: (B, N, 4), the first view.
+            positions: (B, S, 3), what was sampled of it.
+            generator: draws the second view.
+
+        Returns:
+            (B, S, C).
+        """
+        order = torch.rand(clouds.shape[:2], generator=generator, device=clouds.device).argsort(dim=1)
+        clouds = clouds.gather(1, order.unsqueeze(2).expand_as(clouds))
+        similarity = self.view.draw(len(clouds), generator)
+        other = self.encoder(torch.cat([similarity.apply(clouds[..., :3]), clouds[..., 3:]], dim=2))
+        match = match_positions(positions, similarity.restore(other.positions))
+        return other.features.gather(1, match.unsqueeze(2).expand_as(other.features))
+
+    def intra_loss(self, features: Tensor, target: Tensor) -> Tensor:
+        """Each sample is to find its match among those of all frames: features, target (B, S, C) → scalar.
+
+        The target gets no gradient.
+        """
+        queries = self.intra_head(features.flatten(0, 1))
+        with torch.no_grad():
+            keys = self.intra_head(target.flatten(0, 1))
+        return info_nce(queries, keys, temperature=self.temperature)
+
+    def inter_loss(self, features: Tensor, images: Tensor, seen: SeenPoints) -> Tensor:
+        """Each pixel that a sample is seen at is to find this sample among those of all frames.
+
+        The gradient reaches the image network and its head alone.
+
+        Args:
+            features: (B · S, C) of the samples.
+            images: (I, 3, H, W) uint8.
+            seen: which samples count, and where they are seen.
+
+        Returns:
+            The scalar loss; 0 where images see less than two samples.
+        """
+        if len(seen.samples) < 2:  # nothing to compare; every weight still takes part, as several processes demand
+            return sum_of_nothing(self.image_encoder, self.image_head)
+        x = normalise_images(images.float() / 255).contiguous(memory_format=torch.channels_last)
+        maps = self.image_encoder(x)
+        queries = self.image_head(sample_bilinear(maps, seen.images, seen.pixels, (images.shape[2], images.shape[3])))
+        with torch.no_grad():
+            keys = self.inter_head(features[seen.samples])
+        return info_nce(queries, keys, temperature=self.temperature)
+
+
+def three_layers(features: int, projection: int) -> nn.Sequential:
+    """The heads of SimIPU: (P, features) → (P, projection), hidden layers as wide as the features."""
+    return nn.Sequential(
+        nn.Linear(features, features, bias=False),  # a bias would be lost in the normalisation, here and below
+        nn.BatchNorm1d(features),
+        nn.ReLU(inplace=True),
+        nn.Linear(features, features, bias=False),
+        nn.BatchNorm1d(features),
+        nn.ReLU(inplace=True),
+        nn.Linear(features, projection, bias=False),
+        nn.BatchNorm1d(projection),
+    )
+
+
+@torch.no_grad()
+def match_positions(positions: Tensor, others: Tensor) -> Tensor:
+    """The one-to-one matching within each cloud that has the least sum of distances (Hungarian method, on the CPU).
+
+    Args:
+        positions: (B, S, 3) metres.
+        others: (B, S, 3).
+
+    Returns:
+        (B, S) int64: which of the others each position is matched with.
+    """
+    costs = torch.cdist(positions, others, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
+    columns = [torch.from_numpy(linear_sum_assignment(cost)[1]) for cost in costs]
+    return torch.stack(columns).to(positions.device)
+
+
+def sum_of_nothing(*modules: nn.Module) -> Tensor:
+    """0, with a gradient of 0 for all weights of some networks."""
+    weights = [weight for module in modules for weight in module.parameters() if weight.requires_grad]
+    return torch.stack([weight.sum() for weight in weights]).sum() * 0.0

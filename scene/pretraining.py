@@ -1,0 +1,113 @@
+"""A pre-training run on scenes from its configuration, by the trainer that objects use."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosspoint.module import PairModule, Pretraining
+from crosspoint.runs import LAST, first_process, last_checkpoint, run
+from scene.batch import stack_samples
+from scene.checkpoints import scene_encoder_record
+from scene.configuration import SceneDataConfig, ScenePretrainConfig
+from scene.datasets.opening import check_scenes, open_scenes
+from scene.frames import SceneDataset
+from scene.images import PixelEncoder
+from scene.methods import PPKT, SimIPU, SLidR
+from scene.minkunet import MinkUNet
+from scene.pointnet2 import PointNet2, PointNet2Config
+from scene.regions import RegionCache, compute_regions
+from scene.training_set import SceneTrainingSet
+
+log = logging.getLogger(__name__)
+
+
+def pretrain_scenes(config: ScenePretrainConfig, *, resume: bool = False, progress: bool = False) -> Path:
+    """Train, and return the checkpoint to use.
+
+    `config.out` then holds `last.ckpt` (after every epoch; training goes on from it exactly), `config.yaml`,
+    TensorBoard events and `csv/version_*/metrics.csv`.
+
+    Args:
+        config: the run.
+        resume: go on from `last.ckpt` if the folder has one; a finished run is returned as it is.
+        progress: show a progress bar.
+
+    Raises:
+        FileNotFoundError: if data or image weights are missing.
+        ValueError: if the folder holds a run and `resume` is False, or a run with another configuration; if the data
+            do not fit the configuration; if the loss stops being finite.
+    """
+    last = last_checkpoint(config, resume)
+    dataset = open_frames(config.data)
+    check_scenes(dataset)
+    method = build_scene_method(config)
+    regions = None
+    if config.method.name == "slidr":
+        regions = RegionCache(config.method.regions_cache, config.method.regions)
+        if first_process():  # others find those that are not there yet themselves
+            log.info("superpixels of %d frames → %s", len(dataset), regions.folder)
+            compute_regions(dataset, regions)
+    data = config.data
+    samples = SceneTrainingSet(
+        dataset,
+        config.augmentation,
+        config.voxels,
+        min_depth=data.min_depth,
+        occlusion=data.occlusion,
+        regions=regions,
+    )
+    training = config.training
+    module = PairModule(
+        samples,
+        np.arange(len(samples)),
+        batch_size=training.batch_size,
+        workers=data.workers,
+        seed=config.seed,
+        collate=stack_samples,
+        least=1,
+    )
+    known = scene_encoder_record(method.encoder.config, config.voxels)
+    run(
+        config,
+        Pretraining(method, training, config.seed, known),
+        module,
+        batches=len(samples) // training.batch_size,
+        last=last,
+        progress=progress,
+    )
+    return config.out / LAST
+
+
+def open_frames(config: SceneDataConfig) -> SceneDataset:
+    """The dataset that a configuration names."""
+    options: dict[str, Any] = {} if config.split is None else {"split": config.split}
+    if config.skip != 1:
+        options["skip"] = config.skip
+    return open_scenes(config.dataset, config.root, **options)
+
+
+def build_scene_method(config: ScenePretrainConfig) -> PPKT | SLidR | SimIPU:
+    """The networks with the random weights of `config.seed`; torch's global generator is left as it was."""
+    method, image = config.method, config.image
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if method.name == "simipu":
+            return SimIPU(
+                PointNet2(PointNet2Config.small() if method.pointnet2 == "small" else PointNet2Config()),
+                network=image.network,
+                weights=image.weights,
+                projection=image.projection,
+                temperature=method.temperature,
+                points=method.points,
+                reach=method.reach,
+                view=method.view,
+            )
+        encoder, pixels = MinkUNet(config.encoder), PixelEncoder(image)
+        if method.name == "ppkt":
+            return PPKT(encoder, pixels, pairs=method.pairs, temperature=method.temperature)
+        return SLidR(encoder, pixels, temperature=method.temperature)

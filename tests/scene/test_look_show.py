@@ -1,0 +1,171 @@
+import base64
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from renderers.cameras import Cameras
+from scene.frames import IGNORED, Boxes, SceneFrame
+from scene.look import show
+from scene.look.class_colours import class_colours
+from scene.look.colourings import by_height, by_image, by_intensity
+from scene.look.colours import UNKNOWN, depth_scale, ramp
+from scene.look.images import overlay, pair_depths
+from scene.look.outlines import box_lines
+from scene.look.page import write_page
+from scene.look.picture import draw_frame
+from scene.pairs import pair_points
+
+CLASSES = ["car", "$x_1$ <b>", "road"]
+
+
+def make_frame(count=400, views=2, size=(30, 50), **parts):
+    rng = np.random.default_rng(0)
+    points = np.c_[rng.uniform([-20, -15, -2], [30, 15, 3], (count, 3)), rng.random(count)].astype(np.float32)
+    forward = torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+    K = torch.tensor([[40.0, 0.0, 25.0], [0.0, 40.0, 15.0], [0.0, 0.0, 1.0]])
+    cameras = Cameras(K.expand(views, 3, 3), forward.expand(views, 3, 3), torch.zeros(views, 3), size)
+    images = torch.randint(256, (views, 3, *size), dtype=torch.uint8, generator=torch.manual_seed(0))
+    return SceneFrame("drive 3/000007", points, images, cameras, **parts)
+
+
+@pytest.fixture
+def frame():
+    labels = np.random.default_rng(1).integers(IGNORED, 3, 400)
+    boxes = Boxes(np.array([[10.0, 2.0, 0.0, 4.0, 1.8, 1.5, 0.3]]), np.array([0]))
+    return make_frame(labels=labels, boxes=boxes)
+
+
+@pytest.fixture
+def lidar_only():
+    return make_frame(views=0)
+
+
+def content_of(page):
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="frame">(.*?)</script>', text)[1])
+
+
+def numbers(text, dtype):
+    return np.frombuffer(base64.b64decode(text), dtype=dtype)
+
+
+def test_it_writes_a_picture_and_a_page_that_are_the_same_each_time(frame, tmp_path):
+    first = show(frame, tmp_path / "a", classes=CLASSES)
+    assert first == [tmp_path / "a" / "drive-3-000007.png", tmp_path / "a" / "drive-3-000007.html"]
+    assert sorted(first) == sorted((tmp_path / "a").iterdir())
+    second = show(frame, tmp_path / "b", classes=CLASSES)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    with Image.open(first[0]) as image:
+        assert image.width == 1920 and np.ptp(np.asarray(image.convert("L"))) == 255
+
+
+def test_the_page_holds_every_point_to_half_a_step(frame, tmp_path):
+    write_page(frame, pair_points(frame), tmp_path / "page.html", CLASSES)
+    content = content_of(tmp_path / "page.html")
+    assert content["count"] == 400 and content["title"] == frame.name
+    found = content["origin"] + content["step"] * numbers(content["points"], "<u2").reshape(-1, 3)
+    np.testing.assert_allclose(found, frame.points[:, :3], atol=0.51 * content["step"])
+    assert content["step"] < 50 / 65000
+
+
+def test_the_page_holds_classes_height_intensity_images_and_boxes(frame, tmp_path):
+    write_page(frame, pair_points(frame), tmp_path / "page.html", CLASSES)
+    content = content_of(tmp_path / "page.html")
+    named, height, intensity, image = content["colourings"]
+    assert [one["title"] for one in content["colourings"]] == ["class", "height z, m", "intensity", "image"]
+    assert named["names"] == [*CLASSES, "no class"]
+    assert named["colours"] == ["#{:02x}{:02x}{:02x}".format(*c) for c in [*class_colours(CLASSES).tolist(), UNKNOWN]]
+    np.testing.assert_array_equal(numbers(named["places"], "<u2"), np.where(frame.labels < 0, 3, frame.labels))
+    np.testing.assert_array_equal(numbers(height["places"], "u1"), by_height(frame).places)
+    np.testing.assert_array_equal(numbers(intensity["places"], "u1"), by_intensity(frame).places)
+    np.testing.assert_array_equal(numbers(content["ramp"], "u1").reshape(-1, 3), ramp())
+    taken = by_image(pair_points(frame)).of_points
+    np.testing.assert_array_equal(numbers(image["of_points"], "u1").reshape(-1, 3), taken)
+    boxes, cameras = content["lines"]
+    assert (boxes["title"], cameras["title"]) == ("boxes", "cameras")
+    np.testing.assert_allclose(np.reshape(boxes["ends"], (-1, 2, 3)), box_lines(frame.boxes.geometry), atol=5e-4)
+
+
+def test_the_page_fetches_nothing_and_no_name_becomes_markup(frame, tmp_path):
+    hostile = replace(frame, name="</script><img src=x> \udc80 $style")
+    text = show(hostile, tmp_path, classes=["</script><b>", "<!--", "a"])[1].read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]|\bimport\b|url\(|<link(?! rel=\"icon\" href=\"data:,\")", text)
+    assert text.count("</script>") == 2 and "<img" not in text and "<!--" not in text
+    assert "default-src 'none'" in text
+
+
+def test_the_picture_shows_the_overlays_and_one_map(frame):
+    pair = pair_points(frame)
+    figure = draw_frame(frame, pair, CLASSES)
+    drawn = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    depth = pair_depths(frame, pair)
+    expected = [overlay(frame, pair, depth, depth_scale(depth), view) for view in (0, 1)]
+    np.testing.assert_array_equal(drawn, expected)
+    [cloud] = [axes for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
+    assert cloud.get_title("left") == "class"
+    at = cloud.collections[0].get_offsets()
+    inside = {tuple(point) for point in at.tolist()}
+    assert 0.85 * 400 < len(at) and inside <= {tuple(point) for point in frame.points[:, :2].tolist()}
+
+
+def test_predictions_stand_beside_the_truth(frame):
+    predictions = np.where(frame.labels == 2, 0, frame.labels)
+    figure = draw_frame(frame, pair_points(frame), CLASSES, predictions)
+    titles = [axes.get_title("left") for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
+    right = (frame.labels[frame.labels >= 0] != 2).mean()
+    assert titles == ["truth", "prediction", f"mistakes, {right:.1%} right"]
+
+
+def test_regions_are_outlined(frame):
+    regions = torch.zeros(2, 30, 50, dtype=torch.int64)
+    regions[1, :, 20:] = 1
+    pair = pair_points(frame)
+    plain, outlined = (
+        [axes.images[0].get_array() for axes in draw_frame(frame, pair, CLASSES, None, r).axes if axes.images]
+        for r in (None, regions)
+    )
+    np.testing.assert_array_equal(plain[0], outlined[0])
+    changed = (np.asarray(plain[1]) != outlined[1]).any(axis=2)
+    assert changed.any() and set(changed.nonzero()[1].tolist()) == {19}
+
+
+def test_a_frame_without_images_is_drawn_from_above_alone(lidar_only, tmp_path):
+    figure = draw_frame(lidar_only, None, [])
+    assert not any(axes.images for axes in figure.axes)
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_xlabel()] == ["height z, m"]
+    _, page = show(lidar_only, tmp_path, classes=[])
+    content = content_of(page)
+    assert [one["title"] for one in content["colourings"]] == ["height z, m", "intensity"]
+    assert content["lines"] == []
+
+
+def test_one_point_can_be_shown(lidar_only, tmp_path):
+    picture, page = show(replace(lidar_only, points=np.ones((1, 4), dtype=np.float32)), tmp_path, classes=[])
+    assert picture.exists() and content_of(page)["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"predictions": np.zeros(399, dtype=np.int64)}, r"predictions \(399,\) int64 for drive 3/000007.* 400"),
+        ({}, {"predictions": np.zeros(400)}, r"predictions \(400,\) float64 .*expected one integer"),
+        ({}, {"predictions": np.full(400, 3)}, "predictions from 3 to 3 .*expected -1 to 2: there are 3 classes"),
+        ({"labels": np.zeros(7, dtype=np.int64)}, {}, r"labels \(7,\)"),
+        ({"labels": np.full(400, -2)}, {}, "labels from -2 to -2"),
+        ({}, {"regions": torch.zeros(1, 30, 50)}, r"regions \(1, 30, 50\) .*expected \(2, 30, 50\)"),
+        ({"points": np.full((400, 4), np.nan, dtype=np.float32)}, {}, "400 points with NaN"),
+        ({"points": np.zeros((0, 4), dtype=np.float32), "labels": None}, {}, r"points of shape \(0, 4\)"),
+        ({"points": np.full((400, 4), -9, dtype=np.float32)}, {}, "none of 400 points"),
+        ({"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)}, {}, r"images \(2, 3, 8, 8\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_written(frame, tmp_path, changes, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        show(replace(frame, **changes), tmp_path, classes=CLASSES, **options)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
