@@ -21,10 +21,16 @@ from eval.folds import folds_svm, stored_settings
 from eval.knn import Metric, Weights, knn_classify
 from eval.linear import linear_svm
 from eval.measured import Frozen, Measured, chosen_device
+from eval.measured_scenes import MeasuredScenes
 from eval.partseg import PARTS, check_encoder, segment_parts
 from eval.partseg import Mode as PartMode
 from eval.recipe import Recipe, Resources
 from eval.retrieval import retrieve_within
+from eval.segmenter import Mode as SegmentationMode
+from eval.segmenter import SegmentationRecipe
+from eval.semseg import RECIPE as SEGMENTATION
+from eval.semseg import RESOURCES as SCENE_RESOURCES
+from eval.semseg import semantic_segmentation
 from eval.study.settings import Study
 from eval.study.study import report_study
 from renderers import RenderedSet
@@ -258,6 +264,40 @@ def partseg(
     return measured.report(result, test.name)
 
 
+def semseg(
+    measured: MeasuredScenes,
+    mode: SegmentationMode = "linear",
+    fraction: float = 1.0,
+    recipe: SegmentationRecipe = SEGMENTATION,
+    resources: Resources = SCENE_RESOURCES,
+    network: Path | None = None,
+) -> int:
+    """Semantic segmentation of LiDAR frames: a linear probe on an encoder of scenes, or fine-tuned; mIoU per point.
+
+    Args:
+        measured: the encoder and the frames
+        mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
+        fraction: of the training frames whose labels are used: 0.01 takes every hundredth
+        recipe: of training; the defaults are SLidR's
+        resources: what it runs on
+        network: new folder for the trained network and its answers
+    """
+    result = semantic_segmentation(
+        measured.encoder,
+        measured.train,
+        measured.test,
+        voxels=measured.voxels,
+        mode=mode,
+        recipe=recipe,
+        fraction=fraction,
+        seed=measured.seed,
+        resources=resources,
+        progress=sys.stderr.isatty(),
+        out=network,
+    )
+    return measured.report(result)
+
+
 def everything(study: Study) -> int:
     """Several protocols on several checkpoints, in one folder: results.json, tables, report.html, pictures.
 
@@ -276,6 +316,7 @@ PROTOCOLS: dict[str, Callable[..., int]] = {
     "crossmodal": crossmodal,
     "finetune": finetune,
     "partseg": partseg,
+    "semseg": semseg,
 }
 
 
@@ -290,6 +331,6 @@ def call(protocol: str, values: dict[str, Any]) -> int:
     """Run one protocol on parsed values, those of its dataclass among them."""
     _, what = subject(protocol)
     measured = what(**{field.name: values.pop(field.name) for field in fields(what) if field.init})
-    if isinstance(measured, Frozen):  # a study checks all its checkpoints itself
+    if isinstance(measured, Frozen | MeasuredScenes):  # a study checks all its checkpoints itself
         measured.check()
     return PROTOCOLS[protocol](measured, **values)

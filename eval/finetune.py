@@ -20,8 +20,9 @@ from eval.features import extract_features
 from eval.recipe import Recipe, Resources
 from eval.results import Result
 from eval.splits import split_clouds
-from eval.supervised import Evaluation, check_free, save_trained, seeded, train_supervised
+from eval.supervised import Evaluation, check_free, save_trained, train_supervised
 from eval.svm import accuracy, class_accuracy
+from eval.training import seeded
 
 Mode = Literal["finetuned", "scratch", "frozen"]
 

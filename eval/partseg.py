@@ -25,7 +25,8 @@ from eval.metrics import part_scores
 from eval.recipe import Recipe, Resources, ScaleAndShift
 from eval.results import Result
 from eval.splits import Splits, split_clouds
-from eval.supervised import Evaluation, check_free, predict, save_trained, seeded, train_supervised
+from eval.supervised import Evaluation, check_free, predict, save_trained, train_supervised
+from eval.training import seeded
 
 Mode = Literal["finetuned", "scratch"]
 

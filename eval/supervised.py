@@ -6,34 +6,29 @@ test-chosen figure stands beside it under its own name.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
-from crosspoint.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.checkpoints import TrainedOn, remember_training, save_encoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.encoders import is_own
-from crosspoint.fitting import fit
-from crosspoint.sampling import EpochSampler, step_seed
-from eval.features import frozen
+from crosspoint.sampling import step_seed
+from eval.features import feature_key, frozen
 from eval.recipe import Recipe, Resources
 from eval.results import Result
+from eval.training import Training, fit_and_choose
 from eval.unfinished import Unfinished
 from renderers.atomic import writing
 
@@ -49,39 +44,14 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> 
     return F.cross_entropy(logits, target, label_smoothing=min(1.0, smoothing * labels / max(1, labels - 1)))
 
 
-class SupervisedTraining(lightning.LightningModule):
-    """Train a network that maps inputs to logits (…, K); the first input are clouds, the last tensor the targets (…).
-
-    Everything that is drawn depends on (seed, rank, epoch, step) alone.
-    """
+class SupervisedTraining(Training):
+    """Train a network that maps inputs to logits (…, K): clouds are the first input, targets (…) the last tensor."""
 
     def __init__(
         self, network: nn.Module, tensors: Sequence[Tensor], recipe: Recipe, resources: Resources, seed: int
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.dataset = _Indexed(*tensors)
+        super().__init__(network, _Indexed(*tensors), batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
-        self.resources = resources
-        self.seed = seed
-
-    def train_dataloader(self) -> DataLoader:
-        """The batches of this process, in an order that (seed, epoch) decide."""
-        rank, processes = self.trainer.global_rank, self.trainer.world_size
-        sampler = EpochSampler(np.arange(len(self.dataset)), seed=self.seed, rank=rank, processes=processes)
-        if len(sampler) < 2:
-            raise ValueError(
-                f"found {len(self.dataset)} training clouds for {processes} processes, expected 2 for each"
-            )
-        workers = self.resources.workers
-        return DataLoader(
-            self.dataset,
-            batch_size=min(self.recipe.batch_size, len(sampler)),
-            sampler=sampler,
-            drop_last=True,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-        )
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """One step on augmented clouds."""
@@ -131,6 +101,11 @@ class Evaluation:
         """Figure whose first maximum chooses the epoch; None where the last one is taken."""
         return f"validation_{self.figure}" if "validation" in self.splits else None
 
+    @property
+    def shown(self) -> list[str]:
+        """What the log and the progress bar show."""
+        return [f"{split}_{self.figure}" for split in self.splits]
+
     def __call__(self, network: nn.Module, device: torch.device) -> tuple[dict[str, float], np.ndarray]:
         """Figures "<split>_<name>", and the predictions on the test split."""
         figures: dict[str, float] = {}
@@ -140,54 +115,6 @@ class Evaluation:
             if split == "test":
                 answers = predicted
         return figures, answers
-
-
-class EpochChoice(Callback):
-    """Measure the network after every epoch, and keep the weights of the one to report."""
-
-    def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
-        self.records: list[dict[str, Any]] = []
-        self.epoch = 0  # of the chosen weights, counted from 1
-        self.kept: tuple[dict[str, Tensor], np.ndarray | None] = {}, None  # weights, predictions on the test split
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note the rate before the schedule moves on."""
-        self.rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Rank 0 measures, all ranks log and record the same."""
-        epoch, loss = trainer.current_epoch + 1, float(trainer.callback_metrics["train/loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"found a loss of {loss} in epoch {epoch}, expected a finite one: lower the recipe's learning_rate"
-            )
-        network: Any = pl_module.network
-        figures, predicted = self.evaluation(network, pl_module.device) if trainer.is_global_zero else ({}, None)
-        figures = trainer.strategy.broadcast(figures)
-        shown = [f"{split}_{self.evaluation.figure}" for split in self.evaluation.splits]
-        pl_module.log_dict({name: figures[name] for name in shown}, prog_bar=True, sync_dist=True)
-        by = self.evaluation.chosen_by
-        if by is None or figures[by] > max((row[by] for row in self.records), default=-math.inf):
-            self.epoch = epoch
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-            self.kept = weights, predicted
-        self.records.append({"epoch": epoch, "learning_rate": self.rate, "train_loss": loss, **figures})
-
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Running means of BatchNorm, and predictions, are those of rank 0 on every rank."""
-        self.kept = trainer.strategy.broadcast(self.kept)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What an interrupted training has to know."""
-        weights, predicted = self.kept
-        answers = None if predicted is None else torch.from_numpy(predicted)
-        return {"records": self.records, "epoch": self.epoch, "weights": weights, "predicted": answers}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from an earlier process."""
-        self.records, self.epoch = state_dict["records"], state_dict["epoch"]
-        self.kept = state_dict["weights"], state_dict["predicted"].numpy()
 
 
 class Trained(NamedTuple):
@@ -238,43 +165,16 @@ def train_supervised(
         ValueError: if there are too few clouds, if the loss stops being finite, or if another training was interrupted
             in the folder.
     """
-    unfinished = None if folder is None else Unfinished.of(folder, network, arrays, recipe, resources, seed)
-    tensors = [torch.from_numpy(array) for array in arrays]
+    unfinished = None
+    if folder is not None:
+        keys = [feature_key(network, array) for array in arrays]
+        unfinished = Unfinished.of(folder, keys, recipe.constants(), resources.precision, resources.devices, seed)
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
-    module = SupervisedTraining(network, tensors, recipe, resources, seed)
-    choice = EpochChoice(evaluation)
-    trainer = lightning.Trainer(
-        accelerator=resources.accelerator,
-        devices=resources.devices,
-        precision=resources.precision,
-        max_epochs=recipe.epochs,
-        use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=[
-            choice,
-            RichProgressBar() if progress else EpochReport(),
-            *([] if unfinished is None else unfinished.callbacks()),
-        ],
-        plugins=[AtomicCheckpoints()],
-        logger=False,
-        enable_checkpointing=unfinished is not None,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    with seeded(seed):
-        fit(trainer, module, ckpt_path=unfinished and unfinished.checkpoint, weights_only=True)
-    weights, predicted = choice.kept
-    assert predicted is not None
-    network.load_state_dict(weights)
-    network.cpu().eval()
-    constants = {
-        **recipe.constants(),
-        "chosen_by": evaluation.chosen_by or "last epoch",
-        "precision": resources.precision,
-        "processes": trainer.world_size,
-        "device": trainer.strategy.root_device.type,
-        "seed": seed,
-    }
-    return Trained(choice.records, choice.epoch, predicted, constants)
+    training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed)
+    fitted = fit_and_choose(training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    network.load_state_dict(fitted.weights)
+    assert fitted.measured is not None
+    return Trained(fitted.records, fitted.epoch, fitted.measured, {**recipe.constants(), **fitted.constants})
 
 
 def predict(
@@ -302,14 +202,6 @@ def predict(
     return np.concatenate(answers)
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's global generators as from new ones, and leave them as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
-
-
 def check_free(out: Path | None) -> None:
     """Before hours of work, not after them.
 
@@ -322,7 +214,7 @@ def check_free(out: Path | None) -> None:
 
 @rank_zero_only
 def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: np.ndarray) -> None:
-    """Write what training was for, each file whole or not at all; what an interrupted one would need goes.
+    """Write what training was for; what an interrupted one would need goes.
 
     Args:
         out: folder of the files.
@@ -334,6 +226,12 @@ def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: n
     if is_own(encoder):
         points = clouds.points.shape[1]
         save_encoder(remember_training(encoder, TrainedOn(points, encoder.config.get("k"))), out / ENCODER)
+    save_network(out, network, **predictions)
+
+
+@rank_zero_only
+def save_network(out: Path, network: nn.Module, **predictions: np.ndarray) -> None:
+    """Write predictions and weights, each file whole or not at all; what an interrupted training would need goes."""
     with writing(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
     with writing(out / NETWORK) as file:

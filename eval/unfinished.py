@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch import nn
 
 from crosspoint.checkpoints import read_checkpoint
-from eval.features import feature_key
-from eval.recipe import Recipe, Resources
 
 CHECKPOINT = "training.ckpt"
 DIGEST_KEY = "crosspoint_training"  # where the checkpoint keeps what it is known by
@@ -34,23 +29,13 @@ class Unfinished(Callback):
         self.digest = digest
 
     @classmethod
-    def of(
-        cls,
-        folder: Path,
-        network: nn.Module,
-        arrays: Sequence[np.ndarray],
-        recipe: Recipe,
-        resources: Resources,
-        seed: int,
-    ) -> Unfinished:
-        """The training of a network, before its first step, on arrays (n, …).
+    def of(cls, folder: Path, *decides: Any) -> Unfinished:
+        """A training that all of `decides` decides, values that JSON holds: of network, data, recipe and seed.
 
         Raises:
             ValueError: if the folder has a training of another network, on other data, by another recipe or seed.
         """
-        decides = [feature_key(network, array) for array in arrays]
-        settings = [decides, recipe.constants(), resources.precision, resources.devices, seed]
-        unfinished = cls(folder, hashlib.sha256(json.dumps(settings).encode()).hexdigest())
+        unfinished = cls(folder, hashlib.sha256(json.dumps(decides).encode()).hexdigest())
         path = unfinished.checkpoint
         if path is not None and read_checkpoint(path).get(DIGEST_KEY) != unfinished.digest:
             raise ValueError(

@@ -88,7 +88,7 @@ def test_loss_and_gradients_are_those_of_a_loop_over_pairs():
     for point, image, (x, y) in zip(batch.pair_point, batch.pair_image, batch.pair_pixel.tolist(), strict=True):
         k.append(F.normalize(method.head(features[batch.voxels.inverse[point]]), dim=0))
         q.append(pixels[image, :, int(y), int(x)])
-    parts = [-torch.log_softmax(torch.stack([k[i] @ q_j / 0.07 for q_j in q]), 0)[i] for i in range(len(k))]
+    parts = [-torch.log_softmax(torch.stack(q) @ k[i] / 0.07, dim=0)[i] for i in range(len(k))]
     expected = torch.stack(parts).mean()
     loss = method.training_step(batch, torch.manual_seed(0))["loss"]
     torch.testing.assert_close(loss, expected)

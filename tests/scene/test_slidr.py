@@ -55,7 +55,7 @@ def slow_loss(method, batch):
             if rows:
                 k.append(torch.stack(rows).mean(dim=0))
                 q.append(pixels[image][:, regions == number].mean(dim=1))
-    parts = [-torch.log_softmax(torch.stack([k[i] @ q_j / 0.07 for q_j in q]), 0)[i] for i in range(len(k))]
+    parts = [-torch.log_softmax(torch.stack(q) @ k[i] / 0.07, dim=0)[i] for i in range(len(k))]
     return torch.stack(parts).mean(), len(k)
 
 

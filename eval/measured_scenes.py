@@ -1,0 +1,99 @@
+"""Which encoder of scenes `crosspoint evaluate semseg` measures, and on which frames."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from eval.results import Result
+from scene.checkpoints import SceneEncoder, load_scene_encoder
+from scene.datasets.opening import check_scenes, open_scenes
+from scene.frames import SceneDataset
+from scene.minkunet import MinkUNet
+from scene.voxels import VoxelConfig
+
+
+@dataclass(frozen=True)
+class MeasuredScenes:
+    """Which encoder is measured, on which frames.
+
+    Args:
+        checkpoint: of pretrain (.ckpt), or weights of MinkowskiEngine's networks
+        dataset: kitti_object, semantickitti, nuscenes, rellis3d, folder, or synthetic
+        root: where the frames lie; of synthetic nowhere
+        train_split: frames to learn from
+        test_split: frames to measure on
+        skip: learn from every so many-th frame (of nuScenes: scene)
+        random_init: measure the checkpoint's network with random weights instead
+        seed: of random weights and of every draw
+        out: JSON file for the result
+    """
+
+    checkpoint: Path
+    dataset: str
+    _: KW_ONLY
+    root: Path | None = None
+    train_split: str = "train"
+    test_split: str = "val"
+    skip: int = 1
+    random_init: bool = False
+    seed: int = 0
+    out: Path | None = None
+
+    def check(self) -> None:
+        """Say what can be said before minutes of work, not after them.
+
+        Raises:
+            FileNotFoundError: if there is no checkpoint, or files of frames are missing.
+            ValueError: if it or the frames cannot be used, or the file of the result is there already.
+        """
+        if self.out is not None and self.out.exists():
+            raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
+        assert isinstance(self.loaded.network, MinkUNet)
+        for frames in (self.train, self.test):
+            check_scenes(frames, frames=1, pairs=False)
+
+    @cached_property
+    def loaded(self) -> SceneEncoder:
+        """Network and voxels of the checkpoint."""
+        return load_scene_encoder(self.checkpoint)
+
+    @property
+    def voxels(self) -> VoxelConfig:
+        """Those that the network was trained on; SLidR's where the file does not say."""
+        return self.loaded.voxels or VoxelConfig()
+
+    @cached_property
+    def encoder(self) -> MinkUNet:
+        """The network, in eval mode."""
+        if not self.random_init:
+            return self.loaded.network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return MinkUNet(self.loaded.network.config).eval()
+
+    @cached_property
+    def train(self) -> SceneDataset:
+        """Frames to learn from."""
+        return self._frames(self.train_split, self.skip)
+
+    @cached_property
+    def test(self) -> SceneDataset:
+        """Frames to measure on."""
+        return self._frames(self.test_split, 1)
+
+    def _frames(self, split: str, skip: int) -> SceneDataset:
+        return open_scenes(self.dataset, self.root, split=split, **({} if skip == 1 else {"skip": skip}))
+
+    def report(self, result: Result) -> int:
+        """Print the result with the encoder that it is of, and save it."""
+        given = {"checkpoint": str(self.checkpoint), "random_init": self.random_init, "skip": self.skip}
+        result = replace(result, constants={**result.constants, **given})
+        sys.stdout.write(f"{result}\n")
+        if self.out is not None:
+            result.save(self.out)
+        return 0
