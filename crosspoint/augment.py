@@ -81,7 +81,7 @@ class ImageAugmentation:
     Args:
         size: height and width that the image encoder sees
         crop: share of the area that a random resized crop keeps; null crops nothing
-        jitter: brightness, contrast and saturation change by factors from 1 − jitter to 1 + jitter
+        jitter: brightness, contrast and saturation change by factors of 1 ± jitter
         flip: probability of a horizontal flip
     """
 

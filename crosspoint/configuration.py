@@ -82,13 +82,13 @@ class TrainingConfig:
     Args:
         epochs: passes over the training pairs
         batch_size: pairs per process and step
-        optimiser: adam (weight decay in the gradient, as the original), adamw, or sgd (momentum 0.9, dampening 0.1)
+        optimiser: of all weights that are trained
         learning_rate: at the start of the cosine
         weight_decay: of the weights
         warmup: epochs of linearly rising learning rate
         probe_every: epochs between probes on the hold-out
         precision: of matrix products; losses and normalisation stay in float32
-        compile: torch.compile the encoders; needs a C++ compiler on a CPU, Triton on a GPU
+        compile: torch.compile the encoders; needs a C++ compiler, or Triton
         accelerator: auto, cpu, gpu, …
         devices: how many on each node
         nodes: how many machines
