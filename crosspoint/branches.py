@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crosspoint.checkpoints import ENCODER_KEY, load_encoder, read_checkpoint
+from crosspoint.checkpoints import ENCODER_KEY, fit_weights, load_encoder, read_checkpoint, weights_below
 from crosspoint.configuration import ImageNetwork
 from crosspoint.encoders import build_encoder, encoder_config
 from crosspoint.heads import cloud_head, image_head
@@ -46,7 +46,7 @@ def load_branches(path: str | Path, *, k: int | None = None, seed: int | None = 
             f"found no image branch in {path}, expected one beside the point encoder: give a checkpoint (.ckpt) of "
             "crosspoint pretrain with method.cross_weight above 0"
         )
-    parts = {name: _part(weights, name) for name in ("head", "image_encoder", "image_head")}
+    parts = {name: weights_below(weights, f"{name}.") for name in ("head", "image_encoder", "image_head")}
     network: ImageNetwork = "resnet50" if BOTTLENECK in parts["image_encoder"] else "resnet18"
     projection = len(parts["head"]["3.weight"])
     with torch.random.fork_rng(devices=[]):
@@ -61,7 +61,7 @@ def load_branches(path: str | Path, *, k: int | None = None, seed: int | None = 
         }
     if seed is None:
         for name, module in networks.items():
-            _load(module, parts[name], f"{name} in {path}")
+            fit_weights(module, parts[name], path, name)
     branches = Branches(nn.Sequential(encoder, networks["head"]), nn.Sequential(images, networks["image_head"]))
     return Branches(branches.clouds.eval(), branches.images.eval())
 
@@ -95,23 +95,8 @@ def _method_weights(path: Path) -> dict[str, Tensor]:
     content = read_checkpoint(path)
     if ENCODER_KEY not in content:
         return {}
-    return {name.removeprefix(PREFIX): weight for name, weight in content["state_dict"].items()}
+    return weights_below(content["state_dict"], PREFIX)
 
 
 def _has_images(weights: dict[str, Tensor]) -> bool:
     return any(name.startswith("image_head.") for name in weights)
-
-
-def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): weight for key, weight in weights.items() if key.startswith(prefix)}
-
-
-def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> None:
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(
-            f"found weights of {where} that do not fit ({reason}), expected those of CrossPoint: train it again"
-        ) from error

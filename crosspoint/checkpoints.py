@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,18 +51,10 @@ def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is none of these, is damaged, or holds another architecture.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
+    path = existing(path)
     config, weights, points = _read_export(path) if path.suffix == ".safetensors" else _read_torch(path)
     encoder = build_encoder(config if k is None else replace(config, k=k))
-    try:
-        encoder.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"found weights in {path} that do not fit {config.network} ({_first_line(error)}), "
-            "expected a checkpoint of this architecture: choose the one it was trained with"
-        ) from error
+    fit_weights(encoder, weights, path, config.network)
     known = TrainedOn(points, config.k if points and "k" in encoder.config else None)  # type: ignore[operator]
     return remember_training(encoder, known).eval()
 
@@ -102,6 +95,30 @@ def encoder_record(encoder: nn.Module, points: int | None) -> dict[str, Any]:
     return {ENCODER_KEY: asdict(encoder_config(encoder)), POINTS_KEY: points}
 
 
+def existing(path: str | Path) -> Path:
+    """The path, if there is such a file; raises FileNotFoundError if not."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
+    return path
+
+
+def weights_below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
+def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Load weights into a network in place; raises ValueError, which says its name, if they are another one's."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"found weights in {path} that do not fit {name} ({_first_line(error)}), expected a checkpoint of this "
+            "architecture: choose the one it was trained with"
+        ) from error
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Everything in a torch file that holds tensors and plain containers only.
 
@@ -128,7 +145,7 @@ def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor], int | Non
     content = read_checkpoint(path)
     if ENCODER_KEY in content:
         weights = content["state_dict"]
-        own = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
+        own = weights_below(weights, ENCODER_PREFIX)
         return EncoderConfig(**content[ENCODER_KEY]), own, content.get(POINTS_KEY)
     if is_original(content):
         return *read_original(content), None

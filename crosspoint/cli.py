@@ -152,9 +152,9 @@ def synthesise(
         seed: decides everything, whatever the number of jobs
         jobs: processes, -1 for one per core
     """
-    from scene.synthetic import Lidar, write_scenes
+    from scene.synthetic import HDL_64, Lidar, write_scenes
 
-    lidar = Lidar() if beams == 32 else Lidar(64, 1800, (-24.8, 2.0))
+    lidar = HDL_64 if beams == 64 else Lidar()
     written = write_scenes(out, train, val, frames, views=views, lidar=lidar, seed=seed, jobs=jobs)
     log.info("%d frames written, %d in %s", written, (train + val) * frames, out)
     return 0

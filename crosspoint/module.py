@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import lightning
 import numpy as np
-import torch
 from torch import Generator, Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from crosspoint.configuration import TrainingConfig
 from crosspoint.datasets.pairs import PairDataset, stack_pairs
-from crosspoint.sampling import EpochSampler, step_seed
+from crosspoint.sampling import epoch_loader, step_seed
 
 
 class Method(Protocol):
@@ -150,17 +149,19 @@ class PairModule(lightning.LightningDataModule):
         self.seed = seed
         self.collate = collate
 
+    @property
+    def batches(self) -> int:
+        """In an epoch, over all processes."""
+        return len(self.indices) // self.batch_size
+
     def train_dataloader(self) -> DataLoader:
         """The loader of this process; the last, incomplete batch of an epoch is dropped."""
-        trainer = self.trainer
-        rank, processes = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return DataLoader(
-            self.dataset,  # type: ignore[arg-type] # indexed by (index, seed) pairs, as the sampler yields them
+        return epoch_loader(
+            self.dataset,
+            self.indices,
             batch_size=self.batch_size,
-            sampler=EpochSampler(self.indices, seed=self.seed, rank=rank, processes=processes),
-            num_workers=self.workers,
-            collate_fn=self.collate,
-            drop_last=True,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0,
+            seed=self.seed,
+            workers=self.workers,
+            trainer=self.trainer,
+            collate=self.collate,
         )

@@ -59,7 +59,6 @@ def pretrain(
         config,
         Pretraining(method, training, config.seed, known),
         data,
-        batches=len(trained) // training.batch_size,
         last=last,
         callbacks=_probes(config, dataset, trained, held, probe),
         progress=progress,

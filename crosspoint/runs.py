@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from crosspoint.callbacks import AtomicCheckpoints, EpochReport, StopOnDivergence
 from crosspoint.configuration import TrainingConfig
 from crosspoint.fitting import fit
+from crosspoint.module import PairModule
 from renderers.atomic import writing
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
@@ -64,9 +65,8 @@ def last_checkpoint(config: RunConfig, resume: bool) -> Path | None:
 def run(
     config: RunConfig,
     module: lightning.LightningModule,
-    data: lightning.LightningDataModule,
+    data: PairModule,
     *,
-    batches: int,
     last: Path | None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
@@ -77,7 +77,6 @@ def run(
         config: of the run; all that can be checked has been.
         module: what is trained.
         data: on what.
-        batches: in an epoch.
         last: checkpoint to go on from, see `last_checkpoint`.
         callbacks: of the method.
         progress: show a progress bar.
@@ -107,7 +106,7 @@ def run(
         ],
         plugins=[AtomicCheckpoints()],
         logger=[CSVLogger(config.out, name="csv"), TensorBoardLogger(config.out, name="tensorboard")],
-        log_every_n_steps=min(50, batches),
+        log_every_n_steps=min(50, data.batches),
         enable_progress_bar=progress,
         enable_model_summary=False,
     )

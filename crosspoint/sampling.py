@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
+import torch
+from torch.utils.data import DataLoader, Sampler
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -42,6 +44,40 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seeds = generator.integers(2**63, size=len(order))
         share = slice(self.rank, len(self) * self.processes, self.processes)
         yield from zip(order[share].tolist(), seeds[share].tolist(), strict=True)
+
+
+def epoch_loader(
+    dataset: Any,
+    indices: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    trainer: Any = None,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> DataLoader[Any]:
+    """Batches in an order that (seed, epoch) decide, of which a process reads its share; an incomplete one is dropped.
+
+    Args:
+        dataset: indexed by (index, seed) pairs.
+        indices: (n,) the items to draw from.
+        batch_size: items of a batch, for each process.
+        seed: of the run.
+        workers: loader processes.
+        trainer: Lightning's, which knows the processes; None for a single one.
+        collate: items → a batch; None takes PyTorch's own.
+    """
+    rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EpochSampler(indices, seed=seed, rank=rank, processes=processes),
+        num_workers=workers,
+        collate_fn=collate,
+        drop_last=True,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
 
 
 def step_seed(seed: int, rank: int, step: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor, nn
@@ -15,7 +16,6 @@ from eval.training import Examples
 from scene.augment import flip_cloud, rotate_cloud
 from scene.batch import SceneSample
 from scene.frames import IGNORED, SceneDataset, SceneFrame, ScenePair
-from scene.kernel_maps import Grid
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelConfig, collate
 
@@ -107,8 +107,8 @@ def encode_frames(encoder: nn.Module, frames: Examples, device: torch.device, *,
     with frozen(encoder, device), torch.no_grad():
         for number in track(range(len(frames)), "features", console=console, disable=hidden):
             sample = frames[number, 0]
-            batch = collate([sample.voxels])
-            features = encoder(SparseTensor(batch.features.to(device), Grid(batch.coordinates.to(device))))
+            voxels = move_data_to_device(collate([sample.voxels]), device)
+            features = encoder(SparseTensor.of(voxels))
             kept.append(sample._replace(voxels=sample.voxels._replace(features=features.cpu())))
     return KeptFrames(kept)
 

@@ -7,9 +7,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from eval.results import Result
+from eval.training import seeded
 from scene.checkpoints import SceneEncoder, load_scene_encoder
 from scene.datasets.opening import check_scenes, open_scenes
 from scene.frames import SceneDataset
@@ -53,7 +52,11 @@ class MeasuredScenes:
         """
         if self.out is not None and self.out.exists():
             raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
-        assert isinstance(self.loaded.network, MinkUNet)
+        if self.encoder.config.in_channels != self.voxels.channels:
+            raise ValueError(
+                f"found {self.checkpoint} for {self.encoder.config.in_channels} features of a voxel, expected "
+                f"{self.voxels.channels}: pre-train one on voxels of the intensity alone"
+            )
         for frames in (self.train, self.test):
             check_scenes(frames, frames=1, pairs=False)
 
@@ -72,8 +75,7 @@ class MeasuredScenes:
         """The network, in eval mode."""
         if not self.random_init:
             return self.loaded.network
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return MinkUNet(self.loaded.network.config).eval()
 
     @cached_property

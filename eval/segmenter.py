@@ -28,7 +28,6 @@ from eval.segmentation_scores import confusion_matrix
 from eval.training import Examples, Training
 from scene.batch import SceneBatch, stack_samples
 from scene.frames import IGNORED
-from scene.kernel_maps import Grid
 from scene.minkunet import MinkUNet
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelBatch
@@ -118,10 +117,7 @@ class Segmenter(nn.Module):
 
     def forward(self, voxels: VoxelBatch) -> Tensor:
         """Voxels of some frames → (M, classes)."""
-        features = voxels.features
-        if self.encoder is not None:
-            features = self.encoder(SparseTensor(features, Grid(voxels.coordinates)))
-        return self.head(features)
+        return self.head(voxels.features if self.encoder is None else self.encoder(SparseTensor.of(voxels)))
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from crosspoint.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.fitting import fit
-from crosspoint.sampling import EpochSampler
+from crosspoint.sampling import epoch_loader
 from eval.recipe import Resources
 from eval.unfinished import Unfinished
 
@@ -68,22 +68,21 @@ class Training(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """The batches of this process, in an order that (seed, epoch) decide."""
-        rank, processes = self.trainer.global_rank, self.trainer.world_size
-        sampler = EpochSampler(np.arange(len(self.examples)), seed=self.seed, rank=rank, processes=processes)
-        if len(sampler) < self.smallest:
+        processes = self.trainer.world_size
+        share = len(self.examples) // processes
+        if share < self.smallest:
             raise ValueError(
                 f"found {len(self.examples)} training clouds for {processes} processes, expected {self.smallest} for "
                 "each"
             )
-        workers = self.resources.workers
-        return DataLoader(
-            self.examples,  # type: ignore[arg-type] # indexed by (index, seed) pairs, as the sampler yields them
-            batch_size=min(self.batch_size, len(sampler)),
-            sampler=sampler,
-            drop_last=True,
-            num_workers=workers,
-            collate_fn=self.collate,
-            persistent_workers=workers > 0,
+        return epoch_loader(
+            self.examples,
+            np.arange(len(self.examples)),
+            batch_size=min(self.batch_size, share),
+            seed=self.seed,
+            workers=self.resources.workers,
+            trainer=self.trainer,
+            collate=self.collate,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from crosspoint.checkpoints import ENCODER_PREFIX, read_checkpoint
+from crosspoint.checkpoints import ENCODER_PREFIX, existing, fit_weights, read_checkpoint, weights_below
 from scene.minkowski import load_minkowski
 from scene.minkunet import MinkUNet, MinkUNetConfig
 from scene.pointnet2 import PointNet2Config
@@ -37,13 +37,13 @@ def read_image_weights(path: str | Path) -> dict[str, Tensor]:
     """The image network that SimIPU pre-trained, under torchvision's names of a ResNet without its classifier.
 
     Raises:
-        ValueError: if the file is no checkpoint of such a run.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint of such a run.
     """
-    content = read_checkpoint(Path(path))
+    content = read_checkpoint(existing(path))
     if POINTNET2_KEY not in content:
         raise ValueError(f"found no SimIPU in {path}, expected a checkpoint of crosspoint pretrain, method.name simipu")
-    weights = content["state_dict"]
-    return {name.removeprefix(IMAGE_PREFIX): w for name, w in weights.items() if name.startswith(IMAGE_PREFIX)}
+    return weights_below(content["state_dict"], IMAGE_PREFIX)
 
 
 def load_scene_encoder(path: str | Path) -> SceneEncoder:
@@ -53,24 +53,14 @@ def load_scene_encoder(path: str | Path) -> SceneEncoder:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is none of these, is damaged, or holds another architecture.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
+    path = existing(path)
     content = read_checkpoint(path)
     if POINTNET2_KEY in content:
         raise ValueError(f"found SimIPU's point network in {path}, expected a MinkUNet: use its image network")
     if SCENE_ENCODER_KEY not in content:
         return SceneEncoder(load_minkowski(path).eval(), None)
     network = MinkUNet(MinkUNetConfig(**content[SCENE_ENCODER_KEY]))
-    weights = content["state_dict"]
-    own = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
-    try:
-        network.load_state_dict(own)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(
-            f"found weights in {path} that do not fit its network ({reason}), expected those of a run: train it again"
-        ) from error
+    fit_weights(network, weights_below(content["state_dict"], ENCODER_PREFIX), path, "MinkUNet")
     return SceneEncoder(network.eval(), VoxelConfig(**content[VOXELS_KEY]))
 
 

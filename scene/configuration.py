@@ -103,3 +103,5 @@ class ScenePretrainConfig:
                 f"found encoder.in_channels {self.encoder.in_channels} and voxels.features {self.voxels.features}, "
                 f"expected {self.voxels.channels} channels: match them"
             )
+        if self.method.name == "simipu" and self.image.dilated:
+            raise ValueError("found image.dilated true for simipu, expected false: it learns from maps of stride 32")

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from crosspoint.augment import normalise_images
 from crosspoint.configuration import ImageNetwork
 from crosspoint.precision import full_precision
 from scene.image_weights import load_weights
@@ -17,8 +18,6 @@ from scene.upsampling import upsample, upsampled_at, upsampled_means
 
 log = logging.getLogger(__name__)
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, that all weights were trained with
-DEVIATION = (0.229, 0.224, 0.225)
 RANDOM = "none"
 
 
@@ -61,9 +60,6 @@ class PixelEncoder(nn.Module):
         ValueError: if a file's weights are others than the network's.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, config: PixelEncoderConfig) -> None:
         super().__init__()
         self.config = config
@@ -76,8 +72,6 @@ class PixelEncoder(nn.Module):
         self.trunk.requires_grad_(False)
         self.trunk.eval()
         self.decoder = nn.Conv2d(trunk_channels(config.network), config.projection, 1)
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> PixelEncoder:
         """Everything but the trunk, which stays in eval mode."""
@@ -88,7 +82,7 @@ class PixelEncoder(nn.Module):
     def maps(self, images: Tensor) -> Tensor:
         """images (I, 3, H, W) uint8 → (I, projection, h, w) at the trunk's stride, of any length."""
         with torch.no_grad():  # not inference_mode: the decoder must keep the trunk's output for its own gradient
-            normalised = (images.to(self.mean.dtype) / 255 - self.mean) / self.deviation
+            normalised = normalise_images(images.to(self.decoder.weight.dtype) / 255)
             features = self.trunk(normalised.contiguous(memory_format=torch.channels_last))
         return full_precision(self.decoder(features))
 

@@ -49,7 +49,7 @@ def pretrain_scenes(config: ScenePretrainConfig, *, resume: bool = False, progre
     regions = None
     if config.method.name == "slidr":
         regions = RegionCache(config.method.regions_cache, config.method.regions)
-        if first_process():  # others find those that are not there yet themselves
+        if first_process() and last is None:  # later ones, and other processes, find what is missing themselves
             log.info("superpixels of %d frames → %s", len(dataset), regions.folder)
             compute_regions(dataset, regions)
     data = config.data
@@ -76,7 +76,6 @@ def pretrain_scenes(config: ScenePretrainConfig, *, resume: bool = False, progre
         config,
         Pretraining(method, training, config.seed, known),
         module,
-        batches=len(samples) // training.batch_size,
         last=last,
         progress=progress,
     )

@@ -17,6 +17,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from crosspoint.precision import full_precision, product_type
 from scene.kernel_maps import Grid, KernelMap
+from scene.voxels import VoxelBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,11 @@ class SparseTensor:
                 f"found features of {len(self.features)} voxels, expected {self.grid.size(self.stride)} at stride "
                 f"{self.stride}: pass a row per voxel"
             )
+
+    @classmethod
+    def of(cls, voxels: VoxelBatch) -> SparseTensor:
+        """Voxels with their own features, at stride 1."""
+        return cls(voxels.features, Grid(voxels.coordinates))
 
     @property
     def coordinates(self) -> Tensor:

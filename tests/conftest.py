@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import measure
 from crosspoint import DGCNN, CrossPoint
-from crosspoint.checkpoints import ENCODER_KEY
-from crosspoint.encoders import encoder_config
+from crosspoint.checkpoints import encoder_record
 from crosspoint.images import ImageEncoder
 
 
@@ -26,7 +25,20 @@ def write_checkpoint() -> Callable[..., CrossPoint]:
                 module.running_mean.normal_()
         weights = {f"method.{name}": tensor for name, tensor in method.state_dict().items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"state_dict": weights, ENCODER_KEY: asdict(encoder_config(method.encoder))}, path)
+        torch.save({"state_dict": weights, **encoder_record(method.encoder, None)}, path)
         return method.eval()
 
     return write
+
+
+@pytest.fixture
+def peak_memory() -> Callable[[Callable[[], object]], int]:
+    """Bytes by which a run makes this process grow at most."""
+
+    def measured(run: Callable[[], object]) -> int:
+        try:
+            return measure.peak_memory(run)
+        except OSError as error:
+            pytest.skip(f"needs a kernel that keeps and resets the peak of a process: {error}")
+
+    return measured

@@ -14,7 +14,6 @@ from crosspoint.losses import info_nce
 from crosspoint.precision import full_precision
 from scene.batch import SceneBatch
 from scene.images import PixelEncoder
-from scene.kernel_maps import Grid
 from scene.minkunet import MinkUNet
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelBatch
@@ -72,7 +71,7 @@ class PPKT(nn.Module):
 
 def describe_voxels(encoder: nn.Module, head: nn.Module, voxels: VoxelBatch) -> Tensor:
     """Features of length 1, one per voxel: (M, projection)."""
-    features = head(encoder(SparseTensor(voxels.features, Grid(voxels.coordinates))))
+    features = head(encoder(SparseTensor.of(voxels)))
     return F.normalize(full_precision(features), dim=1)
 
 

@@ -1,9 +1,19 @@
 """An embedded driving world: streets from a seed, seen by a spinning LiDAR and by cameras, with every label."""
 
 from scene.synthetic.dataset import SyntheticScenes, write_scenes
-from scene.synthetic.lidar import Lidar
+from scene.synthetic.lidar import HDL_64, Lidar
 from scene.synthetic.prop import BOX_CLASSES, CLASSES
 from scene.synthetic.views import camera_ring
 from scene.synthetic.world import World, make_world
 
-__all__ = ["BOX_CLASSES", "CLASSES", "Lidar", "SyntheticScenes", "World", "camera_ring", "make_world", "write_scenes"]
+__all__ = [
+    "BOX_CLASSES",
+    "CLASSES",
+    "HDL_64",
+    "Lidar",
+    "SyntheticScenes",
+    "World",
+    "camera_ring",
+    "make_world",
+    "write_scenes",
+]

@@ -97,3 +97,6 @@ class Lidar:
         points = np.column_stack([directions * np.where(kept, distance, 0.0)[:, None], np.clip(intensity, 0.0, 1.0)])
         beam = np.repeat(np.arange(self.beams), self.columns)
         return Sweep(points[kept].astype(np.float32), face[kept].astype(np.int64), beam[kept])
+
+
+HDL_64 = Lidar(beams=64, columns=1800, elevation=(-24.8, 2.0))  # Velodyne's, of KITTI

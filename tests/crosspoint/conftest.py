@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import measure
 from crosspoint.datasets.pairs import ObjectPair, draw_views
 
 
@@ -44,16 +41,3 @@ class ToyPairs:
 @pytest.fixture
 def toy_pairs() -> type[ToyPairs]:
     return ToyPairs
-
-
-@pytest.fixture
-def peak_memory() -> Callable[[Callable[[], object]], int]:
-    """Bytes by which a run makes this process grow at most."""
-
-    def measured(run: Callable[[], object]) -> int:
-        try:
-            return measure.peak_memory(run)
-        except OSError as error:
-            pytest.skip(f"needs a kernel that keeps and resets the peak of a process: {error}")
-
-    return measured

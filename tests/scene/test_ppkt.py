@@ -3,16 +3,15 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from scene.batch import SceneSample, stack_samples
 from scene.frames import ScenePair
 from scene.images import PixelEncoder, PixelEncoderConfig
-from scene.kernel_maps import Grid
 from scene.methods import PPKT
 from scene.minkunet import MinkUNet, MinkUNetConfig
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelConfig
+from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (32, 48)
 VOXELS = VoxelConfig(kind="cartesian", size=0.2, features="xyz_intensity")
@@ -41,48 +40,17 @@ def made_method(**options):
     return PPKT(MinkUNet(TINY), teacher, **options)
 
 
-class Rows(nn.Module):
-    """In place of a network: voxel i is row i of the identity."""
-
-    def __init__(self, count):
-        super().__init__()
-        self.feature_dim = count
-
-    def forward(self, voxels):
-        return torch.eye(self.feature_dim)[: len(voxels.features)]
-
-
-class Columns(PixelEncoder):
-    """In place of a network: pixels of column i are row i of the identity."""
-
-    def maps(self, images):
-        count = self.config.projection
-        return torch.eye(count)[None, :, None, : images.shape[3]].expand(len(images), -1, images.shape[2], -1)
-
-
-def matching_rows(count):
-    """A batch of voxels that each see the pixel of their own number."""
-    numbers = torch.arange(count)
-    points = torch.stack([numbers + 0.5, *[torch.full((count,), 0.5)] * 3], dim=1)
-    images = torch.zeros(1, 3, 2, count, dtype=torch.uint8)
-    pixel = torch.stack([numbers + 0.5, torch.full((count,), 1.5)], dim=1)
-    pair = ScenePair(points, images, numbers, torch.zeros_like(numbers), pixel, torch.zeros_like(numbers))
-    return stack_samples([SceneSample.of(pair, VoxelConfig(kind="cartesian", size=1.0))])
-
-
 @pytest.mark.parametrize(("rows", "pairs"), [(2, 4096), (40, 4096), (40, 12)])
 def test_orthonormal_features_that_match_give_the_closed_form(rows, pairs):
-    method = PPKT(Rows(rows), Columns(PixelEncoderConfig("resnet18", projection=rows)), pairs=pairs)
-    nn.init.eye_(method.head.weight)
-    nn.init.zeros_(method.head.bias)
-    loss = method.training_step(matching_rows(rows), torch.manual_seed(0))["loss"]
+    method = identity_method(PPKT, rows, pairs=pairs)
+    loss = method.training_step(matching_batch(rows), torch.manual_seed(0))["loss"]
     compared = min(rows, pairs)
     assert loss.item() == pytest.approx(math.log(1 + (compared - 1) * math.exp(-1 / 0.07)), abs=1e-6)
 
 
 def test_loss_and_gradients_are_those_of_a_loop_over_pairs():
     method, batch = made_method(), made_batch()
-    features = method.encoder(SparseTensor(batch.voxels.features, Grid(batch.voxels.coordinates)))
+    features = method.encoder(SparseTensor.of(batch.voxels))
     pixels = method.image_encoder(batch.images)
     k, q = [], []
     for point, image, (x, y) in zip(batch.pair_point, batch.pair_image, batch.pair_pixel.tolist(), strict=True):

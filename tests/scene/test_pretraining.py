@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from crosspoint.checkpoints import read_checkpoint
 from crosspoint.configuration import TrainingConfig
 from renderers.cameras import Cameras
 from scene.augment import SceneAugmentation
+from scene.batch import SceneBatch
 from scene.checkpoints import load_scene_encoder, read_image_weights
 from scene.configuration import SceneDataConfig, SceneMethodConfig, ScenePretrainConfig
 from scene.datasets.folder import write_frame, write_rig
 from scene.frames import SceneFrame
 from scene.images import PixelEncoderConfig
+from scene.methods import PPKT
 from scene.minkunet import MinkUNet, MinkUNetConfig
 from scene.pretraining import build_scene_method, pretrain_scenes
 from scene.regions import RegionConfig
@@ -100,15 +103,13 @@ def test_a_resumed_run_is_as_an_uninterrupted_one(config: ScenePretrainConfig, m
     expected = read_checkpoint(pretrain_scenes(config))["state_dict"]
     other = replace(config, out=config.out.with_name("interrupted"))
 
-    def interrupted(self: object, batch: object, generator: torch.Generator, step=[0]) -> dict[str, torch.Tensor]:  # noqa: B006
-        step[0] += 1
-        if step[0] == 4:  # in the second epoch
+    whole_step, steps = PPKT.training_step, itertools.count(1)
+
+    def interrupted(self: PPKT, batch: SceneBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        if next(steps) == 4:  # in the second epoch
             raise KeyboardInterrupt
         return whole_step(self, batch, generator)
 
-    from scene.methods.ppkt import PPKT
-
-    whole_step = PPKT.training_step
     monkeypatch.setattr(PPKT, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pretrain_scenes(other)
@@ -128,6 +129,8 @@ def test_workers_do_not_change_the_result(config: ScenePretrainConfig) -> None:
 def test_what_does_not_fit_is_said_before_training(config: ScenePretrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found encoder.in_channels 1 and voxels.features xyz_intensity"):
         replace(config, voxels=VoxelConfig(features="xyz_intensity"))
+    with pytest.raises(ValueError, match=r"found image\.dilated true for simipu"):
+        replace(config, method=replace(config.method, name="simipu"), image=PixelEncoderConfig(dilated=True))
     with pytest.raises(FileNotFoundError, match="found no"):
         pretrain_scenes(replace(config, data=replace(config.data, root=tmp_path / "nowhere")))
     with pytest.raises(ValueError, match=r"found 4 pairs for training and a batch size of 9"):

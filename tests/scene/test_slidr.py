@@ -3,17 +3,16 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from scene.batch import SceneSample, stack_samples
 from scene.frames import ScenePair
 from scene.images import PixelEncoder, PixelEncoderConfig
-from scene.kernel_maps import Grid
 from scene.methods import SLidR
 from scene.methods.slidr import mean_by_segment
 from scene.minkunet import MinkUNet, MinkUNetConfig
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelConfig
+from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (64, 96)
 VOXELS = VoxelConfig(kind="cartesian", size=0.5, features="xyz_intensity")
@@ -43,7 +42,7 @@ def made_method(dilated=True):
 
 def slow_loss(method, batch):
     """A loop over images and superpixels."""
-    features = method.encoder(SparseTensor(batch.voxels.features, Grid(batch.voxels.coordinates)))
+    features = method.encoder(SparseTensor.of(batch.voxels))
     pixels = method.image_encoder(batch.images)
     k, q = [], []
     for image, regions in enumerate(batch.regions):
@@ -82,48 +81,11 @@ def test_numbers_of_superpixels_mean_nothing_across_images():
     torch.testing.assert_close(again, loss)
 
 
-class Rows(nn.Module):
-    """In place of a network: voxel i is row i of the identity."""
-
-    def __init__(self, count):
-        super().__init__()
-        self.feature_dim = count
-
-    def forward(self, voxels):
-        return torch.eye(self.feature_dim)[: len(voxels.features)]
-
-
-class Columns(PixelEncoder):
-    """In place of a network: pixels of column i are row i of the identity."""
-
-    def maps(self, images):
-        count = self.config.projection
-        return torch.eye(count)[None, :, None, : images.shape[3]].expand(len(images), -1, images.shape[2], -1)
-
-
-def method_of_rows(count):
-    method = SLidR(Rows(count), Columns(PixelEncoderConfig("resnet18", projection=count)))
-    nn.init.eye_(method.head.weight)
-    nn.init.zeros_(method.head.bias)
-    return method
-
-
-def rows_and_regions(count, regions):
-    """Voxels that each see the pixel of their own number, in an image whose columns have these regions."""
-    numbers = torch.arange(count)
-    points = torch.stack([numbers + 0.5, *[torch.full((count,), 0.5)] * 3], dim=1)
-    images = torch.zeros(1, 3, 2, count, dtype=torch.uint8)
-    pixel = torch.stack([numbers + 0.5, torch.full((count,), 1.5)], dim=1)
-    zeros = torch.zeros_like(numbers)
-    pair = ScenePair(points, images, numbers, zeros, pixel, zeros, regions.expand(1, 2, count))
-    return stack_samples([SceneSample.of(pair, VoxelConfig(kind="cartesian", size=1.0))])
-
-
 @pytest.mark.parametrize("wide", [1, 4])
 def test_means_of_orthonormal_features_give_the_closed_form(wide):
     """Regions of n columns: k·q = 1/n within, as means are not of length 1, and 0 between."""
-    batch = rows_and_regions(12, torch.arange(12) // wide)
-    loss = method_of_rows(12).training_step(batch, torch.manual_seed(0))["loss"]
+    batch = matching_batch(12, torch.arange(12) // wide)
+    loss = identity_method(SLidR, 12).training_step(batch, torch.manual_seed(0))["loss"]
     assert loss.item() == pytest.approx(math.log(1 + (12 / wide - 1) * math.exp(-1 / wide / 0.07)), abs=1e-6)
 
 
@@ -166,4 +128,4 @@ def test_batches_that_cannot_be_used_are_refused(change, told):
 
 def test_a_temperature_of_nought_is_refused():
     with pytest.raises(ValueError, match="expected a positive number"):
-        SLidR(Rows(2), Columns(PixelEncoderConfig("resnet18")), temperature=0.0)
+        identity_method(SLidR, 2, temperature=0.0)

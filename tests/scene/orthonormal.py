@@ -1,0 +1,51 @@
+"""Networks whose features are rows of the identity, and frames whose pixels match them: losses have closed forms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scene.batch import SceneBatch, SceneSample, stack_samples
+from scene.frames import ScenePair
+from scene.images import PixelEncoder, PixelEncoderConfig
+from scene.sparse import SparseTensor
+from scene.voxels import VoxelConfig
+
+
+class Rows(nn.Module):
+    """In place of a network: voxel i is row i of the identity."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.feature_dim = count
+
+    def forward(self, voxels: SparseTensor) -> Tensor:
+        return torch.eye(self.feature_dim)[: len(voxels.features)]
+
+
+class Columns(PixelEncoder):
+    """In place of a network: pixels of column i are row i of the identity."""
+
+    def maps(self, images: Tensor) -> Tensor:
+        count = self.config.projection
+        return torch.eye(count)[None, :, None, : images.shape[3]].expand(len(images), -1, images.shape[2], -1)
+
+
+def identity_method(kind: type[nn.Module], count: int, **options: object) -> nn.Module:
+    """A method between the two, with a head that changes nothing."""
+    method = kind(Rows(count), Columns(PixelEncoderConfig("resnet18", projection=count)), **options)
+    nn.init.eye_(method.head.weight)
+    nn.init.zeros_(method.head.bias)
+    return method
+
+
+def matching_batch(count: int, regions: Tensor | None = None) -> SceneBatch:
+    """Voxels that each see the pixel of their own number, in an image whose columns may have regions (count,)."""
+    numbers = torch.arange(count)
+    points = torch.stack([numbers + 0.5, *[torch.full((count,), 0.5)] * 3], dim=1)
+    images = torch.zeros(1, 3, 2, count, dtype=torch.uint8)
+    pixel = torch.stack([numbers + 0.5, torch.full((count,), 1.5)], dim=1)
+    zeros = torch.zeros_like(numbers)
+    tiles = None if regions is None else regions.expand(1, 2, count)
+    pair = ScenePair(points, images, numbers, zeros, pixel, zeros, tiles)
+    return stack_samples([SceneSample.of(pair, VoxelConfig(kind="cartesian", size=1.0))])
