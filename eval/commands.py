@@ -289,6 +289,7 @@ def semseg(
         voxels=measured.voxels,
         mode=mode,
         recipe=recipe,
+        validation=measured.validation,
         fraction=fraction,
         seed=measured.seed,
         resources=resources,

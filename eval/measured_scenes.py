@@ -26,6 +26,7 @@ class MeasuredScenes:
         root: where the frames lie; of synthetic nowhere
         train_split: frames to learn from
         test_split: frames to measure on
+        validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: learn from every so many-th frame (of nuScenes: scene)
         random_init: measure the checkpoint's network with random weights instead
         seed: of random weights and of every draw
@@ -38,6 +39,7 @@ class MeasuredScenes:
     root: Path | None = None
     train_split: str = "train"
     test_split: str = "val"
+    validation_split: str | None = None
     skip: int = 1
     random_init: bool = False
     seed: int = 0
@@ -57,8 +59,9 @@ class MeasuredScenes:
                 f"found {self.checkpoint} for {self.encoder.config.in_channels} features of a voxel, expected "
                 f"{self.voxels.channels}: pre-train one on voxels of the intensity alone"
             )
-        for frames in (self.train, self.test):
-            check_scenes(frames, frames=1, pairs=False)
+        for frames in (self.train, self.test, self.validation):
+            if frames is not None:
+                check_scenes(frames, frames=1, pairs=False)
 
     @cached_property
     def loaded(self) -> SceneEncoder:
@@ -87,6 +90,11 @@ class MeasuredScenes:
     def test(self) -> SceneDataset:
         """Frames to measure on."""
         return self._frames(self.test_split, 1)
+
+    @cached_property
+    def validation(self) -> SceneDataset | None:
+        """Frames that choose the epoch, if any."""
+        return None if self.validation_split is None else self._frames(self.validation_split, 1)
 
     def _frames(self, split: str, skip: int) -> SceneDataset:
         return open_scenes(self.dataset, self.root, split=split, **({} if skip == 1 else {"skip": skip}))

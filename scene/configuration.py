@@ -53,6 +53,7 @@ class SceneMethodConfig:
         pointnet2: size of the point encoder, as published or for a CPU (simipu)
         points: drawn from each frame (simipu)
         reach: metres around the sensor within which they are drawn; null draws anywhere (simipu)
+        seen_only: draw points that an image sees, where a frame has such; false draws all around (simipu)
         view: how the second view of a cloud differs (simipu)
     """
 
@@ -64,6 +65,7 @@ class SceneMethodConfig:
     pointnet2: Literal["published", "small"] = "published"
     points: int = 16384
     reach: float | None = 70.4
+    seen_only: bool = False
     view: SecondView = field(default_factory=SecondView)
 
 

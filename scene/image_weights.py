@@ -21,6 +21,8 @@ LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("module.backbone.", ("module.head.",)),  # DINO under DistributedDataParallel
     ("backbone.", ("head.",)),  # DINO's teacher
     ("module.", ()),
+    ("method.image_encoder.resnet.", ("method.",)),  # a run of ours on objects
+    ("method.image_encoder.", ("method.",)),  # and SimIPU's on scenes
     ("", ()),  # torchvision, and DINO's ResNet-50 alone
 )
 CLASSIFIER = "fc."  # of torchvision; MoCo v2 has its projection head there
@@ -81,7 +83,8 @@ def _encoder_alone(content: dict[str, Any], source: str) -> dict[str, Any]:
             break
     for prefix, others in LAYOUTS:
         if f"{prefix}conv1.weight" in content:
-            names = {key: key.removeprefix(prefix) for key in content if not (others and key.startswith(others))}
+            kept = [key for key in content if key.startswith(prefix) or not key.startswith(others)]
+            names = {key: key.removeprefix(prefix) for key in kept}
             return {name: content[key] for key, name in names.items() if not name.startswith(CLASSIFIER)}
     raise ValueError(
         f"found keys {[str(key) for key in list(content)[:4]]} … in {source}, expected a ResNet's as torchvision, "

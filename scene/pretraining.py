@@ -104,6 +104,7 @@ def build_scene_method(config: ScenePretrainConfig) -> PPKT | SLidR | SimIPU:
                 temperature=method.temperature,
                 points=method.points,
                 reach=method.reach,
+                seen_only=method.seen_only,
                 view=method.view,
             )
         encoder, pixels = MinkUNet(config.encoder), PixelEncoder(image)

@@ -218,7 +218,9 @@ def test_there_are_shipped_configurations() -> None:
         ("render",),
         ("pretrain",),
         *[("evaluate", name) for name in ("all", "linear", "fewshot", "folds", "knn")],
-        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg")],
+        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg", "semseg")],
+        ("show",),
+        ("synthesise",),
         ("quickstart",),
     ],
 )

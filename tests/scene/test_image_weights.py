@@ -28,6 +28,20 @@ def dino_teacher(state):
     return {"student": student, "teacher": backbone | {"head.mlp.0.weight": torch.ones(3, 3)}, "epoch": 800}
 
 
+def objects_run(state):
+    """As `crosspoint pretrain` saves the image branch of objects."""
+    others = {"method.image_head.0.weight": torch.ones(4, 4), "method.encoder.layer.weight": torch.ones(4)}
+    branch = {f"method.image_encoder.resnet.{n}": w for n, w in state.items() if not n.startswith("fc.")}
+    return {"state_dict": others | branch, "epoch": 3}
+
+
+def simipu_run(state):
+    others = {"method.encoder.layer.weight": torch.ones(4), "method.head.weight": torch.ones(4)}
+    return {
+        "state_dict": others | {f"method.image_encoder.{n}": w for n, w in state.items() if not n.startswith("fc.")}
+    }
+
+
 def without_counts(state):
     return {name: weight for name, weight in state.items() if not name.endswith("num_batches_tracked")}
 
@@ -45,8 +59,13 @@ def without_counts(state):
         lambda state: {"state_dict": {f"module.{n}": w for n, w in state.items()}},
         without_counts,
         dict,
+        objects_run,
+        simipu_run,
     ],
-    ids=["moco", "dino-teacher", "dino-plain", "backbone", "dino-ddp", "ddp", "old", "torchvision"],
+    ids=[
+        *("moco", "dino-teacher", "dino-plain", "backbone", "dino-ddp", "ddp", "old", "torchvision"),
+        *("objects-run", "simipu-run"),
+    ],
 )
 def test_every_known_layout_gives_the_weights_that_were_saved(tmp_path, layout):
     state = saved_resnet()
