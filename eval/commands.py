@@ -18,6 +18,7 @@ from eval.crossmodal import retrieve_modalities
 from eval.fewshot import SmallClasses, few_shot, few_shot_table
 from eval.finetune import CLASSIFICATION, Mode, fine_tune
 from eval.folds import folds_svm, stored_settings
+from eval.folds_finetune import FOLDS, folds_finetune
 from eval.knn import Metric, Weights, knn_classify
 from eval.linear import linear_svm
 from eval.measured import Frozen, Measured, chosen_device
@@ -161,27 +162,49 @@ def crossmodal(measured: Measured, split: str = "test", views: int | None = None
     return measured.report(result, f"{clouds.name} ({split})")
 
 
-def folds(measured: Frozen, folds: Path, count: int = 10, C: float = 1.0) -> int:
-    """Linear SVM on frozen features of Point-BERT's stored few-shot tasks, all settings that lie there.
+def folds(
+    measured: Frozen,
+    folds: Path,
+    mode: Literal["svm", "finetuned", "scratch", "frozen"] = "svm",
+    count: int = 10,
+    C: float = 1.0,
+    recipe: Recipe = FOLDS,
+    resources: Resources = RESOURCES,
+) -> int:
+    """Point-BERT's stored few-shot tasks, all settings that lie there: an SVM on frozen features, or fine-tuned.
 
-    The literature fine-tunes on these tasks; its figures are of another protocol.
+    Papers fine-tune; interrupted, the same command with --cache goes on from the last whole fold.
 
     Args:
-        measured: the encoder
+        measured: the encoder; --cache keeps the figures of each fold, too
         folds: folder of 5way_10shot/0.pkl …
+        mode: svm; or as finetune has them: all weights, all from random ones, or a linear head on the frozen encoder
         count: how many of each setting, from number 0
         C: of the SVM
+        recipe: of training; the defaults are DGCNN's, for 150 epochs
+        resources: what training runs on, instead of --device
     """
-    result = folds_svm(
-        folds,
-        partial(measured.features, progress=False),  # of the folds there is a bar already
-        settings=stored_settings(folds),
-        folds=count,
-        points=measured.cloud_points,
-        normalise=measured.normalise,
-        C=C,
-        progress=True,
-    )
+    shared: dict[str, Any] = {
+        "settings": stored_settings(folds),
+        "folds": count,
+        "points": measured.cloud_points,
+        "normalise": measured.normalise,
+        "progress": True,
+    }
+    if mode == "svm":
+        features = partial(measured.features, progress=False)  # of the folds there is a bar already
+        result = folds_svm(folds, features, C=C, **shared)
+    else:
+        result = folds_finetune(
+            folds,
+            measured.encoder,
+            mode=mode,
+            recipe=recipe,
+            seed=measured.seed,
+            resources=resources,
+            cache=measured.cache,
+            **shared,
+        )
     return measured.report(result, "modelnet40/folds")
 
 

@@ -13,7 +13,7 @@ The code that wrote them: https://github.com/Julie-tang00/Point-BERT/blob/master
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from eval.svm import check_features
 SOURCE = "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
 SETTING = re.compile(r"(\d+)way_?(\d+)shot")  # name of a folder
 
-# (training points, training labels, test points, test labels, seed) → accuracy in percent
-Evaluation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], float]
+# (training points, training labels, test points, test labels, seed) → "accuracy" in percent, and others "accuracy_<x>"
+Evaluation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def folds_svm(
 ) -> Result:
     """Accuracy on stored folds of a linear SVM on frozen features, standardised on the support set as in `few_shot`.
 
-    The literature fine-tunes on these folds; this is the frozen encoder's figure on the same tasks. Nothing is drawn.
+    The literature fine-tunes on these folds (`eval.folds_finetune`); this is the frozen encoder's figure on the same
+    tasks. Nothing is drawn.
 
     Args:
         root: folder of the settings' folders.
@@ -78,11 +79,13 @@ def folds_svm(
     if not (np.isfinite(C) and C > 0):
         raise ValueError(f"found C {C}, expected a positive number")
 
-    def answer(train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray, _: int) -> float:
+    def answer(
+        train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: np.ndarray, _: int
+    ) -> Mapping[str, float]:
         train_x, test_x = features(train), features(test)
         check_features(train_x, train_y, "support set")
         check_features(test_x, test_y, "queries")
-        return support_accuracy(train_x, train_y, test_x, test_y, C)
+        return {"accuracy": support_accuracy(train_x, train_y, test_x, test_y, C)}
 
     return evaluate_folds(
         root,
@@ -113,10 +116,12 @@ def evaluate_folds(
 ) -> Result:
     """Mean accuracy over the folds of each setting, "5way_10shot", and its population deviation, "5way_10shot_std".
 
+    A figure "accuracy_best_on_test" beside it becomes "5way_10shot_best_on_test", with its own deviation.
+
     Args:
         root: folder of the settings' folders.
-        evaluate: trains on a fold's training part, and answers with the accuracy on its test part in percent; the
-            seed is the fold's own, and in `records`.
+        evaluate: trains on a fold's training part, and answers with figures of its test part in percent; the seed is
+            the fold's own, and in `records`.
         protocol: name of the result.
         settings: pairs of ways and shots.
         folds: of each setting, from number 0.
@@ -142,17 +147,20 @@ def evaluate_folds(
     for (ways, shots), number in track(work, "folds", console=console, disable=not (progress and console.is_terminal)):
         fold = read_fold(paths[ways, shots][number], ways, shots, points=points, normalise=normalise)
         given = (fold.train_points, fold.train_labels, fold.test_points, fold.test_labels)
-        accuracy = float(evaluate(*given, seeds[number]))
-        if not 0 <= accuracy <= 100:
-            raise ValueError(f"found an accuracy of {accuracy}, expected a percentage: repair the evaluation function")
-        records.append({"ways": ways, "shots": shots, "fold": number, "seed": seeds[number], "accuracy": accuracy})
+        figures = {name: float(value) for name, value in evaluate(*given, seeds[number]).items()}
+        for name, value in figures.items():
+            if not 0 <= value <= 100:
+                raise ValueError(f"found {name} {value}, expected a percentage: repair the evaluation function")
+        records.append({"ways": ways, "shots": shots, "fold": number, "seed": seeds[number], **figures})
         if on_fold is not None:
             on_fold(records[-1])
     metrics: dict[str, float] = {}
     for ways, shots in settings:
-        scores = [row["accuracy"] for row in records if (row["ways"], row["shots"]) == (ways, shots)]
-        metrics |= {f"{ways}way_{shots}shot": float(np.mean(scores))}
-        metrics |= {f"{ways}way_{shots}shot_std": float(np.std(scores))}
+        rows = [row for row in records if (row["ways"], row["shots"]) == (ways, shots)]
+        for name in (key for key in rows[0] if key.startswith("accuracy")):
+            scores = [row[name] for row in rows]
+            figure = f"{ways}way_{shots}shot{name.removeprefix('accuracy')}"
+            metrics |= {figure: float(np.mean(scores)), f"{figure}_std": float(np.std(scores))}
     facts = {
         "settings": [{"ways": ways, "shots": shots} for ways, shots in settings],
         "folds": folds,

@@ -13,6 +13,7 @@ from scene.checkpoints import SceneEncoder, load_scene_encoder
 from scene.datasets.opening import check_scenes, open_scenes
 from scene.frames import SceneDataset
 from scene.minkunet import MinkUNet
+from scene.sparse import Backend, use_backend
 from scene.voxels import VoxelConfig
 
 
@@ -29,6 +30,7 @@ class MeasuredScenes:
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: learn from every so many-th frame (of nuScenes: scene)
         random_init: measure the checkpoint's network with random weights instead
+        sparse_backend: what computes sparse convolutions; spconv needs a GPU and a build for its CUDA
         seed: of random weights and of every draw
         out: JSON file for the result
     """
@@ -42,6 +44,7 @@ class MeasuredScenes:
     validation_split: str | None = None
     skip: int = 1
     random_init: bool = False
+    sparse_backend: Backend = "torch"
     seed: int = 0
     out: Path | None = None
 
@@ -50,7 +53,8 @@ class MeasuredScenes:
 
         Raises:
             FileNotFoundError: if there is no checkpoint, or files of frames are missing.
-            ValueError: if it or the frames cannot be used, or the file of the result is there already.
+            ImportError: if the sparse backend is not installed.
+            ValueError: if one of them cannot be used, or the file of the result is there already.
         """
         if self.out is not None and self.out.exists():
             raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
@@ -76,10 +80,12 @@ class MeasuredScenes:
     @cached_property
     def encoder(self) -> MinkUNet:
         """The network, in eval mode."""
-        if not self.random_init:
-            return self.loaded.network
-        with seeded(self.seed):
-            return MinkUNet(self.loaded.network.config).eval()
+        network = self.loaded.network
+        if self.random_init:
+            with seeded(self.seed):
+                network = MinkUNet(network.config).eval()
+        use_backend(network, self.sparse_backend)
+        return network
 
     @cached_property
     def train(self) -> SceneDataset:

@@ -28,6 +28,7 @@ from eval.training import Examples, Fitted, fit_and_choose, seeded
 from eval.unfinished import Unfinished
 from scene.frames import SceneDataset
 from scene.minkunet import MinkUNet
+from scene.sparse import use_backend
 from scene.voxels import VoxelConfig
 
 RECIPE = SegmentationRecipe()
@@ -150,6 +151,7 @@ def build_segmenter(encoder: MinkUNet, classes: int, mode: Mode, recipe: Segment
     start = MinkUNet(replace(encoder.config, momentum=momentum))
     if mode != "scratch":
         start.load_state_dict(encoder.state_dict())
+    use_backend(start, encoder.backend)
     layer = linear_head if mode == "linear" and recipe.standardise else nn.Linear
     return Segmenter(start, layer(encoder.feature_dim, classes), still=mode == "linear").eval()
 

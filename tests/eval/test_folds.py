@@ -130,20 +130,21 @@ def test_a_hook_is_given_each_fold_with_its_seed(archive):
     def tune(train_points, train_labels, test_points, test_labels, seed):
         assert train_points.shape == (len(train_labels), 40, 3) and test_points.shape == (len(test_labels), 40, 3)
         seen.append((len(set(train_labels.tolist())), train_points.sum(), seed))
-        return seed % 101
+        return {"accuracy": seed % 101, "accuracy_other": 1}
 
     result = evaluate_folds(archive, tune, settings=SETTINGS, folds=3, points=None, seed=5, on_fold=rows.append)
     assert result.protocol == "folds/finetune" and rows == result.records
     assert [ways for ways, _, _ in seen] == [2, 2, 2, 3, 3, 3] and len({points for _, points, _ in seen}) == 6
     assert [row["seed"] for row in rows] == [seed for _, _, seed in seen]
     assert [row["accuracy"] for row in rows] == [seed % 101 for _, _, seed in seen]
+    assert (result.metrics["2way_3shot_other"], result.metrics["2way_3shot_other_std"]) == (1, 0)
     assert len({row["seed"] for row in rows}) == 3
     assert (
         evaluate_folds(archive, tune, settings=SETTINGS, folds=3, points=None, seed=6).records[0]["seed"]
         != rows[0]["seed"]
     )
-    with pytest.raises(ValueError, match="found an accuracy of nan"):
-        evaluate_folds(archive, lambda *_: np.nan, settings=SETTINGS, folds=1, points=9)
+    with pytest.raises(ValueError, match="found accuracy nan"):
+        evaluate_folds(archive, lambda *_: {"accuracy": np.nan}, settings=SETTINGS, folds=1, points=9)
 
 
 def test_what_was_finished_before_an_interrupt_is_known(archive):
@@ -152,7 +153,7 @@ def test_what_was_finished_before_an_interrupt_is_known(archive):
     def tune(*_):
         if len(rows) == 2:
             raise KeyboardInterrupt
-        return 50.0
+        return {"accuracy": 50.0}
 
     with pytest.raises(KeyboardInterrupt):
         evaluate_folds(archive, tune, settings=SETTINGS, folds=4, points=9, on_fold=rows.append)
