@@ -1,11 +1,12 @@
 """From a scan on disk to voxels, sparse convolution and the small MinkUNet, on one thread; beside spconv where it runs.
 
-spconv joins on a CPU only, forward only and with one thread: in version 2.3.8 its CPU path adds up wrong sums with two
-threads, and its backward pass asks for a CUDA driver.
+On a CPU spconv joins with networks of its own, forward only and with one thread: in version 2.3.8 its CPU path adds up
+wrong sums with two threads, and its backward pass asks for a CUDA driver. On a GPU it is our backend spconv, both ways.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks.measure import medians, options, peak_memory, report, rounds
 from scene.kernel_maps import Grid
 from scene.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
-from scene.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d
+from scene.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d, use_backend
 from scene.voxels import VoxelConfig, voxelize
 
 try:
@@ -115,6 +116,13 @@ def spconv_tensor(features: Tensor, coordinates: Tensor) -> Any:
     return spconv.SparseConvTensor(features, moved.int(), shape, 1)
 
 
+def by_spconv(network: nn.Module) -> nn.Module:
+    """The same network on our kernel maps, with spconv's kernels for GPUs."""
+    made = copy.deepcopy(network)
+    use_backend(made, "spconv")
+    return made
+
+
 def row(what: str, size: int, ours: Callable[[], object], peer: Callable[[], Tensor] | None, repeats: int) -> dict:
     """Measure; where both return a tensor they must agree."""
     contenders = {"ours": ours} | ({"spconv": peer} if peer else {})
@@ -151,18 +159,32 @@ def convolutions(coordinates: Tensor, device: str, repeats: int, peer: bool) -> 
     def forward() -> Tensor:
         return layer(SparseTensor(features, grid)).features
 
-    theirs = None
-    if peer:
+    theirs = theirs_both_ways = None
+    if peer and device == "cpu":
         twin, x = counterpart(layer, 1), spconv_tensor(features.detach(), coordinates)
         twin(x)  # from now on x has its kernel map
 
         def theirs() -> Tensor:
             return twin(x.replace_feature(features)).features
+    elif peer:
+        other = by_spconv(layer)
+
+        def theirs() -> Tensor:
+            return other(SparseTensor(features, grid)).features
+
+        def theirs_both_ways() -> None:
+            theirs().sum().backward()
 
     return [
         row("kernel map 3³, voxels", count, lambda: Grid(coordinates).kernel_map(3, 1, 1), None, repeats),
         row("submanifold 32 → 64 forward, voxels", count, forward, theirs, repeats),
-        row("submanifold 32 → 64 both ways, voxels", count, lambda: forward().sum().backward(), None, repeats),
+        row(
+            "submanifold 32 → 64 both ways, voxels",
+            count,
+            lambda: forward().sum().backward(),
+            theirs_both_ways,
+            repeats,
+        ),
     ]
 
 
@@ -174,16 +196,24 @@ def networks(coordinates: Tensor, device: str, repeats: int, peer: bool) -> list
     def forward() -> Tensor:
         return network(SparseTensor(features, Grid(coordinates)))
 
-    theirs = None
-    if peer:
+    theirs = theirs_step = None
+    if peer and device == "cpu":
         twin = SpconvTwin(network)
 
         def theirs() -> Tensor:
             return twin(spconv_tensor(features, coordinates))
+    elif peer:
+        other = by_spconv(network)
+
+        def theirs() -> Tensor:
+            return other(SparseTensor(features, Grid(coordinates)))
+
+        def theirs_step() -> None:
+            theirs().square().mean().backward()
 
     return [
         row("small MinkUNet forward, voxels", count, forward, theirs, repeats),
-        row("small MinkUNet step, voxels", count, lambda: forward().square().mean().backward(), None, repeats),
+        row("small MinkUNet step, voxels", count, lambda: forward().square().mean().backward(), theirs_step, repeats),
     ]
 
 
@@ -191,7 +221,7 @@ def main() -> None:
     args = options(__doc__).parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    repeats, peer = rounds(args), spconv is not None and args.device == "cpu"
+    repeats, peer = rounds(args), spconv is not None
     points, config = street_scan(12_000 if args.quick else 120_000), VoxelConfig()
     voxels = voxelize(points, config).coordinates[: 3_000 if args.quick else 30_000]  # the nearest ones
     coordinates = F.pad(voxels, (1, 0)).to(args.device)

@@ -38,6 +38,7 @@ def examine() -> int:
     for name, check, remedy, required in (
         ("renderer raycast", _raycast, "pip install embreex", True),
         ("renderer pytorch3d", _pytorch3d, "optional: follow PyTorch3D's INSTALL.md", False),
+        ("sparse backend spconv", _spconv, "optional: pip install spconv-cu126, or for your CUDA", False),
         ("GPU", _gpu, "optional: a CUDA device and driver", False),
     ):
         try:
@@ -68,6 +69,16 @@ def _raycast() -> str:
 
 def _pytorch3d() -> str:
     return _renders("pytorch3d")
+
+
+def _spconv() -> str:
+    import torch
+    from spconv import __version__
+    from spconv.cppconstants import CPU_ONLY_BUILD
+
+    if CPU_ONLY_BUILD or not torch.cuda.is_available():
+        raise RuntimeError(f"{__version__}, without a GPU to work on")
+    return __version__
 
 
 def _gpu() -> str:

@@ -21,7 +21,7 @@ from renderers.atomic import writing
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 FREE_TO_CHANGE = {
-    *("out", "data.workers", "data.root"),
+    *("out", "data.workers", "data.root", "sparse_backend"),
     *("training.devices", "training.accelerator", "training.nodes", "training.compile"),
 }
 

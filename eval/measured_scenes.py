@@ -30,7 +30,7 @@ class MeasuredScenes:
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: learn from every so many-th frame (of nuScenes: scene)
         random_init: measure the checkpoint's network with random weights instead
-        sparse_backend: what computes sparse convolutions; spconv needs a GPU and a build for its CUDA
+        sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of random weights and of every draw
         out: JSON file for the result
     """

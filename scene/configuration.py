@@ -12,6 +12,7 @@ from scene.images import PixelEncoderConfig
 from scene.minkunet import MinkUNetConfig
 from scene.regions import RegionConfig
 from scene.second_view import SecondView
+from scene.sparse import Backend
 from scene.voxels import VoxelConfig
 
 SceneName = Literal["kitti_raw", "kitti_object", "semantickitti", "nuscenes", "rellis3d", "folder", "synthetic"]
@@ -83,6 +84,7 @@ class ScenePretrainConfig:
         augmentation: of clouds and images
         method: what is compared
         training: optimisation
+        sparse_backend: what computes sparse convolutions; spconv is for GPUs
     """
 
     out: Path = Path("runs/scenes")
@@ -98,6 +100,7 @@ class ScenePretrainConfig:
             epochs=50, batch_size=4, optimiser="sgd", learning_rate=0.5, weight_decay=1e-4
         )
     )
+    sparse_backend: Backend = "torch"
 
     def __post_init__(self) -> None:
         if self.encoder.in_channels != self.voxels.channels:
@@ -107,3 +110,9 @@ class ScenePretrainConfig:
             )
         if self.method.name == "simipu" and self.image.dilated:
             raise ValueError("found image.dilated true for simipu, expected false: it learns from maps of stride 32")
+        precision, accelerator = self.training.precision, self.training.accelerator
+        if self.sparse_backend == "spconv" and (accelerator == "cpu" or precision == "bf16-mixed"):
+            raise ValueError(
+                f"found sparse_backend spconv with precision {precision} on the accelerator {accelerator}, expected "
+                "32-true or 16-mixed on a GPU, for which it has kernels: change them, or take torch"
+            )

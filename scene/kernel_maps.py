@@ -54,6 +54,23 @@ class KernelMap:
         blocks = [(offset, outputs, inputs) for offset, inputs, outputs in self.blocks]
         return KernelMap(blocks, self.volume, self.output_count, self.input_count, self.centre)
 
+    @cached_property
+    def table(self) -> tuple[Tensor, Tensor]:
+        """The blocks of each offset joined: (2, K, L) int32, inputs and outputs, and how many of L, (K,) on the CPU.
+
+        What an offset leaves free of its L places holds −1.
+        """
+        counts = [0] * self.volume
+        for offset, inputs, _ in self.blocks:
+            counts[offset] += len(inputs)
+        device = self.blocks[0][1].device if self.blocks else None
+        joined = torch.full((2, self.volume, max(counts)), -1, dtype=torch.int32, device=device)
+        filled = [0] * self.volume
+        for offset, *rows in self.blocks:
+            first, filled[offset] = filled[offset], filled[offset] + len(rows[0])
+            joined[:, offset, first : filled[offset]] = torch.stack(rows)
+        return joined, torch.tensor(counts, dtype=torch.int32)
+
 
 class _Level(NamedTuple):
     """The voxels at one stride."""

@@ -16,7 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d
+from scene.sparse import (
+    Backend,
+    SparseBatchNorm,
+    SparseConv3d,
+    SparseTensor,
+    SparseTransposedConv3d,
+    SubmanifoldConv3d,
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,13 @@ class MinkUNet(nn.Module):
             self.up.append(_stage(SparseTransposedConv3d(below, width), config))
             self.decoder.append(_blocks(width + widths.pop(), width, count, config))
             below = width
+
+    @property
+    def backend(self) -> Backend:
+        """What computes the convolutions; `scene.sparse.use_backend` changes it."""
+        layer = self.stem[0]
+        assert isinstance(layer, SubmanifoldConv3d)
+        return layer.backend
 
     def forward(self, voxels: SparseTensor) -> Tensor:
         """Features of the voxels: (M, in_channels) at stride 1 → (M, feature_dim), rows in the same order."""

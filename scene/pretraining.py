@@ -21,6 +21,7 @@ from scene.methods import PPKT, SimIPU, SLidR
 from scene.minkunet import MinkUNet
 from scene.pointnet2 import PointNet2, PointNet2Config
 from scene.regions import RegionCache, compute_regions
+from scene.sparse import use_backend
 from scene.training_set import SceneTrainingSet
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def build_scene_method(config: ScenePretrainConfig) -> PPKT | SLidR | SimIPU:
                 view=method.view,
             )
         encoder, pixels = MinkUNet(config.encoder), PixelEncoder(image)
+        use_backend(encoder, config.sparse_backend)
         if method.name == "ppkt":
             return PPKT(encoder, pixels, pairs=method.pairs, temperature=method.temperature)
         return SLidR(encoder, pixels, temperature=method.temperature)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from crosspoint.precision import full_precision, product_type
 from scene.kernel_maps import Grid, KernelMap
 from scene.voxels import VoxelBatch
+
+Backend = Literal["torch", "spconv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class SparseTensor:
         return replace(self, features=features)
 
 
-def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
+def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap, backend: Backend = "torch") -> Tensor:
     """Add up `features[input] @ kernel[offset]` over all pairs of a kernel map.
 
     Under autocast products are computed in its type and added up in float32. Beyond the results memory is that of a
@@ -66,12 +69,14 @@ def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Te
         features: (M_in, C_in).
         kernel: (K, C_in, C_out).
         pairs: of K offsets.
+        backend: torch, or spconv, on a GPU only; `scene.spconv_backend` says what differs.
 
     Returns:
         (M_out, C_out), in the type of the products.
 
     Raises:
-        ValueError: if the shapes do not fit one another.
+        ValueError: if the shapes do not fit one another, or spconv cannot work on such features.
+        ImportError: if spconv is asked for and not installed.
     """
     expected = (pairs.volume, features.shape[1])
     if kernel.shape[:2] != expected or len(features) != pairs.input_count:
@@ -80,7 +85,12 @@ def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Te
             f"({pairs.input_count}, C) and ({pairs.volume}, C, D): build both for this grid"
         )
     dtype = product_type(features)
-    out: Tensor = _Convolution.apply(features.to(dtype), kernel.to(dtype), pairs)
+    features, kernel = features.to(dtype), kernel.to(dtype)
+    if backend == "spconv" and pairs.blocks:  # without blocks there is nothing to gather
+        from scene.spconv_backend import convolve
+
+        return convolve(features, kernel, pairs)
+    out: Tensor = _Convolution.apply(features, kernel, pairs)
     return out
 
 
@@ -131,6 +141,8 @@ def _outer_products(features: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
 class _Convolution3d(nn.Module):
     """A kernel (offsets, C_in, C_out) drawn as MinkowskiEngine draws it, and a bias (C_out,) or none."""
 
+    backend: Backend = "torch"
+
     def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool, fan: int) -> None:
         super().__init__()
         self.size = kernel
@@ -143,7 +155,7 @@ class _Convolution3d(nn.Module):
         return f"{self.kernel.shape[1]} → {self.kernel.shape[2]}, kernel {self.size}"
 
     def _convolve(self, x: SparseTensor, pairs: KernelMap, stride: int) -> SparseTensor:
-        features = sparse_convolution(x.features, self.kernel, pairs)
+        features = sparse_convolution(x.features, self.kernel, pairs, self.backend)
         if self.bias is not None:
             features = features + self.bias.to(features.dtype)
         return SparseTensor(features, x.grid, stride)
@@ -217,6 +229,24 @@ class SparseTransposedConv3d(_Convolution3d):
             )
         fine = x.stride // self.stride
         return self._convolve(x, x.grid.kernel_map(self.size, fine, x.stride).transposed, fine)
+
+
+def use_backend(network: nn.Module, backend: Backend) -> None:
+    """Have all sparse convolutions of a network computed by a backend from now on; its weights stay as they are.
+
+    Raises:
+        ValueError: if spconv has no GPU here, or there is no such backend.
+        ImportError: if spconv is not installed.
+    """
+    if backend not in get_args(Backend):
+        raise ValueError(f"found the backend {backend!r}, expected one of {', '.join(get_args(Backend))}")
+    if backend == "spconv":
+        from scene.spconv_backend import check_gpu
+
+        check_gpu()
+    for layer in network.modules():
+        if isinstance(layer, _Convolution3d):
+            layer.backend = backend
 
 
 class SparseBatchNorm(nn.Module):

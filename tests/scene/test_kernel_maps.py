@@ -50,6 +50,21 @@ def test_maps_agree_with_a_search_by_hand(kernel: int, fine: int, coarse: int, m
     assert (pairs.input_count, pairs.output_count) == (grid.size(fine), grid.size(coarse))
 
 
+@pytest.mark.parametrize(("kernel", "fine", "coarse"), [(3, 1, 1), (1, 1, 1), (2, 1, 2), (3, 1, 2)])
+def test_a_table_has_the_pairs_of_the_blocks(
+    kernel: int, fine: int, coarse: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scene.kernel_maps.ROWS", 16)
+    pairs = Grid(voxels()).kernel_map(kernel, fine, coarse)
+    joined, counts = pairs.table
+    assert joined.shape == (2, kernel**3, counts.max()) and joined.dtype == counts.dtype == torch.int32
+    found = [(offset, *pair) for offset, count in enumerate(counts) for pair in joined[:, offset, :count].T.tolist()]
+    centre = [] if pairs.centre is None else [(pairs.centre, row, row) for row in range(pairs.input_count)]
+    assert sorted(found + centre) == sorted(all_pairs(pairs))
+    assert int((joined < 0).sum()) == joined.numel() - 2 * len(found)
+    assert pairs.table is pairs.table  # made once for all layers
+
+
 def test_coarse_voxels_are_the_cells_that_hold_fine_ones() -> None:
     coordinates = voxels()
     grid = Grid(coordinates)
