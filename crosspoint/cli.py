@@ -97,6 +97,7 @@ def show(
     frame: int = 0,
     split: str | None = None,
     regions: bool = False,
+    predictions: Path | None = None,
     out: Path = Path("show"),
 ) -> int:
     """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
@@ -105,25 +106,36 @@ def show(
         dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, or synthetic
         root: folder of the dataset; of synthetic none
         frame: number of the frame
-        split: of the dataset; null takes its first, or everything where it has none
+        split: of the dataset; null takes its first, or everything where it has none; with predictions, val
         regions: outline the images' superpixels
+        predictions: folder of evaluate semseg --network, whose answers are drawn beside the truth; frame and split are
+            those that were measured
         out: folder of the two files
     """
+    from scene.datasets.nuscenes_tables import Tables
     from scene.datasets.opening import open_scenes
+    from scene.look.predictions import frame_predictions
     from scene.look.show import show as draw
 
-    scenes = open_scenes(dataset, root, **({} if split is None else {"split": split}))
+    split = "val" if split is None and predictions is not None else split  # what evaluate measures on
+    options: dict[str, Any] = {} if split is None else {"split": split}
+    if dataset == "nuscenes" and root is not None:
+        options["boxes"] = Tables(root).has("sample_annotation")
+    scenes = open_scenes(dataset, root, **options)
     if not 0 <= frame < len(scenes):
         raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")
     shown = scenes[frame]
-    found = None
-    if regions:
+    outlined, answers = None, None
+    if predictions is not None:
+        answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
+    if regions and len(shown.images):
         import torch
 
         from scene.regions import RegionConfig, superpixels
 
-        found = torch.stack([superpixels(image, RegionConfig()) for image in shown.images])
-    for path in draw(shown, out, classes=scenes.classes, regions=found):
+        outlined = torch.stack([superpixels(image, RegionConfig()) for image in shown.images])
+    names: list[str] = getattr(scenes, "box_classes", [])
+    for path in draw(shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=names):
         log.info("%s", path)
     return 0
 

@@ -12,20 +12,45 @@ from typing import Any
 
 from renderers.atomic import writing
 
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="$scheme">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none'; \
+img-src data:; style-src '$style_hash'; script-src '$script_hash'">
+<title>$title</title>
+<link rel="icon" href="data:,">
+<style>$style</style>
+</head>
+<body>
+<noscript>This page draws itself with JavaScript, from data inside this file: please allow it.</noscript>
+$body
+<script type="application/json" id="data">$data</script>
+<script>$script</script>
+</body>
+</html>
+""")
 
-def write_html(path: Path, template: str, *, title: str, style: str, script: str, data: Any) -> None:
-    """Fill a template and write it, atomically.
+
+def write_html(
+    path: Path, body: str, *, title: str, style: str, script: str, data: Any, scheme: str = "light dark"
+) -> None:
+    """Write a page, atomically.
 
     Args:
         path: of the file.
-        template: HTML with `$title`, `$style`, `$script`, `$data`, and for its content security policy `$style_hash`
-            and `$script_hash`.
+        body: HTML elements for the script to fill.
         title: any text.
         style: CSS.
         script: JavaScript.
-        data: what JSON can hold, for the script.
+        data: what JSON can hold, for the script, in the element "data".
+        scheme: colour schemes that the style has.
     """
-    page = Template(template).substitute(
+    page = PAGE.substitute(
+        body=body,
+        scheme=scheme,
         title=html.escape(title),
         style=style,
         style_hash=_hash(style),

@@ -14,6 +14,7 @@ from eval.report.contents import Report
 from eval.report.payload import payload
 
 STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "curves", "narrow")
+BODY = '<main id="page"></main>'
 SCRIPTS = ("elements", "card", "table", "map", "legend", "matrix", "bars", "strips", "clouds", "curves", "page")
 
 
@@ -25,7 +26,7 @@ def write_page(report: Report, path: Path) -> None:
     """
     style = "\n".join(_read(f"{name}.css") for name in STYLES)
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    write_html(path, _read("page.html"), title=report.title, style=style, script=script, data=payload(report))
+    write_html(path, BODY, title=report.title, style=style, script=script, data=payload(report))
 
 
 def _read(name: str) -> str:

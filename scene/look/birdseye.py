@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from scene.frames import SceneFrame
-from scene.look.colours import ACCENT, GROUND, QUIET
+from scene.look.boxes import box_kinds
+from scene.look.colours import ACCENT, GROUND, QUIET, hexadecimal
 from scene.look.outlines import box_corners, camera_lines
 
 _SHARE = 0.02  # of the points at either end of each axis that may lie outside the map
@@ -33,6 +36,7 @@ def draw_cloud(
     colours: np.ndarray,
     bounds: tuple[tuple[float, float], tuple[float, float]],
     title: str,
+    box_classes: Sequence[str] = (),
 ) -> None:
     """Draw the cloud with its boxes, and where the cameras look.
 
@@ -42,6 +46,7 @@ def draw_cloud(
         colours: (N, 3) uint8.
         bounds: of x and of y in metres, as `window` gives them.
         title: above the map.
+        box_classes: names of the boxes' labels.
     """
     (left, right), (bottom, top) = bounds
     x, y, z = frame.points[:, :3].T
@@ -55,12 +60,11 @@ def draw_cloud(
         lines = camera_lines(frame.cameras, (right - left) / 12).reshape(views, 8, 2, 3)[:, :2, :, :2]
         axes.add_collection(LineCollection(list(lines.reshape(-1, 2, 2)), colors=ACCENT, alpha=0.6, linewidths=0.8))
     axes.plot(0, 0, marker="+", color=ACCENT, markersize=7)
-    if frame.boxes is not None:
-        corners = box_corners(frame.boxes.geometry)[:, :4, :2]
+    for kind in box_kinds(frame.boxes, box_classes):
+        corners = box_corners(kind.geometry)[:, :4, :2]
         outlines = corners[:, [0, 1, 2, 3, 0]]
-        middle = corners.mean(axis=1)
-        heading = np.stack([middle, corners[:, :2].mean(axis=1)], axis=1)  # from the centre to the front
-        axes.add_collection(LineCollection([*outlines, *heading], colors=ACCENT, linewidths=0.9))
+        heading = np.stack([corners.mean(axis=1), corners[:, :2].mean(axis=1)], axis=1)  # from the centre to the front
+        axes.add_collection(LineCollection([*outlines, *heading], colors=hexadecimal(kind.colour), linewidths=0.9))
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.set_aspect("equal")

@@ -34,7 +34,7 @@ _USUAL = {
     (150, 110, 255): ("motorcycle",),
     (255, 125, 100): ("bicycle",),
     (255, 45, 75): ("person", "pedestrian"),
-    (255, 90, 160): ("bicyclist",),
+    (255, 90, 160): ("bicyclist", "cyclist"),
     (190, 30, 110): ("motorcyclist",),
     (60, 110, 200): ("water",),
     (120, 190, 240): ("puddle",),

@@ -10,6 +10,7 @@ import numpy as np
 from scene.frames import IGNORED, SceneFrame, ScenePair
 from scene.look import colours
 from scene.look.class_colours import class_colours
+from scene.look.predictions import agreement
 from scene.pairs import pair_colours
 
 
@@ -72,7 +73,7 @@ Colouring = Named | Measured | Taken
 
 
 def by_class(frame: SceneFrame, classes: Sequence[str], predictions: np.ndarray | None) -> Iterator[Named]:
-    """By truth, prediction (N,) and whether they agree, as far as they are given; the prediction's figure is named."""
+    """By truth, prediction (N,) and whether they agree, as far as given; how good the prediction is, is named."""
     table, names = np.concatenate([class_colours(classes), [colours.UNKNOWN]]), [*classes, "no class"]
     given = {"class" if predictions is None else "truth": frame.labels, "prediction": predictions}
     for title, labels in given.items():
@@ -82,10 +83,11 @@ def by_class(frame: SceneFrame, classes: Sequence[str], predictions: np.ndarray 
     if frame.labels is not None and predictions is not None:
         known = frame.labels != IGNORED
         right = frame.labels == predictions
-        share = f", {right[known].mean():.1%} right" if known.any() else ""
+        figures = agreement(frame.labels, predictions)
+        named = "" if figures is None else ", {:.1%} right, mIoU {:.1%}".format(*figures)
         places = np.where(~known, 2, np.where(right, 0, 1))
         table = np.array([colours.RIGHT, colours.WRONG, colours.UNKNOWN], dtype=np.uint8)
-        yield Named(f"mistakes{share}", places, table, ["right", "wrong", "no class"])
+        yield Named(f"mistakes{named}", places, table, ["right", "wrong", "no class"])
 
 
 def by_height(frame: SceneFrame) -> Measured:

@@ -16,6 +16,7 @@ from crosspoint.html_page import write_html
 from scene.frames import SceneFrame, ScenePair
 from scene.look.payload import payload
 
+BODY = '<canvas id="cloud" tabindex="0" role="img"></canvas>\n<aside id="panel"></aside>'
 SCRIPTS = ("data", "orbit", "painter", "legend", "page")
 
 
@@ -25,6 +26,7 @@ def write_page(
     path: Path,
     classes: Sequence[str],
     predictions: np.ndarray | None = None,
+    box_classes: Sequence[str] = (),
 ) -> None:
     """Write a frame whose parts fit each other as one self-contained HTML file, atomically.
 
@@ -34,11 +36,12 @@ def write_page(
         path: of the file.
         classes: names of the labels.
         predictions: (N,) integers; None for none.
+        box_classes: names of the boxes' labels.
     """
     style = _read("page.css")
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = payload(frame, pair, classes, predictions)
-    write_html(path, _read("page.html"), title=frame.name, style=style, script=script, data=data)
+    data = payload(frame, pair, classes, predictions, box_classes)
+    write_html(path, BODY, title=frame.name, style=style, script=script, data=data, scheme="dark")
 
 
 def _read(name: str) -> str:

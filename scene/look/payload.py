@@ -10,26 +10,32 @@ import numpy as np
 
 from scene.frames import SceneFrame, ScenePair
 from scene.look import colours
+from scene.look.boxes import box_kinds
 from scene.look.colourings import Colouring, Measured, Named, by_class, by_height, by_image, by_intensity
 from scene.look.outlines import box_lines, camera_lines
 
 STEPS = 65535  # into which the cloud's largest extent is divided: 3 mm of 200 m
 _CAMERA = 1.5  # metres: the length of a camera's pyramid
-_BOX, _FRUSTUM = "#ffffff", "#ffd257"
+_FRUSTUM = "#ffd257"
 
 
 def payload(
-    frame: SceneFrame, pair: ScenePair | None, classes: Sequence[str], predictions: np.ndarray | None
+    frame: SceneFrame,
+    pair: ScenePair | None,
+    classes: Sequence[str],
+    predictions: np.ndarray | None,
+    box_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything a page shows of a frame of N points; arguments as in `scene.look.page.write_page`."""
     found: list[Colouring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
     if pair is not None:
         found.append(by_image(pair))
     lines = []
-    if frame.boxes is not None and len(frame.boxes.geometry):
-        lines.append({"title": "boxes", "colour": _BOX, "ends": _floats(box_lines(frame.boxes.geometry))})
+    for kind in box_kinds(frame.boxes, box_classes):
+        colour, ends = colours.hexadecimal(kind.colour), box_lines(kind.geometry)
+        lines.append(_lines(kind.name, colour, len(kind.geometry), ends))
     if pair is not None:
-        lines.append({"title": "cameras", "colour": _FRUSTUM, "ends": _floats(camera_lines(frame.cameras, _CAMERA))})
+        lines.append(_lines("cameras", _FRUSTUM, len(frame.cameras), camera_lines(frame.cameras, _CAMERA)))
     reach = float(np.quantile(np.linalg.norm(frame.points[:, :2], axis=1), 0.9))
     return {
         "title": frame.name,
@@ -62,9 +68,9 @@ def _colouring(colouring: Colouring) -> dict[str, Any]:
     return {"kind": "taken", "title": colouring.title, "of_points": _base64(colouring.of_points)}
 
 
+def _lines(title: str, colour: str, count: int, ends: np.ndarray) -> dict[str, Any]:
+    return {"title": title, "colour": colour, "count": count, "ends": np.round(ends, 3).ravel().tolist()}
+
+
 def _base64(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes()).decode()
-
-
-def _floats(lines: np.ndarray) -> list[float]:
-    return np.round(lines, 3).ravel().tolist()

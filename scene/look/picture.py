@@ -1,4 +1,4 @@
-"""One picture of a frame: its images with points on them, and the cloud from above."""
+"""One picture of a frame: its images with points by depth, then by truth and prediction, and the cloud from above."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from scene.frames import SceneFrame, ScenePair
+from scene.look.colourings import by_class
 from scene.look.colours import INK, legible
-from scene.look.images import columns, draw_images
+from scene.look.images import columns, draw_answers, draw_images
 from scene.look.maps import draw_maps
 
 _WIDTH = 16.0  # inches
 _IMAGES = 8.0  # inches of all images' height, at most
 _MAPS = 7.2  # inches of the maps' height
-_MARGINS = (2.6, 0.8)  # inches beside and around the maps: legend, axes, title
 
 
 def draw_frame(
@@ -25,6 +25,7 @@ def draw_frame(
     classes: Sequence[str],
     predictions: np.ndarray | None = None,
     regions: Tensor | None = None,
+    box_classes: Sequence[str] = (),
 ) -> Figure:
     """Draw a frame whose parts fit each other.
 
@@ -34,25 +35,29 @@ def draw_frame(
         classes: names of the labels.
         predictions: (N,) integers, labels that a network gives; None for none.
         regions: (V, H, W) integers, superpixels whose outlines are drawn; None for none.
+        box_classes: names of the boxes' labels.
 
     Returns:
         A figure that belongs to no window.
     """
-    maps_size = (_WIDTH - _MARGINS[0], _MAPS - _MARGINS[1])
-    images = 0.0 if pair is None else _images_height(len(frame.images), frame.cameras.size)
-    figure = Figure(figsize=(_WIDTH, images + _MAPS), layout="constrained")
+    answers = [] if pair is None or predictions is None else [*by_class(frame, classes, predictions)][:2]
+    heights = [_MAPS]
+    if pair is not None:
+        heights = [_images_height(frame, parts) for parts in (1, len(answers)) if parts] + heights
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     title = f"{legible(frame.name)}: {len(frame.points):,} points"
     figure.suptitle(title, fontsize=12, color=INK, parse_math=False)
-    if pair is None:
-        draw_maps(figure, frame, classes, predictions, maps_size)
-        return figure
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[images, _MAPS])[:, 0]
-    draw_images(upper, frame, pair, regions)
-    draw_maps(lower, frame, classes, predictions, maps_size)
+    rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    if pair is not None:
+        draw_images(rows[0], frame, pair, regions, box_classes)
+        if answers:
+            draw_answers(rows[1], frame, pair, answers)
+    draw_maps(rows[-1], frame, classes, predictions, (_WIDTH, _MAPS), box_classes)
     return figure
 
 
-def _images_height(views: int, size: tuple[int, int]) -> float:
-    """Inches of a grid of images (H, W) that fills the width, if that is not too high."""
+def _images_height(frame: SceneFrame, parts: int) -> float:
+    """Inches of a grid of a frame's images (H, W) that fills one of several parts of the width, if not too high."""
+    views, size = len(frame.images), frame.cameras.size
     side = columns(views, size)
-    return min(_IMAGES, -(-views // side) * ((_WIDTH - 1) / side * size[0] / size[1] + 0.3))
+    return min(_IMAGES, -(-views // side) * ((_WIDTH - 1) / parts / side * size[0] / size[1] + 0.3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ def show(
     classes: list[str],
     predictions: np.ndarray | None = None,
     regions: Tensor | None = None,
+    box_classes: Sequence[str] = (),
 ) -> list[Path]:
     """Write `<out>/<frame>.png` and `<out>/<frame>.html`, atomically; `<frame>` is its name without what paths dislike.
 
     The picture holds every image with its points coloured by depth, and the cloud from above, coloured by class where
-    there are labels or predictions, by height otherwise. The page needs nothing else, no network among it.
+    there are labels or predictions, by height otherwise; predictions stand beside the truth in both. Boxes are drawn in
+    all, and on the page, which needs nothing else, no network among it.
 
     Args:
         frame: N points and V images, which may be none.
@@ -36,6 +39,7 @@ def show(
         classes: names of the labels; empty where nothing is labelled.
         predictions: (N,) integers, labels that a network gives, or `IGNORED`.
         regions: (V, H, W) integers, superpixels of each image, whose outlines are drawn.
+        box_classes: names of the boxes' labels, which give them their colours; empty draws all in white.
 
     Returns:
         The two files.
@@ -44,18 +48,24 @@ def show(
         ValueError: if the frame's parts do not fit each other, the predictions or regions do not fit the frame, a label
             is no class, or the images see no point.
     """
-    _check(frame, classes, predictions, regions)
+    _check(frame, classes, predictions, regions, box_classes)
     pair = pair_points(frame) if len(frame.images) else None
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
     picture, page = out / f"{name}.png", out / f"{name}.html"
-    figure = draw_frame(frame, pair, classes, predictions, regions)
+    figure = draw_frame(frame, pair, classes, predictions, regions, box_classes)
     with writing(picture) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_page(frame, pair, page, classes, predictions)
+    write_page(frame, pair, page, classes, predictions, box_classes)
     return [picture, page]
 
 
-def _check(frame: SceneFrame, classes: list[str], predictions: np.ndarray | None, regions: Tensor | None) -> None:
+def _check(
+    frame: SceneFrame,
+    classes: list[str],
+    predictions: np.ndarray | None,
+    regions: Tensor | None,
+    box_classes: Sequence[str],
+) -> None:
     points = frame.points
     if points.ndim != 2 or points.shape[1] != 4 or len(points) == 0:
         raise ValueError(
@@ -78,6 +88,12 @@ def _check(frame: SceneFrame, classes: list[str], predictions: np.ndarray | None
                 f"found {what} from {low} to {high} for {frame.name}, expected {IGNORED} to {len(classes) - 1}: "
                 f"there are {len(classes)} classes"
             )
+    kinds = [] if frame.boxes is None else frame.boxes.labels.tolist()
+    if box_classes and kinds and not 0 <= min(kinds) <= max(kinds) < len(box_classes):
+        raise ValueError(
+            f"found boxes of labels from {min(kinds)} to {max(kinds)} in {frame.name}, expected 0 to "
+            f"{len(box_classes) - 1}: there are {len(box_classes)} classes of boxes"
+        )
     expected = (len(frame.images), *frame.cameras.size)
     if regions is not None and tuple(regions.shape) != expected:
         raise ValueError(

@@ -48,7 +48,7 @@ class Parsed(HTMLParser):
 
     @property
     def report(self):
-        return json.loads(self.texts["report"])
+        return json.loads(self.texts["data"])
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_hostile_names_stay_text(make_report, page_of):
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless]
     assert page.texts["title"] == HOSTILE[1]
     assert page.report["classes"] == HOSTILE and page.report["sections"][0]["name"] == HOSTILE[1]
-    assert "<" not in page.texts["report"]
+    assert "<" not in page.texts["data"]
 
 
 def test_names_of_files_that_are_no_unicode_are_kept(make_report, page_of):

@@ -12,7 +12,7 @@ import torch
 from renderers.cameras import Cameras
 from scene.frames import Boxes, SceneFrame
 from scene.look.class_colours import class_colours
-from scene.look.colours import GROUND, UNKNOWN, hexadecimal
+from scene.look.colours import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
 from scene.look.page import write_page
 from scene.pairs import pair_points
 from tests.browser import BROWSER, Page
@@ -211,6 +211,32 @@ def test_boxes_and_cameras_are_lines_that_can_be_switched_off(opened):
     assert pixels(opened).get("#ffffff", 0) == 0
     choose(opened, "boxes")
     assert pixels(opened) == whole
+
+
+def test_predictions_and_mistakes_are_colourings_and_boxes_have_their_classes_colour(browser, frame, tmp_path):
+    browser.events.clear()
+    predictions = (frame.points[:, 2] < 1).astype(np.int64)
+    wrong = int((predictions != frame.labels).sum())
+    names = ["car", "pedestrian"]
+    boxes = Boxes(np.repeat(frame.boxes.geometry, 2, axis=0), np.array([1, 1]))
+    shown = replace(frame, boxes=boxes)
+    write_page(shown, pair_points(frame), tmp_path / "page.html", CLASSES, predictions, names)
+    browser.open(tmp_path / "page.html", width=900, height=600)
+    red = hexadecimal(class_colours(names)[1])
+    lines = "[...document.querySelectorAll('.lines label')].map((label) => label.textContent)"
+    assert browser.evaluate(lines) == ["box: pedestrian2", "cameras1"]
+    assert pixels(browser).get(red, 0) > 20
+    choose(browser, "box: pedestrian")
+    assert pixels(browser).get(red, 0) == 0
+    choose(browser, "cameras")
+    above, below = map(hexadecimal, class_colours(CLASSES))
+    truth = pixels(browser)
+    choose(browser, "prediction")
+    assert pixels(browser)[below] > truth[below] and set(pixels(browser)) == {GROUND, above, below}
+    choose(browser, "mistakes")
+    assert set(pixels(browser)) == {GROUND, hexadecimal(RIGHT), hexadecimal(WRONG)}
+    assert f"wrong{wrong:,}" in browser.evaluate("document.querySelector('.key').textContent")
+    assert not [event for event in browser.events if event["method"] in COMPLAINTS]
 
 
 def test_a_frame_of_points_alone_opens(browser, frame, tmp_path):

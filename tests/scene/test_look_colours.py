@@ -49,7 +49,11 @@ def test_classes_predictions_and_mistakes(frame):
     assert alone.title == "class"
     np.testing.assert_array_equal(alone.of_points[:5], [table[0], table[1], table[2], UNKNOWN, table[0]])
     truth, predicted, mistakes = by_class(replace(frame, labels=labels), CLASSES, predictions)
-    assert [truth.title, predicted.title, mistakes.title] == ["truth", "prediction", "mistakes, 50.0% right"]
+    assert [truth.title, predicted.title, mistakes.title] == [
+        "truth",
+        "prediction",
+        "mistakes, 50.0% right, mIoU 33.3%",
+    ]
     np.testing.assert_array_equal(truth.of_points, alone.of_points)
     np.testing.assert_array_equal(predicted.of_points[:5], [table[0], table[2], table[2], table[1], UNKNOWN])
     np.testing.assert_array_equal(mistakes.of_points[:5], [RIGHT, WRONG, RIGHT, UNKNOWN, WRONG])

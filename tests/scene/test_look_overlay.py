@@ -28,9 +28,9 @@ def frame():
 def test_coloured_pixels_are_where_pairs_are_in_each_image(frame):
     pair = pair_points(frame)
     depth = pair_depths(frame, pair)
-    scale = depth_scale(depth)
+    painted = depth_colours(depth, depth_scale(depth))
     for view in (0, 1):
-        image = overlay(frame, pair, depth, scale, view, radius=0)
+        image = overlay(frame, pair, depth, painted, view, radius=0)
         rows, columns = image.any(axis=2).nonzero()
         x, y = pair.pair_pixel[pair.pair_view == view].floor().int().unbind(dim=1)
         expected = set(zip(y.tolist(), x.tolist(), strict=True))
@@ -96,7 +96,8 @@ def test_outlines_lie_below_points(frame):
     pair = pair_points(frame)
     depth = pair_depths(frame, pair)
     regions = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
-    bare, outlined = (overlay(frame, pair, depth, depth_scale(depth), 0, r, radius=0) for r in (None, regions))
+    painted = depth_colours(depth, depth_scale(depth))
+    bare, outlined = (overlay(frame, pair, depth, painted, 0, r, radius=0) for r in (None, regions))
     points = bare.any(axis=2)
     np.testing.assert_array_equal(outlined[points], bare[points])
     assert (outlined[~points] == OUTLINE).all(axis=1).mean() > 0.99

@@ -1,11 +1,15 @@
 import base64
+import io
 import json
 import re
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection
+from matplotlib.text import Text
 from PIL import Image
 
 from renderers.cameras import Cameras
@@ -13,11 +17,12 @@ from scene.frames import IGNORED, Boxes, SceneFrame
 from scene.look import show
 from scene.look.class_colours import class_colours
 from scene.look.colourings import by_height, by_image, by_intensity
-from scene.look.colours import UNKNOWN, depth_scale, ramp
+from scene.look.colours import UNKNOWN, depth_colours, depth_scale, hexadecimal, ramp
 from scene.look.images import overlay, pair_depths
-from scene.look.outlines import box_lines
+from scene.look.outlines import box_corners, box_lines
 from scene.look.page import write_page
 from scene.look.picture import draw_frame
+from scene.look.show import DPI
 from scene.pairs import pair_points
 
 CLASSES = ["car", "$x_1$ <b>", "road"]
@@ -47,7 +52,7 @@ def lidar_only():
 
 def content_of(page):
     text = page.read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="frame">(.*?)</script>', text)[1])
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1])
 
 
 def numbers(text, dtype):
@@ -104,7 +109,8 @@ def test_the_picture_shows_the_overlays_and_one_map(frame):
     figure = draw_frame(frame, pair, CLASSES)
     drawn = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     depth = pair_depths(frame, pair)
-    expected = [overlay(frame, pair, depth, depth_scale(depth), view) for view in (0, 1)]
+    painted = depth_colours(depth, depth_scale(depth))
+    expected = [overlay(frame, pair, depth, painted, view) for view in (0, 1)]
     np.testing.assert_array_equal(drawn, expected)
     [cloud] = [axes for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
     assert cloud.get_title("left") == "class"
@@ -118,7 +124,91 @@ def test_predictions_stand_beside_the_truth(frame):
     figure = draw_frame(frame, pair_points(frame), CLASSES, predictions)
     titles = [axes.get_title("left") for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
     right = (frame.labels[frame.labels >= 0] != 2).mean()
-    assert titles == ["truth", "prediction", f"mistakes, {right:.1%} right"]
+    assert titles[:2] == ["truth", "prediction"] and titles[2].startswith(f"mistakes, {right:.1%} right, mIoU ")
+    [legend] = [legend for part in figure.subfigs for legend in part.legends]
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*CLASSES, "no class", "right", "wrong", "boxes"]
+
+
+def test_predictions_stand_beside_the_truth_in_the_images_too(frame):
+    predictions = np.where(frame.labels == 2, 0, frame.labels)
+    pair = pair_points(frame)
+    table = np.concatenate([class_colours(CLASSES), [UNKNOWN]])
+    for shown, kinds in (
+        (frame, {"truth": frame.labels, "prediction": predictions}),
+        (replace(frame, labels=None), {"prediction": predictions}),
+    ):
+        figure = draw_frame(shown, pair, CLASSES, predictions)
+        drawn = {axes.get_title("left"): axes.images[0].get_array() for axes in figure.axes if axes.images}
+        for kind, labels in kinds.items():
+            painted = table[labels][pair.pair_point.numpy()].astype(np.uint8)
+            for view in (0, 1):
+                expected = overlay(frame, pair, pair_depths(frame, pair), painted, view)
+                np.testing.assert_array_equal(drawn[f"{kind}, image {view}"], expected)
+        assert len(drawn) == 2 + 2 * len(kinds)
+
+
+def test_boxes_are_drawn_in_the_colours_of_their_classes(frame):
+    """A box ahead is a wireframe in both images and an outline on the map; one behind is on the map alone."""
+    ahead, behind = [10.0, 2.0, 0.0, 4.0, 1.8, 1.5, 0.3], [-10.0, 2.0, 0.0, 4.0, 1.8, 1.5, 0.3]
+    names = ["Car", "Cyclist"]
+    frame = replace(frame, boxes=Boxes(np.array([ahead, behind]), np.array([0, 1])))
+    figure = draw_frame(frame, pair_points(frame), CLASSES, box_classes=names)
+    car, cyclist = map(hexadecimal, class_colours(names))
+
+    def lines_of(axes, colour):
+        colour = matplotlib.colors.to_rgba(colour)
+        found = [one for one in axes.collections if isinstance(one, LineCollection)]
+        return [line for one in found if tuple(one.get_colors()[0]) == colour for line in one.get_segments()]
+
+    images = [axes for axes in figure.axes if axes.images]
+    ends, _ = frame.cameras.project(torch.from_numpy(box_lines(np.array([ahead])).reshape(-1, 3)))
+    for view, axes in enumerate(images):
+        np.testing.assert_allclose(np.reshape(lines_of(axes, car), (-1, 2)), ends[view].numpy())
+        assert lines_of(axes, cyclist) == []
+        assert (axes.get_xlim(), axes.get_ylim()) == ((0, 50), (30, 0))
+    [cloud] = [axes for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
+    for colour, box in ((car, ahead), (cyclist, behind)):
+        outline, heading = lines_of(cloud, colour)
+        np.testing.assert_allclose(outline[:4], box_corners(np.array([box]))[0, :4, :2])
+        np.testing.assert_allclose(heading[0], box[:2])
+
+
+def test_the_page_has_lines_for_each_class_of_boxes(frame, tmp_path):
+    geometry = np.random.default_rng(0).normal(size=(3, 7))
+    frame = replace(frame, boxes=Boxes(geometry, np.array([1, 0, 1])))
+    page = show(frame, tmp_path, classes=CLASSES, box_classes=["car", "</script>"])[1]
+    first, second, cameras = content_of(page)["lines"]
+    assert [first["title"], second["title"], cameras["title"]] == ["box: car", "box: </script>", "cameras"]
+    assert [first["count"], second["count"], cameras["count"]] == [1, 2, 2]
+    np.testing.assert_allclose(np.reshape(second["ends"], (-1, 2, 3)), box_lines(geometry[[0, 2]]), atol=5e-4)
+    assert first["colour"] == hexadecimal(class_colours(["car"])[0])
+
+
+def test_no_text_of_the_picture_overlaps_another_or_is_cut_off(frame, monkeypatch):
+    """Long names, many views, and a bar of colours beside a legend, drawn as they are written."""
+    drawn = {}
+    draw = Text.draw
+
+    def record(text, renderer):
+        if text.get_text().strip() and text.get_visible():
+            drawn[text] = text.get_window_extent(renderer)
+        draw(text, renderer)
+
+    monkeypatch.setattr(Text, "draw", record)
+    many = make_frame(views=6, labels=frame.labels, boxes=frame.boxes)
+    wide = make_frame(views=1, size=(20, 60), boxes=frame.boxes)
+    predictions = np.zeros(400, dtype=np.int64)
+    for shown, classes, given in ((many, CLASSES, predictions), (wide, [], None), (frame, CLASSES, None)):
+        drawn.clear()
+        figure = draw_frame(shown, pair_points(shown), classes, given, box_classes=["construction_vehicle"])
+        figure.savefig(io.BytesIO(), format="png", dpi=DPI)
+        extents = list(drawn.values())
+        assert len(extents) > 15
+        for place, extent in enumerate(extents):
+            corners = np.reshape(extent.extents, (2, 2))
+            assert (corners >= 0).all() and (corners <= figure.get_size_inches() * DPI).all()
+            assert not any(extent.overlaps(other) for other in extents[:place])
 
 
 def test_regions_are_outlined(frame):
@@ -158,6 +248,11 @@ def test_one_point_can_be_shown(lidar_only, tmp_path):
         ({"labels": np.zeros(7, dtype=np.int64)}, {}, r"labels \(7,\)"),
         ({"labels": np.full(400, -2)}, {}, "labels from -2 to -2"),
         ({}, {"regions": torch.zeros(1, 30, 50)}, r"regions \(1, 30, 50\) .*expected \(2, 30, 50\)"),
+        (
+            {"boxes": Boxes(np.ones((2, 7)), np.array([0, 1]))},
+            {"box_classes": ["car"]},
+            "boxes of labels from 0 to 1 .*expected 0 to 0: there are 1 classes of boxes",
+        ),
         ({"points": np.full((400, 4), np.nan, dtype=np.float32)}, {}, "400 points with NaN"),
         ({"points": np.zeros((0, 4), dtype=np.float32), "labels": None}, {}, r"points of shape \(0, 4\)"),
         ({"points": np.full((400, 4), -9, dtype=np.float32)}, {}, "none of 400 points"),

@@ -1,6 +1,6 @@
 "use strict";
 
-const report = JSON.parse(document.getElementById("report").textContent);
+const report = JSON.parse(document.getElementById("data").textContent);
 
 /** An HTML element; children that are strings become text, never markup. */
 function element(name, attributes = {}, ...children) {

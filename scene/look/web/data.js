@@ -1,6 +1,6 @@
 "use strict";
 
-const frame = JSON.parse(document.getElementById("frame").textContent);
+const frame = JSON.parse(document.getElementById("data").textContent);
 const GROUND = pixelOf(frame.ground);
 
 /** Numbers of a type from base64; the file is little-endian, as is every machine with a browser. */

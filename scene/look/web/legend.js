@@ -9,6 +9,12 @@ function element(name, attributes = {}, ...children) {
   return node;
 }
 
+function dotOf(colour) {
+  const dot = element("span", { class: "dot" });
+  dot.style.background = colour;
+  return dot;
+}
+
 /** What the colours mean; names can be switched off. */
 function legendOf(colouring, redraw) {
   if (colouring.kind === "named") return namesOf(colouring, redraw);
@@ -25,8 +31,6 @@ function namesOf(colouring, redraw) {
   const counts = colouring.counts();
   const present = [...counts.keys()].filter((place) => counts[place] > 0);
   return present.map((place) => {
-    const dot = element("span", { class: "dot" });
-    dot.style.background = colouring.colours[place];
     const box = element("input", {
       type: "checkbox",
       value: place,
@@ -37,6 +41,6 @@ function namesOf(colouring, redraw) {
       },
     });
     const count = element("span", {}, counts[place].toLocaleString("en"));
-    return element("label", {}, box, dot, element("span", {}, colouring.names[place]), count);
+    return element("label", {}, box, dotOf(colouring.colours[place]), element("span", {}, colouring.names[place]), count);
   });
 }

@@ -35,7 +35,9 @@ function panel() {
       one.shown = event.target.checked;
       redraw();
     };
-    return element("label", {}, element("input", { type: "checkbox", checked: true, change: show }), one.title);
+    const box = element("input", { type: "checkbox", checked: true, change: show });
+    const [name, count] = [element("span", {}, one.title), element("span", {}, one.count)];
+    return element("label", {}, box, dotOf(one.colour), name, count);
   });
   choose(colouring);
   return element(
