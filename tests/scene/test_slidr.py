@@ -81,6 +81,17 @@ def test_numbers_of_superpixels_mean_nothing_across_images():
     torch.testing.assert_close(again, loss)
 
 
+def test_a_superpixel_is_the_mean_of_its_pairs_however_often_all_of_them_stand_there():
+    """Many points in one place count as many: their share of a mean is meant; twice every pair is the same mean."""
+    method, batch = made_method(), made_batch()
+    losses = {}
+    for name, rows in {"once": slice(None), "twice": [*range(180), *range(180)], "some": [*range(180), 3, 3]}.items():
+        pairs = {f: getattr(batch, f)[rows] for f in ("pair_point", "pair_image", "pair_pixel")}
+        losses[name] = method.training_step(batch._replace(**pairs), torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(losses["twice"], losses["once"])
+    assert not torch.isclose(losses["some"], losses["once"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("wide", [1, 4])
 def test_means_of_orthonormal_features_give_the_closed_form(wide):
     """Regions of n columns: k·q = 1/n within, as means are not of length 1, and 0 between."""
