@@ -112,15 +112,14 @@ def show(
             those that were measured
         out: folder of the two files
     """
-    from scene.datasets.nuscenes_tables import Tables
     from scene.datasets.opening import open_scenes
     from scene.look.predictions import frame_predictions
     from scene.look.show import show as draw
 
     split = "val" if split is None and predictions is not None else split  # what evaluate measures on
     options: dict[str, Any] = {} if split is None else {"split": split}
-    if dataset == "nuscenes" and root is not None:
-        options["boxes"] = Tables(root).has("sample_annotation")
+    if dataset == "nuscenes":
+        options["boxes"] = None  # where there are some; training leaves their large table unread
     scenes = open_scenes(dataset, root, **options)
     if not 0 <= frame < len(scenes):
         raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")

@@ -24,11 +24,11 @@ from crosspoint.precision import full_precision
 from eval.features import frozen
 from eval.lovasz import lovasz_softmax
 from eval.recipe import Resources
-from eval.segmentation_scores import confusion_matrix
 from eval.training import Examples, Training
 from scene.batch import SceneBatch, stack_samples
 from scene.frames import IGNORED
 from scene.minkunet import MinkUNet
+from scene.segmentation_scores import confusion_matrix
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelBatch
 

@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from crosspoint.checkpoints import ENCODER_PREFIX, existing, fit_weights, read_checkpoint, weights_below
 from scene.minkowski import load_minkowski
 from scene.minkunet import MinkUNet, MinkUNetConfig
@@ -16,7 +14,6 @@ from scene.voxels import VoxelConfig
 
 SCENE_ENCODER_KEY = "crosspoint_scene_encoder"  # where a checkpoint keeps the configuration of its encoder
 POINTNET2_KEY = "crosspoint_pointnet2"  # the same of SimIPU's
-IMAGE_PREFIX = "method.image_encoder."
 VOXELS_KEY = "crosspoint_voxels"  # and that of the voxels it was trained on
 
 
@@ -31,19 +28,6 @@ def scene_encoder_record(encoder: MinkUNetConfig | PointNet2Config, voxels: Voxe
     """What a training checkpoint says beside the weights, so that its encoder can be built again."""
     key = SCENE_ENCODER_KEY if isinstance(encoder, MinkUNetConfig) else POINTNET2_KEY
     return {key: _plain(asdict(encoder)), VOXELS_KEY: asdict(voxels)}
-
-
-def read_image_weights(path: str | Path) -> dict[str, Tensor]:
-    """The image network that SimIPU pre-trained, under torchvision's names of a ResNet without its classifier.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no checkpoint of such a run.
-    """
-    content = read_checkpoint(existing(path))
-    if POINTNET2_KEY not in content:
-        raise ValueError(f"found no SimIPU in {path}, expected a checkpoint of crosspoint pretrain, method.name simipu")
-    return weights_below(content["state_dict"], IMAGE_PREFIX)
 
 
 def load_scene_encoder(path: str | Path) -> SceneEncoder:

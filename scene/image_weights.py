@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from crosspoint.checkpoints import read_checkpoint
+from crosspoint.checkpoints import existing, read_checkpoint
 from crosspoint.configuration import ImageNetwork
 
 MOCO_V2 = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"
@@ -46,18 +46,29 @@ def load_weights(trunk: nn.Module, network: ImageNetwork, weights: str) -> None:
     """
     names = [entry.name for entry in torchvision.models.get_model_weights(network)]
     if weights in (*names, "DEFAULT"):
-        content = _download(network, weights)
+        state = _encoder_alone(_download(network, weights), weights)
     elif Path(weights).is_file():
-        content = read_checkpoint(Path(weights))
+        state = read_image_weights(weights)
     else:
         fetch = f"a file (fetch MoCo v2's from {MOCO_V2} or DINO's from {DINO})" if network == "resnet50" else "a file"
         raise FileNotFoundError(
             f"found no file {weights}, expected weights for {network}: give {fetch}, one of torchvision's names "
             f"{', '.join((*names, 'DEFAULT'))}, or none for random weights"
         )
-    state = _encoder_alone(content, weights)
     _check(state, trunk.state_dict(), network, weights)
     trunk.load_state_dict(state, strict=False)  # old files do not count batches, all else has been checked
+
+
+def read_image_weights(path: str | Path) -> dict[str, Tensor]:
+    """Weights of a file that `load_weights` knows, under torchvision's names of a ResNet without its classifier.
+
+    So what SimIPU pre-trained goes into any torchvision ResNet: `resnet.load_state_dict(found, strict=False)`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or holds no ResNet.
+    """
+    return _encoder_alone(read_checkpoint(existing(path)), str(path))
 
 
 def _download(network: ImageNetwork, name: str) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class NuScenes:
         version: the folder of the tables; None for the only one there is.
         cameras: their order in a frame.
         labels: whether points have classes; None for where there is a table lidarseg.
-        boxes: whether frames have boxes of the ten detection classes.
+        boxes: whether frames have boxes of the ten detection classes; None for where there is a table
+            sample_annotation, which is large.
 
     Raises:
         FileNotFoundError: if a table that is needed is not there.
@@ -87,7 +88,7 @@ class NuScenes:
         version: str | None = None,
         cameras: Sequence[str] = CAMERAS,
         labels: bool | None = None,
-        boxes: bool = False,
+        boxes: bool | None = False,
     ) -> None:
         if not cameras or not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
@@ -96,13 +97,14 @@ class NuScenes:
         self.name = f"nuscenes ({split or tables.folder.name})"
         labelled = tables.has("lidarseg") if labels is None else labels
         self.classes = list(CLASSES) if labelled else []
-        self.box_classes = list(BOX_CLASSES) if boxes else []
+        boxed = tables.has("sample_annotation") if boxes is None else boxes
+        self.box_classes = list(BOX_CLASSES) if boxed else []
         self._keyframes = _find_keyframes(tables, split, skip, cameras)
         data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images)]
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
         self._labels = self._find_labels(tables) if labelled else {}
-        self._boxes = self._find_boxes(tables) if boxes else None
+        self._boxes = self._find_boxes(tables) if boxed else None
 
     def __len__(self) -> int:
         return len(self._keyframes)

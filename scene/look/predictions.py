@@ -7,8 +7,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from scene.frames import IGNORED
+from scene.segmentation_scores import class_ious, confusion_matrix
 
 FILE = "predictions.npz"
 
@@ -55,13 +57,13 @@ def agreement(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float
     Returns:
         Both from 0 to 1, of this frame alone; None where no point has a label.
     """
-    known = labels != IGNORED
-    truth, given = labels[known], predictions[known]
-    if len(truth) == 0:
+    if (labels == IGNORED).all():
         return None
-    classes = np.setdiff1d(np.union1d(truth, given), [IGNORED])
-    ious = [((truth == one) & (given == one)).sum() / ((truth == one) | (given == one)).sum() for one in classes]
-    return float((truth == given).mean()), float(np.mean(ious))
+    classes = 1 + int(max(labels.max(), predictions.max()))
+    given = np.where(predictions == IGNORED, classes, predictions)  # no answer is a wrong one, and no class of its own
+    predicted, truth = (torch.from_numpy(array.astype(np.int64)) for array in (given, labels))
+    confusion = confusion_matrix(predicted, truth, classes + 1, ignored=IGNORED).numpy()
+    return float(np.trace(confusion) / confusion.sum()), float(np.nanmean(class_ious(confusion)[:classes]))
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,6 @@ from eval.labelled_frames import LabelledFrames, encode_frames, label_step
 from eval.lovasz import lovasz_softmax
 from eval.recipe import Resources
 from eval.results import Result
-from eval.segmentation_scores import class_ious, segmentation_scores
 from eval.segmenter import SegmentationRecipe, SegmentationTraining, Segmenter, measure_segmenter, segmentation_loss
 from eval.semseg import build_segmenter, semantic_segmentation
 from renderers.cameras import Cameras
@@ -18,6 +17,7 @@ from scene.batch import stack_samples
 from scene.frames import IGNORED, SceneFrame
 from scene.kernel_maps import Grid
 from scene.minkunet import MinkUNet, MinkUNetConfig
+from scene.segmentation_scores import class_ious, segmentation_scores
 from scene.sparse import SparseTensor
 from scene.voxels import VoxelConfig, voxelize
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from scene.image_weights import MOCO_V2, load_weights
+from scene.image_weights import MOCO_V2, load_weights, read_image_weights
 from scene.images import resnet_trunk
 
 
@@ -72,6 +72,7 @@ def test_every_known_layout_gives_the_weights_that_were_saved(tmp_path, layout):
     torch.save(layout(state), tmp_path / "weights.pth")
     trunk = resnet_trunk("resnet18", dilated=False, weights=str(tmp_path / "weights.pth"))
     loaded = without_counts(trunk.state_dict())
+    assert without_counts(read_image_weights(tmp_path / "weights.pth")).keys() == loaded.keys()
     assert len(loaded) == len(without_counts(state)) - 2  # the classifier's weight and bias
     for name, weight in loaded.items():
         torch.testing.assert_close(weight, state[name], rtol=0, atol=0)
@@ -97,6 +98,14 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded(tmp_path, chang
         load_weights(trunk, "resnet18", str(path))
     assert "\n" not in str(error.value)
     assert all(torch.equal(weight, before[name]) for name, weight in trunk.state_dict().items())
+
+
+def test_a_file_without_a_resnet_is_refused(tmp_path):
+    torch.save({"state_dict": {"method.encoder.stem.0.kernel": torch.ones(2)}}, tmp_path / "ppkt.ckpt")
+    with pytest.raises(ValueError, match="expected a ResNet's"):
+        read_image_weights(tmp_path / "ppkt.ckpt")
+    with pytest.raises(FileNotFoundError, match="found no checkpoint at"):
+        read_image_weights(tmp_path / "nowhere.ckpt")
 
 
 def test_another_networks_file_is_refused(tmp_path):

@@ -92,7 +92,8 @@ FRONT = {"cameras": ["CAM_FRONT"]}
 
 
 def test_points_boxes_and_cameras_look_ahead(tmp_path: Path) -> None:
-    frame = NuScenes(write(tmp_path, ["scene-0001"]), boxes=True, **FRONT)[1]
+    dataset = NuScenes(write(tmp_path, ["scene-0001"]), boxes=True, **FRONT)
+    frame = dataset[1]
     assert frame.name == "scene-0001/scene-0001-1"
     assert np.array_equal(frame.points[:, :3], AHEAD)
     assert np.allclose(frame.points[:, 3], [0.2, 1, 0])
@@ -104,6 +105,9 @@ def test_points_boxes_and_cameras_look_ahead(tmp_path: Path) -> None:
     assert np.allclose(pixels[0], np.stack([100 * -y / (x - 1) + 50.5, 100 * -z / (x - 1) + 30.5], axis=1))
     assert [BOX_CLASSES[label] for label in frame.boxes.labels] == ["car", "bus"]
     assert np.allclose(frame.boxes.geometry, [[20, 4, -1, 4.5, 1.8, 1.6, np.pi / 2]] * 2)
+    same, none = (NuScenes(dataset.root, boxes=boxes, **FRONT) for boxes in (None, False))
+    assert np.array_equal(same[1].boxes.geometry, frame.boxes.geometry) and same.box_classes == dataset.box_classes
+    assert (none[1].boxes, none.box_classes) == (None, [])
 
 
 def test_keyframes_follow_scenes_and_time(tmp_path: Path) -> None:
@@ -124,6 +128,7 @@ def test_tables_are_needed_only_where_they_are_used(tmp_path: Path) -> None:
     root = write(tmp_path, ["scene-0001"], without=extra)
     dataset = NuScenes(root, **FRONT)
     assert (dataset.classes, dataset[0].labels, dataset[0].boxes) == ([], None, None)
+    assert NuScenes(root, boxes=None, **FRONT)[0].boxes is None
     with pytest.raises(FileNotFoundError, match=r"found no file .*lidarseg.json, expected the table of nuScenes'"):
         NuScenes(root, labels=True, **FRONT)
     with pytest.raises(FileNotFoundError, match=r"found no file .*sample_annotation.json"):

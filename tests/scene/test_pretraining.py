@@ -17,10 +17,11 @@ from crosspoint.configuration import TrainingConfig
 from renderers.cameras import Cameras
 from scene.augment import SceneAugmentation
 from scene.batch import SceneBatch
-from scene.checkpoints import load_scene_encoder, read_image_weights
+from scene.checkpoints import load_scene_encoder
 from scene.configuration import SceneDataConfig, SceneMethodConfig, ScenePretrainConfig
 from scene.datasets.folder import write_frame, write_rig
 from scene.frames import SceneFrame
+from scene.image_weights import read_image_weights
 from scene.images import PixelEncoderConfig
 from scene.methods import PPKT
 from scene.minkunet import MinkUNet, MinkUNetConfig

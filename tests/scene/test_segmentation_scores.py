@@ -7,8 +7,8 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 import eval.lovasz
-import eval.segmentation_scores
-from eval.segmentation_scores import class_ious, class_rows, confusion_matrix, segmentation_scores
+import scene.segmentation_scores
+from scene.segmentation_scores import class_ious, class_rows, confusion_matrix, segmentation_scores
 
 
 def drawn(classes, seed=0, points=400):
@@ -83,7 +83,7 @@ def test_labels_that_cannot_be_are_named():
         segmentation_scores(confusion_matrix(one, torch.tensor([-1, -1]), 2).numpy())
 
 
-@pytest.mark.parametrize("module", [eval.lovasz, eval.segmentation_scores])
+@pytest.mark.parametrize("module", [eval.lovasz, scene.segmentation_scores])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0 and result.failed == 0
