@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from benchmarks import measure
 from crosspoint import DGCNN, CrossPoint
 from crosspoint.checkpoints import encoder_record
 from crosspoint.images import ImageEncoder
+from tests.browser import BROWSER, Page
 
 
 @pytest.fixture
@@ -42,3 +43,13 @@ def peak_memory() -> Callable[[Callable[[], object]], int]:
             pytest.skip(f"needs a kernel that keeps and resets the peak of a process: {error}")
 
     return measured
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page in headless Chromium."""
+    if BROWSER is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+    page = Page(tmp_path_factory.mktemp("profile"))
+    yield page
+    page.close()

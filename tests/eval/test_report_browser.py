@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +11,7 @@ from PIL import Image
 
 from eval.report.contents import Cell, Row, Section
 from eval.report.page import write_page
-from tests.browser import BROWSER, Page
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on the path")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Page]:
-    page = Page(tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
+from tests.browser import Page
 
 
 @pytest.fixture

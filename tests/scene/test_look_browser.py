@@ -15,21 +15,12 @@ from scene.look.class_colours import class_colours
 from scene.look.colours import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
 from scene.look.page import write_page
 from scene.pairs import pair_points
-from tests.browser import BROWSER, Page
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on the path")
+from tests.browser import Page
 
 CLASSES = ["above", "below"]
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
 PICTURE = "document.querySelector('canvas').toDataURL()"
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Page]:
-    page = Page(tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
 
 
 @pytest.fixture
