@@ -1,8 +1,10 @@
+import doctest
 from itertools import pairwise
 
 import pytest
 import torch
 
+import eval.lovasz
 from eval.lovasz import lovasz_softmax
 
 
@@ -112,3 +114,8 @@ def test_halves_are_taken_in_full_precision():
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"found probabilities \(4, 3\) and labels \(5,\), expected \(n, K\)"):
         lovasz_softmax(torch.zeros(4, 3), torch.zeros(5, dtype=torch.int64))
+
+
+def test_examples_in_docstrings():
+    result = doctest.testmod(eval.lovasz)
+    assert result.attempted > 0 and result.failed == 0
