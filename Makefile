@@ -17,7 +17,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/installed-dev
-	$(BIN)/mypy
+	rm -rf build  # setuptools would keep modules there that have gone
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/installed .
+	MYPYPATH=build/installed $(BIN)/mypy
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks

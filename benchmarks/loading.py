@@ -27,7 +27,7 @@ from crosspoint.datasets.rendered import RenderedPairs
 from crosspoint.datasets.shapes import write_shapes
 from crosspoint.module import PairModule
 from crosspoint.pretraining import build_method
-from renderers import render_folder
+from crosspoint.renderers import render_folder
 
 RENDERED = Path("data/objects40")
 PAUSE = 0.06  # seconds

@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.measure import medians, options, report, rounds
 from crosspoint.datasets.shapes import FAMILIES, make_shape
-from renderers import load_mesh, normalise, orbit, render_folder
-from renderers.layouts import find_meshes
-from renderers.rendering import open_backend
+from crosspoint.renderers import load_mesh, normalise, orbit, render_folder
+from crosspoint.renderers.layouts import find_meshes
+from crosspoint.renderers.rendering import open_backend
 
 VIEWS = 12
 SIZE = 224

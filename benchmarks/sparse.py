@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from scene.kernel_maps import Grid
-from scene.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
-from scene.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d, use_backend
-from scene.voxels import VoxelConfig, voxelize
+from crosspoint.scene.kernel_maps import Grid
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
+from crosspoint.scene.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d, use_backend
+from crosspoint.scene.voxels import VoxelConfig, voxelize
 
 try:
     import spconv.pytorch as spconv

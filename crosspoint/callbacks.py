@@ -18,7 +18,7 @@ from torch import nn
 from crosspoint.augment import unit_sphere
 from crosspoint.checkpoints import read_checkpoint
 from crosspoint.datasets.pairs import PairDataset
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger(__name__)
 

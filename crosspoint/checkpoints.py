@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from crosspoint.encoders import EncoderConfig, build_encoder, encoder_config
 from crosspoint.original import is_original, read_original
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 ENCODER_KEY = "crosspoint_encoder"  # where a checkpoint or an export keeps its encoder's configuration
 POINTS_KEY = "crosspoint_points"  # of each cloud that the encoder was trained on
@@ -152,7 +152,7 @@ def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor], int | Non
     raise ValueError(
         f"found keys {[str(key) for key in list(content)[:4]]} … in {path}, expected a checkpoint of "
         "crosspoint pretrain or weights of the original CrossPoint: evaluate other networks from Python, with "
-        "eval.extract_features"
+        "crosspoint.eval.extract_features"
     )
 
 

@@ -52,7 +52,7 @@ def render(
         jobs: processes, -1 for one per core
         seed: decides cameras and points, whatever the number of jobs
     """
-    from renderers import render_folder
+    from crosspoint.renderers import render_folder
 
     summary = render_folder(
         source,
@@ -77,13 +77,13 @@ def pretrain(config: Any, resume: bool) -> int:
     """Pre-train an encoder: crosspoint pretrain CONFIG.yaml [--key value …]."""
     progress = sys.stderr.isatty()
     if isinstance(config, PretrainConfig):
+        from crosspoint.eval import probe_hold_out
         from crosspoint.pretraining import pretrain as run
-        from eval import probe_hold_out
 
         _quieten_lightning()
         best = run(config, probe=probe_hold_out, resume=resume, progress=progress)
     else:
-        from scene.pretraining import pretrain_scenes
+        from crosspoint.scene.pretraining import pretrain_scenes
 
         _quieten_lightning()
         best = pretrain_scenes(config, resume=resume, progress=progress)
@@ -112,9 +112,9 @@ def show(
             those that were measured
         out: folder of the two files
     """
-    from scene.datasets.opening import open_scenes
-    from scene.look.predictions import frame_predictions
-    from scene.look.show import show as draw
+    from crosspoint.scene.datasets.opening import open_scenes
+    from crosspoint.scene.look.predictions import frame_predictions
+    from crosspoint.scene.look.show import show as draw
 
     split = "val" if split is None and predictions is not None else split  # what evaluate measures on
     options: dict[str, Any] = {} if split is None else {"split": split}
@@ -130,7 +130,7 @@ def show(
     if regions and len(shown.images):
         import torch
 
-        from scene.regions import RegionConfig, superpixels
+        from crosspoint.scene.regions import RegionConfig, superpixels
 
         outlined = torch.stack([superpixels(image, RegionConfig()) for image in shown.images])
     names: list[str] = getattr(scenes, "box_classes", [])
@@ -163,7 +163,7 @@ def synthesise(
         seed: decides everything, whatever the number of jobs
         jobs: processes, -1 for one per core
     """
-    from scene.synthetic import HDL_64, Lidar, write_scenes
+    from crosspoint.scene.synthetic import HDL_64, Lidar, write_scenes
 
     lidar = HDL_64 if beams == 64 else Lidar()
     written = write_scenes(out, train, val, frames, views=views, lidar=lidar, seed=seed, jobs=jobs)
@@ -180,7 +180,7 @@ def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int 
         epochs: of pre-training in each run
         jobs: processes for rendering, -1 for one per core
     """
-    from eval.quickstart import quickstart as run
+    from crosspoint.eval.quickstart import quickstart as run
 
     _quieten_lightning()
     run(out, seeds=seeds, epochs=epochs, jobs=jobs)
@@ -211,7 +211,7 @@ def main() -> None:
 def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]]:
     """The parser that some arguments need, and the function that calls the command that was parsed."""
     parser = Parser(prog="crosspoint", description="Cross-modal self-supervised 3D learning.")
-    parser.add_argument("--version", action="version", version=f"crosspoint {version('crosspoint')}")
+    parser.add_argument("--version", action="version", version=f"crosspoint {version('crosspoint3d')}")
     subcommands = parser.add_subcommands(required=True)
     pretrain_parser = Parser(description=getdoc(pretrain))
     pretrain_parser.add_argument("--config", action="config", help="YAML file of the keys below")
@@ -235,7 +235,7 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
             resume = settings.pop("resume")
             return pretrain(pretrained(**settings), resume)
         if name == "evaluate":
-            from eval.commands import call
+            from crosspoint.eval.commands import call
 
             _quieten_lightning()
             return call(chosen.protocol, _without_config(chosen[chosen.protocol]))
@@ -250,7 +250,7 @@ def _pretrain_configuration(arguments: Sequence[str]) -> type:
     objects = get_args(get_type_hints(DataConfig)["dataset"])
     if named is None or named in objects:
         return PretrainConfig
-    from scene.configuration import SceneDataConfig, ScenePretrainConfig
+    from crosspoint.scene.configuration import SceneDataConfig, ScenePretrainConfig
 
     scenes = get_args(get_type_hints(SceneDataConfig)["dataset"])
     nearest = difflib.get_close_matches(named, [*objects, *scenes], n=1, cutoff=0.0)
@@ -266,7 +266,7 @@ def _function_parser(function: Callable[..., int]) -> Parser:
 
 def _add_protocols(parser: Parser) -> None:
     """One subcommand a protocol, the arguments that all share before its own."""
-    from eval.commands import PROTOCOLS, subject
+    from crosspoint.eval.commands import PROTOCOLS, subject
 
     protocols = parser.add_subcommands(required=True, dest="protocol")
     for name, function in PROTOCOLS.items():

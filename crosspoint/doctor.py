@@ -54,7 +54,7 @@ def _renders(backend: str) -> str:
     """Draw a ball, and see that it is there."""
     import trimesh
 
-    from renderers import orbit, render
+    from crosspoint.renderers import orbit, render
 
     fragments = render(trimesh.creation.icosphere(), orbit(1, size=32, seed=0), backend).fragments
     covered = float((fragments.face >= 0).float().mean())

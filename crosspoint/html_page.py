@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 PAGE = Template("""<!doctype html>
 <html lang="en">

@@ -34,7 +34,8 @@ def pretrain(
 
     Args:
         config: the run.
-        probe: measures an encoder on the hold-out, e.g. `eval.probe_hold_out`; its "accuracy" picks the best.
+        probe: measures an encoder on the hold-out, e.g. `crosspoint.eval.probe_hold_out`; its "accuracy" picks the
+            best.
         resume: go on from `last.ckpt` if the folder has one; a finished run is returned as it is.
         progress: show a progress bar.
 

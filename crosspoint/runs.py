@@ -17,7 +17,7 @@ from crosspoint.callbacks import AtomicCheckpoints, EpochReport, StopOnDivergenc
 from crosspoint.configuration import TrainingConfig
 from crosspoint.fitting import fit
 from crosspoint.module import PairModule
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 FREE_TO_CHANGE = {

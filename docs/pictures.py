@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from crosspoint.datasets.shapes import FAMILIES, make_shape
-from renderers import RenderedSet, Style, normalise, orbit, render
+from crosspoint.renderers import RenderedSet, Style, normalise, orbit, render
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -1,12 +1,16 @@
 """Protocols: how good is an encoder, measured so that the figure can be had again."""
 
-from eval.features import extract_features
-from eval.fewshot import few_shot, few_shot_table
-from eval.knn import knn_classify
-from eval.linear import linear_svm
-from eval.probe import probe_hold_out
-from eval.results import Result
-from eval.retrieval import retrieve_across, retrieve_within
+if __name__ != "crosspoint.eval":
+    raise ImportError("found the folder `eval` imported by its bare name, expected: import crosspoint.eval")
+
+
+from crosspoint.eval.features import extract_features
+from crosspoint.eval.fewshot import few_shot, few_shot_table
+from crosspoint.eval.knn import knn_classify
+from crosspoint.eval.linear import linear_svm
+from crosspoint.eval.probe import probe_hold_out
+from crosspoint.eval.results import Result
+from crosspoint.eval.retrieval import retrieve_across, retrieve_within
 
 __all__ = [
     "Result",

@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from crosspoint.branches import load_branches, trained_image_size
-from eval.crossmodal import retrieve_modalities
-from eval.fewshot import SmallClasses, few_shot, few_shot_table
-from eval.finetune import CLASSIFICATION, Mode, fine_tune
-from eval.folds import folds_svm, stored_settings
-from eval.folds_finetune import FOLDS, folds_finetune
-from eval.knn import Metric, Weights, knn_classify
-from eval.linear import linear_svm
-from eval.measured import Frozen, Measured, chosen_device
-from eval.measured_scenes import MeasuredScenes
-from eval.partseg import PARTS, check_encoder, segment_parts
-from eval.partseg import Mode as PartMode
-from eval.recipe import Recipe, Resources
-from eval.retrieval import retrieve_within
-from eval.segmenter import Mode as SegmentationMode
-from eval.segmenter import SegmentationRecipe
-from eval.semseg import RECIPE as SEGMENTATION
-from eval.semseg import RESOURCES as SCENE_RESOURCES
-from eval.semseg import semantic_segmentation
-from eval.study.settings import Study
-from eval.study.study import report_study
-from renderers import RenderedSet
+from crosspoint.eval.crossmodal import retrieve_modalities
+from crosspoint.eval.fewshot import SmallClasses, few_shot, few_shot_table
+from crosspoint.eval.finetune import CLASSIFICATION, Mode, fine_tune
+from crosspoint.eval.folds import folds_svm, stored_settings
+from crosspoint.eval.folds_finetune import FOLDS, folds_finetune
+from crosspoint.eval.knn import Metric, Weights, knn_classify
+from crosspoint.eval.linear import linear_svm
+from crosspoint.eval.measured import Frozen, Measured, chosen_device
+from crosspoint.eval.measured_scenes import MeasuredScenes
+from crosspoint.eval.partseg import PARTS, check_encoder, segment_parts
+from crosspoint.eval.partseg import Mode as PartMode
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.retrieval import retrieve_within
+from crosspoint.eval.segmenter import Mode as SegmentationMode
+from crosspoint.eval.segmenter import SegmentationRecipe
+from crosspoint.eval.semseg import RECIPE as SEGMENTATION
+from crosspoint.eval.semseg import RESOURCES as SCENE_RESOURCES
+from crosspoint.eval.semseg import semantic_segmentation
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.study import report_study
+from crosspoint.renderers import RenderedSet
 
 RESOURCES = Resources()
 

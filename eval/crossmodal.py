@@ -20,10 +20,10 @@ from torch import nn
 from crosspoint.augment import normalise_images
 from crosspoint.branches import Branches
 from crosspoint.datasets.clouds import Clouds
-from eval.features import extract_features, frozen
-from eval.results import Result
-from eval.retrieval import retrieve_across
-from renderers import RenderedSet
+from crosspoint.eval.features import extract_features, frozen
+from crosspoint.eval.results import Result
+from crosspoint.eval.retrieval import retrieve_across
+from crosspoint.renderers import RenderedSet
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from eval.svm import svm_predictions
+from crosspoint.eval.svm import svm_predictions
 
 Scaling = Literal["raw", "standardised"]
 Folds = list[tuple[np.ndarray, np.ndarray]]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 
 def extract_features(
@@ -70,7 +70,7 @@ def feature_key(encoder: nn.Module, points: np.ndarray) -> str:
     kind = type(encoder)
     digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__} {getattr(encoder, 'config', None)!r}".encode())
     try:
-        digest.update(version("crosspoint").encode())
+        digest.update(version("crosspoint3d").encode())
     except PackageNotFoundError:
         digest.update(b"not installed")
     for name, module in encoder.named_modules():

@@ -2,7 +2,7 @@
 
 The protocol of CrossPoint (CVPR 2022, https://arxiv.org/abs/2203.00680): every run draws new classes and new samples
 of one pool (the training split), fits a scaler and an SVM on the support set and answers the queries. Point-BERT and
-its successors fine-tune on ten stored folds instead (`eval.folds`); their figures do not compare with these.
+its successors fine-tune on ten stored folds instead (`crosspoint.eval.folds`); their figures do not compare with these.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.preprocessing import StandardScaler
 
-from eval.results import Result
-from eval.svm import accuracy, check_features, svm_predictions
+from crosspoint.eval.results import Result
+from crosspoint.eval.svm import accuracy, check_features, svm_predictions
 
 SETTINGS = ((5, 10), (5, 20), (10, 10), (10, 20))  # ways and shots that the papers report
 SCALING = "standardised on the support set"

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.encoders import build_encoder, encoder_config
+from crosspoint.eval.features import extract_features
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.splits import split_clouds
+from crosspoint.eval.supervised import Evaluation, check_free, save_trained, train_supervised
+from crosspoint.eval.svm import accuracy, class_accuracy
+from crosspoint.eval.training import seeded
 from crosspoint.shared_layer import SharedLayer
-from eval.features import extract_features
-from eval.recipe import Recipe, Resources
-from eval.results import Result
-from eval.splits import split_clouds
-from eval.supervised import Evaluation, check_free, save_trained, train_supervised
-from eval.svm import accuracy, class_accuracy
-from eval.training import seeded
 
 Mode = Literal["finetuned", "scratch", "frozen"]
 

@@ -2,7 +2,7 @@
 
 Point-BERT (Yu et al., CVPR 2022, https://arxiv.org/abs/2111.14819) drew ten tasks for each of four settings from
 ModelNet40 once, and published them. Point-MAE and its successors report the mean and the deviation over these folds of
-a fine-tuned network. The tasks of `eval.fewshot` are drawn anew: figures of the two families do not compare.
+a fine-tuned network. The tasks of `crosspoint.eval.fewshot` are drawn anew: figures of the two families do not compare.
 
 A file `<ways>way_<shots>shot/<fold>.pkl` is a pickled dict. "train" holds `ways * shots` tuples from ModelNet40's
 training split and "test" `ways * 20` from its test split: points (8192, 6) float32, coordinates and normals with y up,
@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.progress import track
 
 from crosspoint.augment import unit_sphere
-from eval.fewshot import SCALING, SETTINGS, support_accuracy
-from eval.pickles import RestrictedUnpickler, StoredArray, check_sizes
-from eval.results import Result
-from eval.svm import check_features
+from crosspoint.eval.fewshot import SCALING, SETTINGS, support_accuracy
+from crosspoint.eval.pickles import RestrictedUnpickler, StoredArray, check_sizes
+from crosspoint.eval.results import Result
+from crosspoint.eval.svm import check_features
 
 SOURCE = "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
 SETTING = re.compile(r"(\d+)way_?(\d+)shot")  # name of a folder
@@ -59,8 +59,8 @@ def folds_svm(
 ) -> Result:
     """Accuracy on stored folds of a linear SVM on frozen features, standardised on the support set as in `few_shot`.
 
-    The literature fine-tunes on these folds (`eval.folds_finetune`); this is the frozen encoder's figure on the same
-    tasks. Nothing is drawn.
+    The literature fine-tunes on these folds (`crosspoint.eval.folds_finetune`); this is the frozen encoder's figure on
+    the same tasks. Nothing is drawn.
 
     Args:
         root: folder of the settings' folders.

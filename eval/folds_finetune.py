@@ -1,7 +1,8 @@
 """Few-shot classification on stored folds by training: what papers report on the family `folds`.
 
 Point-BERT, Point-MAE (Pang et al., ECCV 2022, https://arxiv.org/abs/2203.06604) and their successors fine-tune on each
-task of `eval.folds` for 150 epochs and report the best epoch on its test part. A task has no clouds to choose an epoch
+task of `crosspoint.eval.folds` for 150 epochs and report the best epoch on its test part. A task has no clouds to
+choose an epoch
 by: the figure here is the last epoch's, and theirs stands beside it under its own name.
 """
 
@@ -17,12 +18,12 @@ import numpy as np
 from torch import nn
 
 from crosspoint.datasets.clouds import Clouds
-from eval.features import feature_key
-from eval.fewshot import SETTINGS
-from eval.finetune import Mode, fine_tune
-from eval.folds import evaluate_folds
-from eval.recipe import Recipe, Resources
-from eval.results import Result
+from crosspoint.eval.features import feature_key
+from crosspoint.eval.fewshot import SETTINGS
+from crosspoint.eval.finetune import Mode, fine_tune
+from crosspoint.eval.folds import evaluate_folds
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.results import Result
 
 FOLDS = Recipe(epochs=150)
 

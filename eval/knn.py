@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from eval.crossvalidation import stratified_folds
-from eval.results import Result
-from eval.svm import accuracy, check_split, class_accuracy
+from crosspoint.eval.crossvalidation import stratified_folds
+from crosspoint.eval.results import Result
+from crosspoint.eval.svm import accuracy, check_split, class_accuracy
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "temperature"]

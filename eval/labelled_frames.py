@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor, nn
 
-from eval.features import frozen
-from eval.training import Examples
-from scene.augment import flip_cloud, rotate_cloud
-from scene.batch import SceneSample
-from scene.frames import IGNORED, SceneDataset, SceneFrame, ScenePair
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelConfig, collate
+from crosspoint.eval.features import frozen
+from crosspoint.eval.training import Examples
+from crosspoint.scene.augment import flip_cloud, rotate_cloud
+from crosspoint.scene.batch import SceneSample
+from crosspoint.scene.frames import IGNORED, SceneDataset, SceneFrame, ScenePair
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelConfig, collate
 
 
 class LabelledFrames:

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.crossvalidation import CostSearch, scaled, search_cost, stratified_folds
-from eval.results import Result
-from eval.svm import accuracy, check_split, class_accuracy, svm_predictions
+from crosspoint.eval.crossvalidation import CostSearch, scaled, search_cost, stratified_folds
+from crosspoint.eval.results import Result
+from crosspoint.eval.svm import accuracy, check_split, class_accuracy, svm_predictions
 
 
 def linear_svm(

@@ -17,9 +17,9 @@ from crosspoint.checkpoints import TrainedOn, load_encoder, remember_training, t
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
 from crosspoint.encoders import build_encoder, encoder_config
-from eval.features import extract_features
-from eval.results import Result
-from renderers.meshes import UpAxis
+from crosspoint.eval.features import extract_features
+from crosspoint.eval.results import Result
+from crosspoint.renderers.meshes import UpAxis
 
 PROBE_POINTS = 1024  # of CrossPoint's probes
 GPU_BATCH = 32  # clouds a pass; one alone leaves a GPU idle

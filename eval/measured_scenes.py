@@ -7,14 +7,14 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from eval.results import Result
-from eval.training import seeded
-from scene.checkpoints import SceneEncoder, load_scene_encoder
-from scene.datasets.opening import check_scenes, open_scenes
-from scene.frames import SceneDataset
-from scene.minkunet import MinkUNet
-from scene.sparse import Backend, use_backend
-from scene.voxels import VoxelConfig
+from crosspoint.eval.results import Result
+from crosspoint.eval.training import seeded
+from crosspoint.scene.checkpoints import SceneEncoder, load_scene_encoder
+from crosspoint.scene.datasets.opening import check_scenes, open_scenes
+from crosspoint.scene.frames import SceneDataset
+from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.sparse import Backend, use_backend
+from crosspoint.scene.voxels import VoxelConfig
 
 
 @dataclass(frozen=True)

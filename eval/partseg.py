@@ -19,14 +19,14 @@ from torch import Generator, Tensor, nn
 
 from crosspoint.augment import CloudAugmentation
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.eval.metrics import part_scores
+from crosspoint.eval.recipe import Recipe, Resources, ScaleAndShift
+from crosspoint.eval.results import Result
+from crosspoint.eval.splits import Splits, split_clouds
+from crosspoint.eval.supervised import Evaluation, check_free, predict, save_trained, train_supervised
+from crosspoint.eval.training import seeded
 from crosspoint.partseg import PartSegDGCNN, PartSegmenter
 from crosspoint.sampling import step_seed
-from eval.metrics import part_scores
-from eval.recipe import Recipe, Resources, ScaleAndShift
-from eval.results import Result
-from eval.splits import Splits, split_clouds
-from eval.supervised import Evaluation, check_free, predict, save_trained, train_supervised
-from eval.training import seeded
 
 Mode = Literal["finetuned", "scratch"]
 
@@ -90,8 +90,8 @@ def segment_parts(
     - instance_miou_best_on_test: the highest of all epochs, which is what CrossPoint reports; no figure to choose by.
     - `…_voted`: with more than one vote, those of the chosen epoch by averaged probabilities.
 
-    `eval.metrics` defines the figures. The encoder itself is not changed. The same arguments give the same result on a
-    CPU; a GPU adds in varying order.
+    `crosspoint.eval.metrics` defines the figures. The encoder itself is not changed. The same arguments give the same
+    result on a CPU; a GPU adds in varying order.
 
     Args:
         encoder: a (pre-trained) part-segmentation encoder.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from crosspoint.callbacks import HoldOut
-from eval.features import extract_features
-from eval.linear import linear_svm
+from crosspoint.eval.features import extract_features
+from crosspoint.eval.linear import linear_svm
 
 
 def probe_hold_out(encoder: nn.Module, data: HoldOut) -> dict[str, float]:

@@ -23,13 +23,13 @@ from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfi
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.shapes import FAMILIES, shapes_clouds, write_shapes
 from crosspoint.encoders import EncoderConfig
+from crosspoint.eval.features import extract_features
+from crosspoint.eval.fewshot import few_shot
+from crosspoint.eval.linear import linear_svm
+from crosspoint.eval.results import Result
 from crosspoint.pretraining import build_method, pretrain
-from eval.features import extract_features
-from eval.fewshot import few_shot
-from eval.linear import linear_svm
-from eval.results import Result
-from renderers import render_folder
-from renderers.atomic import writing
+from crosspoint.renderers import render_folder
+from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that a figure depends on, "not installed" for one that is only on the path."""
     versions = {}
-    for name in ("crosspoint", "scikit-learn", "torch", "numpy"):
+    for name, distribution in (
+        ("crosspoint", "crosspoint3d"),
+        ("scikit-learn", "scikit-learn"),
+        ("torch", "torch"),
+        ("numpy", "numpy"),
+    ):
         try:
-            versions[name] = version(name)
+            versions[name] = version(distribution)
         except PackageNotFoundError:
             versions[name] = "not installed"
     return versions

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.results import Result
-from eval.svm import check_features
+from crosspoint.eval.results import Result
+from crosspoint.eval.svm import check_features
 
 RANKS = (1, 5, 10)
 CHUNK = 256  # queries at a time; memory is 17 bytes for each of them and each item

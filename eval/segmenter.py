@@ -20,17 +20,17 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
+from crosspoint.eval.features import frozen
+from crosspoint.eval.lovasz import lovasz_softmax
+from crosspoint.eval.recipe import Resources
+from crosspoint.eval.training import Examples, Training
 from crosspoint.precision import full_precision
-from eval.features import frozen
-from eval.lovasz import lovasz_softmax
-from eval.recipe import Resources
-from eval.training import Examples, Training
-from scene.batch import SceneBatch, stack_samples
-from scene.frames import IGNORED
-from scene.minkunet import MinkUNet
-from scene.segmentation_scores import confusion_matrix
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelBatch
+from crosspoint.scene.batch import SceneBatch, stack_samples
+from crosspoint.scene.frames import IGNORED
+from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.segmentation_scores import confusion_matrix
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelBatch
 
 Mode = Literal["linear", "finetuned", "scratch"]
 

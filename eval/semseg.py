@@ -16,20 +16,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from eval.features import feature_key
-from eval.finetune import linear_head
-from eval.labelled_frames import LabelledFrames, encode_frames, label_step
-from eval.recipe import Resources
-from eval.results import Result
-from eval.segmenter import Mode, SegmentationRecipe, SegmentationTraining, Segmenter, measure_segmenter
-from eval.supervised import check_free, save_network
-from eval.training import Examples, Fitted, fit_and_choose, seeded
-from eval.unfinished import Unfinished
-from scene.frames import SceneDataset
-from scene.minkunet import MinkUNet
-from scene.segmentation_scores import class_rows, segmentation_scores
-from scene.sparse import use_backend
-from scene.voxels import VoxelConfig
+from crosspoint.eval.features import feature_key
+from crosspoint.eval.finetune import linear_head
+from crosspoint.eval.labelled_frames import LabelledFrames, encode_frames, label_step
+from crosspoint.eval.recipe import Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.segmenter import Mode, SegmentationRecipe, SegmentationTraining, Segmenter, measure_segmenter
+from crosspoint.eval.supervised import check_free, save_network
+from crosspoint.eval.training import Examples, Fitted, fit_and_choose, seeded
+from crosspoint.eval.unfinished import Unfinished
+from crosspoint.scene.frames import SceneDataset
+from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
+from crosspoint.scene.sparse import use_backend
+from crosspoint.scene.voxels import VoxelConfig
 
 RECIPE = SegmentationRecipe()
 RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
@@ -78,7 +78,7 @@ def semantic_segmentation(
     """Mean IoU of a segmenter that starts from an encoder, over all raw points of the test frames, in percent.
 
     - miou, miou_absent_as_100, point_accuracy: of the epoch with the highest mIoU on the validation frames, and of the
-      last epoch where there are none. `scene.segmentation_scores` defines them.
+      last epoch where there are none. `crosspoint.scene.segmentation_scores` defines them.
     - miou_last_epoch: what papers report.
     - validation_miou: of the chosen epoch, where there are validation frames.
 

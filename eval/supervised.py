@@ -24,13 +24,13 @@ from torch.utils.data import TensorDataset
 from crosspoint.checkpoints import TrainedOn, remember_training, save_encoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.encoders import is_own
+from crosspoint.eval.features import feature_key, frozen
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.training import Training, fit_and_choose
+from crosspoint.eval.unfinished import Unfinished
+from crosspoint.renderers.atomic import writing
 from crosspoint.sampling import step_seed
-from eval.features import feature_key, frozen
-from eval.recipe import Recipe, Resources
-from eval.results import Result
-from eval.training import Training, fit_and_choose
-from eval.unfinished import Unfinished
-from renderers.atomic import writing
 
 NETWORK, ENCODER, PREDICTIONS = "network.safetensors", "encoder.safetensors", "predictions.npz"
 

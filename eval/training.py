@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from crosspoint.callbacks import AtomicCheckpoints, EpochReport
+from crosspoint.eval.recipe import Resources
+from crosspoint.eval.unfinished import Unfinished
 from crosspoint.fitting import fit
 from crosspoint.sampling import epoch_loader
-from eval.recipe import Resources
-from eval.unfinished import Unfinished
 
 
 class Examples(Protocol):

@@ -1,12 +1,16 @@
 """Meshes → views: cameras, two backends that agree, shading, and rendered sets on disk."""
 
-from renderers.cameras import Cameras, look_at, orbit, ring, sphere
-from renderers.dataset import Summary, render_folder
-from renderers.fragments import Fragments
-from renderers.meshes import load_mesh, normalise, sample_surface
-from renderers.rendered_set import RenderedSet
-from renderers.rendering import Rendering, render
-from renderers.shading import Style
+if __name__ != "crosspoint.renderers":
+    raise ImportError("found the folder `renderers` imported by its bare name, expected: import crosspoint.renderers")
+
+
+from crosspoint.renderers.cameras import Cameras, look_at, orbit, ring, sphere
+from crosspoint.renderers.dataset import Summary, render_folder
+from crosspoint.renderers.fragments import Fragments
+from crosspoint.renderers.meshes import load_mesh, normalise, sample_surface
+from crosspoint.renderers.rendered_set import RenderedSet
+from crosspoint.renderers.rendering import Rendering, render
+from crosspoint.renderers.shading import Style
 
 __all__ = [
     "Cameras",

@@ -25,14 +25,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from renderers.atomic import writing
-from renderers.layouts import Item, Source, find_meshes
-from renderers.manifest import begin
-from renderers.meshes import UpAxis
-from renderers.rendering import Backend, open_backend
-from renderers.sample import Orbit, Recipe, render_sample
-from renderers.shading import Background, Style
-from renderers.shards import Sample, read_index, write_shard
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.layouts import Item, Source, find_meshes
+from crosspoint.renderers.manifest import begin
+from crosspoint.renderers.meshes import UpAxis
+from crosspoint.renderers.rendering import Backend, open_backend
+from crosspoint.renderers.sample import Orbit, Recipe, render_sample
+from crosspoint.renderers.shading import Background, Style
+from crosspoint.renderers.shards import Sample, read_index, write_shard
 
 
 @dataclass(frozen=True)

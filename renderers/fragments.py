@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from renderers.cameras import Cameras
+from crosspoint.renderers.cameras import Cameras
 
 
 @dataclass(frozen=True, eq=False)

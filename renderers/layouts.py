@@ -11,7 +11,7 @@ from typing import Literal
 
 from trimesh.exchange.load import mesh_formats
 
-from renderers.meshes import UpAxis
+from crosspoint.renderers.meshes import UpAxis
 
 Layout = Literal["modelnet", "shapenet", "labelled", "flat"]
 

@@ -14,9 +14,9 @@ import PIL
 import torch
 import trimesh
 
-from renderers.atomic import writing
-from renderers.layouts import Source
-from renderers.sample import Recipe
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.layouts import Source
+from crosspoint.renderers.sample import Recipe
 
 FORMAT = 1
 

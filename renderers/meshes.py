@@ -11,7 +11,7 @@ from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import MultiMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from renderers.appearance import Appearance
+from crosspoint.renderers.appearance import Appearance
 
 UpAxis = Literal["x", "y", "z"]
 

@@ -7,8 +7,8 @@ import torch
 import trimesh
 from torch import Tensor
 
-from renderers.cameras import Cameras
-from renderers.fragments import Fragments
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.fragments import Fragments
 
 try:
     from pytorch3d.renderer import MeshRasterizer, RasterizationSettings

@@ -9,8 +9,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from torch import Tensor
 
-from renderers.cameras import Cameras
-from renderers.fragments import Fragments
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.fragments import Fragments
 
 
 class Raycast:

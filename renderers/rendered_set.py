@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from renderers.cameras import Cameras
-from renderers.manifest import read_manifest
-from renderers.shards import read_index, read_member
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.manifest import read_manifest
+from crosspoint.renderers.shards import read_index, read_member
 
 
 class RenderedSet:

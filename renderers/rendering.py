@@ -9,9 +9,9 @@ import torch
 import trimesh
 from torch import Tensor
 
-from renderers.cameras import Cameras
-from renderers.fragments import Fragments, Tracer
-from renderers.shading import Style, Surface, composite, shade
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.fragments import Fragments, Tracer
+from crosspoint.renderers.shading import Style, Surface, composite, shade
 
 Backend = Literal["raycast", "pytorch3d"]
 
@@ -31,11 +31,11 @@ def open_backend(name: str) -> Callable[[trimesh.Trimesh], Tracer]:
         ImportError: if what it needs is not installed.
     """
     if name == "raycast":
-        from renderers.raycast import Raycast
+        from crosspoint.renderers.raycast import Raycast
 
         return Raycast
     if name == "pytorch3d":
-        from renderers.pytorch3d import PyTorch3D
+        from crosspoint.renderers.pytorch3d import PyTorch3D
 
         return PyTorch3D
     raise ValueError(f"found the backend {name!r}, expected one of {', '.join(get_args(Backend))}")

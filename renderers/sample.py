@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from renderers.cameras import Cameras, orbit, ring, sphere
-from renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, normalising_transform, sample_surface
-from renderers.rendering import draw
-from renderers.shading import Style
+from crosspoint.renderers.cameras import Cameras, orbit, ring, sphere
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, normalising_transform, sample_surface
+from crosspoint.renderers.rendering import draw
+from crosspoint.renderers.shading import Style
 
 Orbit = Literal["random", "ring", "sphere"]
 

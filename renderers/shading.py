@@ -10,10 +10,10 @@ import torch
 import trimesh
 from torch import Tensor
 
-from renderers.appearance import Appearance, interpolate
-from renderers.cameras import Cameras
-from renderers.fragments import Fragments
-from renderers.normals import corner_normals, face_normals
+from crosspoint.renderers.appearance import Appearance, interpolate
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.fragments import Fragments
+from crosspoint.renderers.normals import corner_normals, face_normals
 
 Background = Literal["white", "transparent"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 
 class Sample(NamedTuple):

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from renderers.cameras import image_size
-from scene.frames import ScenePair
+from crosspoint.renderers.cameras import image_size
+from crosspoint.scene.frames import ScenePair
 
 ATTEMPTS = 50  # crops tried before an image is kept whole; at KITTI's 1242 × 375 pixels, one in three fits the image
 

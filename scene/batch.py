@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scene.frames import ScenePair
-from scene.voxels import VoxelBatch, VoxelConfig, Voxels, collate, voxelize
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.voxels import VoxelBatch, VoxelConfig, Voxels, collate, voxelize
 
 
 class SceneSample(NamedTuple):

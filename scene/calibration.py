@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from renderers.cameras import Cameras
+from crosspoint.renderers.cameras import Cameras
 
 TOLERANCE = 1e-4  # of R Rᵀ = 1: calibration files hold four to seven digits
 
@@ -111,8 +111,8 @@ def lidar_cameras(
         size: (H, W) of all images.
         pixel_centres: where the intrinsics put the centre of the top-left pixel. "integer": at (0, 0), as OpenCV's and
             ROS's calibration and all that were made with them or in their manner: KITTI (so SemanticKITTI), nuScenes,
-            RELLIS-3D; half a pixel is added to the principal point. "half": at (0.5, 0.5), as `renderers.cameras`, so
-            the synthetic world.
+            RELLIS-3D; half a pixel is added to the principal point. "half": at (0.5, 0.5), as
+            `crosspoint.renderers.cameras`, so the synthetic world.
 
     Raises:
         ValueError: if shapes do not fit, a number is not finite, a focal length is not positive, or a transform is not

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crosspoint.checkpoints import ENCODER_PREFIX, existing, fit_weights, read_checkpoint, weights_below
-from scene.minkowski import load_minkowski
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.pointnet2 import PointNet2Config
-from scene.voxels import VoxelConfig
+from crosspoint.scene.minkowski import load_minkowski
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.pointnet2 import PointNet2Config
+from crosspoint.scene.voxels import VoxelConfig
 
 SCENE_ENCODER_KEY = "crosspoint_scene_encoder"  # where a checkpoint keeps the configuration of its encoder
 POINTNET2_KEY = "crosspoint_pointnet2"  # the same of SimIPU's

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from crosspoint.configuration import TrainingConfig
-from scene.augment import SceneAugmentation
-from scene.images import PixelEncoderConfig
-from scene.minkunet import MinkUNetConfig
-from scene.regions import RegionConfig
-from scene.second_view import SecondView
-from scene.sparse import Backend
-from scene.voxels import VoxelConfig
+from crosspoint.scene.augment import SceneAugmentation
+from crosspoint.scene.images import PixelEncoderConfig
+from crosspoint.scene.minkunet import MinkUNetConfig
+from crosspoint.scene.regions import RegionConfig
+from crosspoint.scene.second_view import SecondView
+from crosspoint.scene.sparse import Backend
+from crosspoint.scene.voxels import VoxelConfig
 
 SceneName = Literal["kitti_raw", "kitti_object", "semantickitti", "nuscenes", "rellis3d", "folder", "synthetic"]
 

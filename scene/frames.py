@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
-from renderers.cameras import Cameras
+from crosspoint.renderers.cameras import Cameras
 
 IGNORED = -1  # label of points that no figure counts
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from crosspoint.augment import normalise_images
 from crosspoint.configuration import ImageNetwork
 from crosspoint.precision import full_precision
-from scene.image_weights import load_weights
-from scene.upsampling import upsample, upsampled_at, upsampled_means
+from crosspoint.scene.image_weights import load_weights
+from crosspoint.scene.upsampling import upsample, upsampled_at, upsampled_means
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class PixelEncoder(nn.Module):
 def resnet_trunk(network: ImageNetwork, *, dilated: bool, weights: str) -> nn.Sequential:
     """A ResNet up to its last map: images (I, 3, H, W), normalised → (I, trunk_channels, h, w), strides of 4 or 32.
 
-    Weights as in `scene.image_weights.load_weights`, or "none"; it can be trained, as SimIPU does.
+    Weights as in `crosspoint.scene.image_weights.load_weights`, or "none"; it can be trained, as SimIPU does.
     """
     resnet = torchvision.models.get_model(network, weights=None)
     trunk = nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))  # without pooling and classifier

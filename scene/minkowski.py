@@ -2,7 +2,7 @@
 
 Names follow model/res16unet.py of https://github.com/valeoai/SLidR (after Xie et al., 2020,
 https://arxiv.org/abs/2007.10985), shapes MinkowskiEngine 0.5: `kernel` is (offsets, C_in, C_out) with x running fastest
-among the offsets, as in `scene.kernel_maps`, and (C_in, C_out) for a single offset.
+among the offsets, as in `crosspoint.scene.kernel_maps`, and (C_in, C_out) for a single offset.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
 
 STAGES = 4
 MODULES = {

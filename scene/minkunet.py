@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene.sparse import (
+from crosspoint.scene.sparse import (
     Backend,
     SparseBatchNorm,
     SparseConv3d,
@@ -80,7 +80,7 @@ class MinkUNet(nn.Module):
 
     Example:
         >>> import torch
-        >>> from scene.kernel_maps import Grid
+        >>> from crosspoint.scene.kernel_maps import Grid
         >>> voxels = torch.tensor([[0, 0, 0, 0], [0, 0, 1, 0], [0, 40, 0, 9]])
         >>> network = MinkUNet(MinkUNetConfig.small())
         >>> network(SparseTensor(torch.rand(3, 1), Grid(voxels))).shape
@@ -107,7 +107,7 @@ class MinkUNet(nn.Module):
 
     @property
     def backend(self) -> Backend:
-        """What computes the convolutions; `scene.sparse.use_backend` changes it."""
+        """What computes the convolutions; `crosspoint.scene.sparse.use_backend` changes it."""
         layer = self.stem[0]
         assert isinstance(layer, SubmanifoldConv3d)
         return layer.backend

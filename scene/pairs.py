@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scene.frames import IGNORED, SceneFrame, ScenePair
+from crosspoint.scene.frames import IGNORED, SceneFrame, ScenePair
 
 BUFFER_ROWS = 100  # cells of the depth buffer along the image's height: 9 pixels of nuScenes, 4 of KITTI
 REACH = 4  # cells to each side in which something nearer is looked for: wider than the gap between two of 32 beams

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scene.set_abstraction import AbstractionConfig, SetAbstraction
+from crosspoint.scene.set_abstraction import AbstractionConfig, SetAbstraction
 
 PUBLISHED = (
     AbstractionConfig(

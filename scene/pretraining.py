@@ -11,18 +11,18 @@ import torch
 
 from crosspoint.module import PairModule, Pretraining
 from crosspoint.runs import LAST, first_process, last_checkpoint, run
-from scene.batch import stack_samples
-from scene.checkpoints import scene_encoder_record
-from scene.configuration import SceneDataConfig, ScenePretrainConfig
-from scene.datasets.opening import check_scenes, open_scenes
-from scene.frames import SceneDataset
-from scene.images import PixelEncoder
-from scene.methods import PPKT, SimIPU, SLidR
-from scene.minkunet import MinkUNet
-from scene.pointnet2 import PointNet2, PointNet2Config
-from scene.regions import RegionCache, compute_regions
-from scene.sparse import use_backend
-from scene.training_set import SceneTrainingSet
+from crosspoint.scene.batch import stack_samples
+from crosspoint.scene.checkpoints import scene_encoder_record
+from crosspoint.scene.configuration import SceneDataConfig, ScenePretrainConfig
+from crosspoint.scene.datasets.opening import check_scenes, open_scenes
+from crosspoint.scene.frames import SceneDataset
+from crosspoint.scene.images import PixelEncoder
+from crosspoint.scene.methods import PPKT, SimIPU, SLidR
+from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.pointnet2 import PointNet2, PointNet2Config
+from crosspoint.scene.regions import RegionCache, compute_regions
+from crosspoint.scene.sparse import use_backend
+from crosspoint.scene.training_set import SceneTrainingSet
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from renderers.atomic import writing
-from scene.frames import SceneDataset, ScenePair
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.frames import SceneDataset, ScenePair
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crosspoint.precision import full_precision
-from scene.batch import SceneBatch
+from crosspoint.scene.batch import SceneBatch
 
 
 class SeenPoints(NamedTuple):

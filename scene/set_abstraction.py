@@ -25,8 +25,8 @@ from crosspoint.edge_moments import edge_maximum
 from crosspoint.edgeconv import gather_neighbors
 from crosspoint.farthest import farthest_points
 from crosspoint.precision import full_precision
+from crosspoint.scene.ball_query import Ball, ball_query
 from crosspoint.shared_layer import SharedLayer
-from scene.ball_query import Ball, ball_query
 
 BALL_EPS = 1e-3  # of the BatchNorms in balls; public codes leave that of the joining layer at PyTorch's default
 

@@ -3,7 +3,7 @@
 Features live on the occupied voxels alone. A submanifold convolution (Graham et al., 2018,
 https://arxiv.org/abs/1711.10275) keeps those voxels, a strided one goes to the cells that hold them, a transposed one
 comes back. Kernels are (offsets, C_in, C_out) as MinkowskiEngine keeps them (Choy et al., 2019,
-https://arxiv.org/abs/1904.08755); `scene.kernel_maps` says how offsets are numbered.
+https://arxiv.org/abs/1904.08755); `crosspoint.scene.kernel_maps` says how offsets are numbered.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from crosspoint.precision import full_precision, product_type
-from scene.kernel_maps import Grid, KernelMap
-from scene.voxels import VoxelBatch
+from crosspoint.scene.kernel_maps import Grid, KernelMap
+from crosspoint.scene.voxels import VoxelBatch
 
 Backend = Literal["torch", "spconv"]
 
@@ -69,7 +69,7 @@ def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap, backe
         features: (M_in, C_in).
         kernel: (K, C_in, C_out).
         pairs: of K offsets.
-        backend: torch, or spconv, on a GPU only; `scene.spconv_backend` says what differs.
+        backend: torch, or spconv, on a GPU only; `crosspoint.scene.spconv_backend` says what differs.
 
     Returns:
         (M_out, C_out), in the type of the products.
@@ -87,7 +87,7 @@ def sparse_convolution(features: Tensor, kernel: Tensor, pairs: KernelMap, backe
     dtype = product_type(features)
     features, kernel = features.to(dtype), kernel.to(dtype)
     if backend == "spconv" and pairs.blocks:  # without blocks there is nothing to gather
-        from scene.spconv_backend import convolve
+        from crosspoint.scene.spconv_backend import convolve
 
         return convolve(features, kernel, pairs)
     out: Tensor = _Convolution.apply(features, kernel, pairs)
@@ -241,7 +241,7 @@ def use_backend(network: nn.Module, backend: Backend) -> None:
     if backend not in get_args(Backend):
         raise ValueError(f"found the backend {backend!r}, expected one of {', '.join(get_args(Backend))}")
     if backend == "spconv":
-        from scene.spconv_backend import check_gpu
+        from crosspoint.scene.spconv_backend import check_gpu
 
         check_gpu()
     for layer in network.modules():

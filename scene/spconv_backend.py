@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from scene.kernel_maps import KernelMap
+from crosspoint.scene.kernel_maps import KernelMap
 
 try:
     from spconv.cppconstants import CPU_ONLY_BUILD
@@ -36,7 +36,7 @@ def check_gpu() -> None:
 def convolve(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     """Add up `features[input] @ kernel[offset]` over all pairs of a kernel map, in the type of the features.
 
-    Where that is float16, so are the sums; `scene.sparse.sparse_convolution` in PyTorch adds up in float32.
+    Where that is float16, so are the sums; `crosspoint.scene.sparse.sparse_convolution` in PyTorch adds up in float32.
 
     Args:
         features: (M_in, C_in) on a GPU, float32 or float16.

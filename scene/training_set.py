@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import Generator
 from torch.utils.data import Dataset
 
-from scene.augment import SceneAugmentation
-from scene.batch import SceneSample
-from scene.frames import SceneDataset
-from scene.pairs import pair_points
-from scene.regions import RegionCache
-from scene.voxels import VoxelConfig
+from crosspoint.scene.augment import SceneAugmentation
+from crosspoint.scene.batch import SceneSample
+from crosspoint.scene.frames import SceneDataset
+from crosspoint.scene.pairs import pair_points
+from crosspoint.scene.regions import RegionCache
+from crosspoint.scene.voxels import VoxelConfig
 
 
 class SceneTrainingSet(Dataset[SceneSample]):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scene.kernel_maps import pack
+from crosspoint.scene.kernel_maps import pack
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 from crosspoint.augment import unit_sphere
 from crosspoint.datasets.clouds import Clouds
-from renderers.meshes import TO_Y_UP, UpAxis
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis
 
 DatasetName = Literal[
     "rendered",

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import track
 
 from crosspoint.datasets.clouds import Clouds
-from renderers.atomic import writing
-from renderers.layouts import Item, find_meshes
-from renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, sample_surface
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.layouts import Item, find_meshes
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, sample_surface
 
 _FORMAT = 1  # of the cache: a new number lets old files lie
 

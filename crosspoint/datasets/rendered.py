@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crosspoint.datasets.clouds import Clouds, take_points
 from crosspoint.datasets.pairs import ObjectPair, draw_views
-from renderers import RenderedSet
+from crosspoint.renderers import RenderedSet
 
 
 class RenderedPairs:

@@ -15,7 +15,7 @@ from torch import Tensor
 from trimesh.exchange.ply import load_ply
 
 from crosspoint.datasets.pairs import ObjectPair, draw_views
-from renderers.layouts import SHAPENET_CLASSES
+from crosspoint.renderers.layouts import SHAPENET_CLASSES
 
 Alpha = Literal["discard", "white"]
 

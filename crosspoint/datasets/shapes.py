@@ -20,8 +20,8 @@ from crosspoint.datasets.shape_scenery import SCENERY
 from crosspoint.datasets.shape_sketch import Shape, Sketch
 from crosspoint.datasets.shape_vehicles import VEHICLES
 from crosspoint.datasets.shape_vessels import VESSELS
-from renderers.atomic import writing
-from renderers.meshes import normalise, sample_surface
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.meshes import normalise, sample_surface
 
 _FAMILIES = {**FURNITURE, **VESSELS, **VEHICLES, **AIRCRAFT, **SCENERY}
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.contents import Retrieved, Segmented
-from eval.report.figure_charts import INK, QUIET, RIGHT, WRONG, legible
-from eval.report.palette import palette
-from eval.report.payload import parts_by_category
-from eval.report.thumbnails import open_picture
-from eval.report.viewpoint import three_quarter
+from crosspoint.eval.report.contents import Retrieved, Segmented
+from crosspoint.eval.report.figure_charts import INK, QUIET, RIGHT, WRONG, legible
+from crosspoint.eval.report.palette import palette
+from crosspoint.eval.report.payload import parts_by_category
+from crosspoint.eval.report.thumbnails import open_picture
+from crosspoint.eval.report.viewpoint import three_quarter
 
 
 def draw_strips(retrieved: Sequence[Retrieved]) -> Figure:

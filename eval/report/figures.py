@@ -7,13 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from eval.report.checks import check
-from eval.report.contents import Report, Section
-from eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
-from eval.report.figure_objects import draw_parts, draw_strips
-from eval.report.file_names import file_names
-from eval.report.payload import confusion
-from renderers.atomic import writing
+from crosspoint.eval.report.checks import check
+from crosspoint.eval.report.contents import Report, Section
+from crosspoint.eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
+from crosspoint.eval.report.figure_objects import draw_parts, draw_strips
+from crosspoint.eval.report.file_names import file_names
+from crosspoint.eval.report.payload import confusion
+from crosspoint.renderers.atomic import writing
 
 
 def save_figures(report: Report, folder: Path) -> list[Path]:

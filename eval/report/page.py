@@ -9,9 +9,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from crosspoint.eval.report.contents import Report
+from crosspoint.eval.report.payload import payload
 from crosspoint.html_page import write_html
-from eval.report.contents import Report
-from eval.report.payload import payload
 
 STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "curves", "narrow")
 BODY = '<main id="page"></main>'
@@ -30,4 +30,4 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def _read(name: str) -> str:
-    return (files("eval.report") / "web" / name).read_text(encoding="utf-8")
+    return (files("crosspoint.eval.report") / "web" / name).read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.report.checks import check
-from eval.report.contents import Curve, Embedding, Report, Retrieved, Row, Section, Segmented
-from eval.report.palette import palette
-from eval.report.thumbnails import thumbnail
+from crosspoint.eval.report.checks import check
+from crosspoint.eval.report.contents import Curve, Embedding, Report, Retrieved, Row, Section, Segmented
+from crosspoint.eval.report.palette import palette
+from crosspoint.eval.report.thumbnails import thumbnail
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

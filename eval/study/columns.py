@@ -11,11 +11,11 @@ import numpy as np
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.modelnet40_hdf5 import MODELNET40
 from crosspoint.datasets.shapenetpart import SHAPENETPART
-from eval.folds import stored_settings
-from eval.report.contents import Cell, Row
-from eval.results import Result
-from eval.study.published import PUBLISHED
-from eval.study.settings import Study
+from crosspoint.eval.folds import stored_settings
+from crosspoint.eval.report.contents import Cell, Row
+from crosspoint.eval.results import Result
+from crosspoint.eval.study.published import PUBLISHED
+from crosspoint.eval.study.settings import Study
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from crosspoint.branches import has_image_branch
 from crosspoint.checkpoints import TrainedOn, load_encoder, trained_on
+from crosspoint.eval.report.file_names import file_names
 from crosspoint.partseg import PartSegDGCNN
-from eval.report.file_names import file_names
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from eval.report.viewpoint import three_quarter
-from renderers import RenderedSet
+from crosspoint.eval.report.viewpoint import three_quarter
+from crosspoint.renderers import RenderedSet
 
 SIZE = 112  # pixels a side
 RADIUS = 1.8  # of a point, in pixels

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from crosspoint.checkpoints import TrainedOn
-from eval.crossvalidation import stratified_folds
-from eval.fewshot import task_pool
-from eval.finetune import CLASSIFICATION
-from eval.folds import find_folds, stored_settings
-from eval.measured import warn_of_mismatch
-from eval.partseg import PARTS
-from eval.retrieval import RANKS
-from eval.splits import split_clouds
-from eval.study.protocols import VALIDATION, recipe
-from eval.study.settings import Study
-from eval.study.subject import Subject
-from eval.svm import check_split
+from crosspoint.eval.crossvalidation import stratified_folds
+from crosspoint.eval.fewshot import task_pool
+from crosspoint.eval.finetune import CLASSIFICATION
+from crosspoint.eval.folds import find_folds, stored_settings
+from crosspoint.eval.measured import warn_of_mismatch
+from crosspoint.eval.partseg import PARTS
+from crosspoint.eval.retrieval import RANKS
+from crosspoint.eval.splits import split_clouds
+from crosspoint.eval.study.protocols import VALIDATION, recipe
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.subject import Subject
+from crosspoint.eval.svm import check_split
 
 
 def check_study(study: Study) -> dict[tuple[str, str], str]:

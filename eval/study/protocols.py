@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from crosspoint.branches import load_branches, trained_image_size
-from eval.crossmodal import retrieve_modalities
-from eval.fewshot import few_shot_table
-from eval.finetune import CLASSIFICATION, fine_tune
-from eval.folds import folds_svm, stored_settings
-from eval.knn import knn_classify
-from eval.linear import answer_linear_svm
-from eval.partseg import PARTS, check_encoder, segment_parts
-from eval.recipe import Recipe, Resources
-from eval.results import Result
-from eval.retrieval import nearest_items, retrieve_within
-from eval.study.settings import Study
-from eval.study.strips import NEAREST, choose_queries
-from eval.study.subject import Subject
-from eval.supervised import ENCODER, NETWORK, PREDICTIONS
+from crosspoint.eval.crossmodal import retrieve_modalities
+from crosspoint.eval.fewshot import few_shot_table
+from crosspoint.eval.finetune import CLASSIFICATION, fine_tune
+from crosspoint.eval.folds import folds_svm, stored_settings
+from crosspoint.eval.knn import knn_classify
+from crosspoint.eval.linear import answer_linear_svm
+from crosspoint.eval.partseg import PARTS, check_encoder, segment_parts
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.retrieval import nearest_items, retrieve_within
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.strips import NEAREST, choose_queries
+from crosspoint.eval.study.subject import Subject
+from crosspoint.eval.supervised import ENCODER, NETWORK, PREDICTIONS
 
 VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification
 

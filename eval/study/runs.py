@@ -11,12 +11,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from eval.results import Result
-from eval.study.protocols import MEASURES
-from eval.study.scenery import FROZEN, draw_scenery
-from eval.study.settings import Study
-from eval.study.subject import Subject
-from renderers.atomic import writing
+from crosspoint.eval.results import Result
+from crosspoint.eval.study.protocols import MEASURES
+from crosspoint.eval.study.scenery import FROZEN, draw_scenery
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.subject import Subject
+from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")
 

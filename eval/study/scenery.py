@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.manifold import TSNE
 
-from eval.retrieval import nearest_items
-from eval.study.strips import NEAREST, choose_mapped, choose_queries
-from eval.study.subject import Subject
-from renderers.atomic import writing
+from crosspoint.eval.retrieval import nearest_items
+from crosspoint.eval.study.strips import NEAREST, choose_mapped, choose_queries
+from crosspoint.eval.study.subject import Subject
+from crosspoint.renderers.atomic import writing
 
 SCENERY = "scenery.npz"
 FROZEN = {"linear", "knn", "retrieval", "fewshot"}  # protocols that leave features of the dataset to draw from

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.report.contents import Curve, Embedding, Retrieved, Section, Segmented
-from eval.results import Result
-from eval.study.pictures import cloud_picture, view_picture
-from eval.study.scenery import FROZEN, SCENERY
-from eval.study.settings import Study
-from eval.study.subject import Subject
-from eval.supervised import PREDICTIONS
+from crosspoint.eval.report.contents import Curve, Embedding, Retrieved, Section, Segmented
+from crosspoint.eval.results import Result
+from crosspoint.eval.study.pictures import cloud_picture, view_picture
+from crosspoint.eval.study.scenery import FROZEN, SCENERY
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.subject import Subject
+from crosspoint.eval.supervised import PREDICTIONS
 
 SEGMENTED = 8  # clouds shown with their parts
 TRAINED = {"finetune": "fine-tuning", "partseg": "part segmentation"}

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labelled import DatasetName, labelled_clouds
-from eval.fewshot import SmallClasses
-from eval.measured import PROBE_POINTS, chosen_device
-from eval.recipe import Optimiser
-from eval.study.methods import Method, methods
-from renderers import RenderedSet
-from renderers.atomic import writing
-from renderers.meshes import UpAxis
+from crosspoint.eval.fewshot import SmallClasses
+from crosspoint.eval.measured import PROBE_POINTS, chosen_device
+from crosspoint.eval.recipe import Optimiser
+from crosspoint.eval.study.methods import Method, methods
+from crosspoint.renderers import RenderedSet
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.meshes import UpAxis
 
 PROTOCOLS = ("linear", "knn", "retrieval", "fewshot", "folds", "crossmodal", "finetune", "partseg")
 SETTINGS, SHA256 = "settings.json", "sha256"

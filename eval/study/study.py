@@ -8,16 +8,16 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from eval.report.contents import Report, Row
-from eval.report.tables import latex_table, markdown_table
-from eval.results import library_versions
-from eval.study.columns import columns, measured_row, published_rows
-from eval.study.preflight import check_study
-from eval.study.runs import Outcome, run_all
-from eval.study.sections import Gallery, section
-from eval.study.settings import Study
-from eval.study.subject import Subject
-from renderers.atomic import writing
+from crosspoint.eval.report.contents import Report, Row
+from crosspoint.eval.report.tables import latex_table, markdown_table
+from crosspoint.eval.results import library_versions
+from crosspoint.eval.study.columns import columns, measured_row, published_rows
+from crosspoint.eval.study.preflight import check_study
+from crosspoint.eval.study.runs import Outcome, run_all
+from crosspoint.eval.study.sections import Gallery, section
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.subject import Subject
+from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")
 
@@ -82,8 +82,8 @@ def _summary(study: Study, rows: list[Row], outcome: Outcome, left_out: dict[tup
 
 def _draw(study: Study, titles: list[str], rows: list[Row], outcome: Outcome) -> None:
     """The page and the pictures."""
-    from eval.report.figures import save_figures  # matplotlib takes a second to import
-    from eval.report.page import write_page
+    from crosspoint.eval.report.figures import save_figures  # matplotlib takes a second to import
+    from crosspoint.eval.report.page import write_page
 
     gallery = Gallery(study)
     sections = [section(Subject(study, row, 0), outcome.results[row.name, 0], gallery) for row in study.rows]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from eval.measured import Measured
-from eval.study.methods import Method
-from eval.study.settings import Study
+from crosspoint.eval.measured import Measured
+from crosspoint.eval.study.methods import Method
+from crosspoint.eval.study.settings import Study
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.calibration import rigid
-from scene.datasets.folder_writing import write_frame, write_poses, write_split
-from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
-from scene.datasets.rig import Rig, read_rig, write_rig
-from scene.frames import Boxes, SceneFrame
+from crosspoint.scene.calibration import rigid
+from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
+from crosspoint.scene.datasets.reading import (
+    every,
+    find_sweeps,
+    read_images,
+    read_labels,
+    read_lines,
+    read_sweep,
+    to_classes,
+)
+from crosspoint.scene.datasets.rig import Rig, read_rig, write_rig
+from crosspoint.scene.frames import Boxes, SceneFrame
 
 __all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "write_rig", "write_split"]
 

@@ -1,4 +1,4 @@
-"""Writing frames into the plain folder that `scene.datasets.folder` reads."""
+"""Writing frames into the plain folder that `crosspoint.scene.datasets.folder` reads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from renderers.atomic import writing
-from scene.datasets.rig import Rig, read_rig
-from scene.frames import IGNORED, SceneFrame
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.datasets.rig import Rig, read_rig
+from crosspoint.scene.frames import IGNORED, SceneFrame
 
 
 def write_frame(root: str | Path, frame: SceneFrame) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.calibration import rigid
-from scene.datasets.reading import read_lines
+from crosspoint.scene.calibration import rigid
+from crosspoint.scene.datasets.reading import read_lines
 
 
 class KittiCalibration:

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from scene.datasets.folder import FolderScenes
-from scene.datasets.kitti_object import KittiObject
-from scene.datasets.kitti_raw import KittiRaw
-from scene.datasets.nuscenes import NuScenes
-from scene.datasets.rellis3d import Rellis3d
-from scene.datasets.semantickitti import SemanticKitti
-from scene.frames import SceneDataset, SceneFrame
-from scene.pairs import pair_points
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.datasets.kitti_object import KittiObject
+from crosspoint.scene.datasets.kitti_raw import KittiRaw
+from crosspoint.scene.datasets.nuscenes import NuScenes
+from crosspoint.scene.datasets.rellis3d import Rellis3d
+from crosspoint.scene.datasets.semantickitti import SemanticKitti
+from crosspoint.scene.frames import SceneDataset, SceneFrame
+from crosspoint.scene.pairs import pair_points
 
 SCENES: dict[str, Callable[..., SceneDataset]] = {
     "folder": FolderScenes,
@@ -88,7 +88,7 @@ def check_scenes(dataset: SceneDataset, *, frames: int | None = 8, pairs: bool =
 
 def _named(name: str) -> Callable[..., SceneDataset]:
     if name == "synthetic":
-        from scene.synthetic.dataset import SyntheticScenes  # here, for it brings the renderer along
+        from crosspoint.scene.synthetic.dataset import SyntheticScenes  # here, for it brings the renderer along
 
         return SyntheticScenes
     if name not in SCENES:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from scene.frames import IGNORED
+from crosspoint.scene.frames import IGNORED
 
 Item = TypeVar("Item")
 

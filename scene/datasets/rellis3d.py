@@ -23,9 +23,17 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid
-from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
-from scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid
+from crosspoint.scene.datasets.reading import (
+    every,
+    find_sweeps,
+    read_images,
+    read_labels,
+    read_lines,
+    read_sweep,
+    to_classes,
+)
+from crosspoint.scene.frames import IGNORED, SceneFrame
 
 SPLITS = ("train", "val", "test")
 TO_FORWARD = rigid(np.diag([-1, -1, 1]), [0, 0, 0])  # the OS1's frame → x forward, y left, z up

@@ -1,4 +1,6 @@
-"""The calibration file of a user's own rig, `calibration.yaml`; `scene.datasets.folder` says what lies beside it.
+"""The calibration file of a user's own rig, `calibration.yaml`.
+
+`crosspoint.scene.datasets.folder` says what lies beside it.
 
     cameras:
     - name: front                        # folder of its images
@@ -22,10 +24,10 @@ from typing import Any
 
 import yaml
 
-from renderers.atomic import writing
-from renderers.cameras import Cameras
-from scene.calibration import lidar_cameras
-from scene.datasets.reading import read_lines
+from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.calibration import lidar_cameras
+from crosspoint.scene.datasets.reading import read_lines
 
 CALIBRATION = "calibration.yaml"
 _KEYS = {"cameras", "pixel_centres", "intensity_scale", "classes", "box_classes"}

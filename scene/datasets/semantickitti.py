@@ -19,10 +19,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from scene.calibration import invert, lidar_cameras, rigid
-from scene.datasets.kitti_calibration import KittiCalibration
-from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
-from scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.calibration import invert, lidar_cameras, rigid
+from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
+from crosspoint.scene.datasets.reading import (
+    every,
+    find_sweeps,
+    read_images,
+    read_labels,
+    read_lines,
+    read_sweep,
+    to_classes,
+)
+from crosspoint.scene.frames import IGNORED, SceneFrame
 
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),

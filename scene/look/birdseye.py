@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from scene.frames import SceneFrame
-from scene.look.boxes import box_kinds
-from scene.look.colours import ACCENT, GROUND, QUIET, hexadecimal
-from scene.look.outlines import box_corners, camera_lines
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.look.boxes import box_kinds
+from crosspoint.scene.look.colours import ACCENT, GROUND, QUIET, hexadecimal
+from crosspoint.scene.look.outlines import box_corners, camera_lines
 
 _SHARE = 0.02  # of the points at either end of each axis that may lie outside the map
 

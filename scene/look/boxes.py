@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from renderers.cameras import Cameras
-from scene.frames import Boxes
-from scene.look.class_colours import class_colours
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.frames import Boxes
+from crosspoint.scene.look.class_colours import class_colours
 
 NEAREST = 0.1  # metres before the camera: what is nearer is cut off
 _UNNAMED = np.full(3, 255, dtype=np.uint8)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scene.frames import IGNORED, SceneFrame, ScenePair
-from scene.look import colours
-from scene.look.class_colours import class_colours
-from scene.look.predictions import agreement
-from scene.pairs import pair_colours
+from crosspoint.scene.frames import IGNORED, SceneFrame, ScenePair
+from crosspoint.scene.look import colours
+from crosspoint.scene.look.class_colours import class_colours
+from crosspoint.scene.look.predictions import agreement
+from crosspoint.scene.pairs import pair_colours
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
-from scene.frames import SceneFrame, ScenePair
-from scene.look import colours
-from scene.look.boxes import box_kinds, image_lines
-from scene.look.colourings import Named
-from scene.look.outlines import box_lines
-from scene.look.overlay import paint_outlines, paint_points
+from crosspoint.scene.frames import SceneFrame, ScenePair
+from crosspoint.scene.look import colours
+from crosspoint.scene.look.boxes import box_kinds, image_lines
+from crosspoint.scene.look.colourings import Named
+from crosspoint.scene.look.outlines import box_lines
+from crosspoint.scene.look.overlay import paint_outlines, paint_points
 
 _COVERED = 0.09  # share of the images' area that discs of points may hide
 _SHOWN = 1500  # pixels of the picture's width: finer lines of images side by side are lost

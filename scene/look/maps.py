@@ -10,11 +10,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch
 
-from scene.frames import SceneFrame
-from scene.look import colours
-from scene.look.birdseye import draw_cloud, window
-from scene.look.boxes import BoxKind, box_kinds
-from scene.look.colourings import Colouring, Named, by_class, by_height
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.look import colours
+from crosspoint.scene.look.birdseye import draw_cloud, window
+from crosspoint.scene.look.boxes import BoxKind, box_kinds
+from crosspoint.scene.look.colourings import Colouring, Named, by_class, by_height
 
 _AXES, _BAR = (0.7, 0.8), 1.1  # inches beside and around each map: labels, title; and of a bar of colours
 _MARK, _LETTER = 0.5, 0.085  # inches of a legend's column: its mark and the paper around, and each letter

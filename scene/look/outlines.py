@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from renderers.cameras import Cameras
+from crosspoint.renderers.cameras import Cameras
 
 # Corner c of a box lies at these signs of its half length, half width and half height: first the bottom, then the top,
 # each from the front left around to the left.

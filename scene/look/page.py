@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from crosspoint.html_page import write_html
-from scene.frames import SceneFrame, ScenePair
-from scene.look.payload import payload
+from crosspoint.scene.frames import SceneFrame, ScenePair
+from crosspoint.scene.look.payload import payload
 
 BODY = '<canvas id="cloud" tabindex="0" role="img"></canvas>\n<aside id="panel"></aside>'
 SCRIPTS = ("data", "orbit", "painter", "legend", "page")
@@ -45,4 +45,4 @@ def write_page(
 
 
 def _read(name: str) -> str:
-    return (files("scene.look") / "web" / name).read_text(encoding="utf-8")
+    return (files("crosspoint.scene.look") / "web" / name).read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from scene.frames import SceneFrame, ScenePair
-from scene.look import colours
-from scene.look.boxes import box_kinds
-from scene.look.colourings import Colouring, Measured, Named, by_class, by_height, by_image, by_intensity
-from scene.look.outlines import box_lines, camera_lines
+from crosspoint.scene.frames import SceneFrame, ScenePair
+from crosspoint.scene.look import colours
+from crosspoint.scene.look.boxes import box_kinds
+from crosspoint.scene.look.colourings import Colouring, Measured, Named, by_class, by_height, by_image, by_intensity
+from crosspoint.scene.look.outlines import box_lines, camera_lines
 
 STEPS = 65535  # into which the cloud's largest extent is divided: 3 mm of 200 m
 _CAMERA = 1.5  # metres: the length of a camera's pyramid
@@ -26,7 +26,7 @@ def payload(
     predictions: np.ndarray | None,
     box_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Everything a page shows of a frame of N points; arguments as in `scene.look.page.write_page`."""
+    """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.look.page.write_page`."""
     found: list[Colouring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
     if pair is not None:
         found.append(by_image(pair))

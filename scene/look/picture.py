@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from scene.frames import SceneFrame, ScenePair
-from scene.look.colourings import by_class
-from scene.look.colours import INK, legible
-from scene.look.images import columns, draw_answers, draw_images
-from scene.look.maps import draw_maps
+from crosspoint.scene.frames import SceneFrame, ScenePair
+from crosspoint.scene.look.colourings import by_class
+from crosspoint.scene.look.colours import INK, legible
+from crosspoint.scene.look.images import columns, draw_answers, draw_images
+from crosspoint.scene.look.maps import draw_maps
 
 _WIDTH = 16.0  # inches
 _IMAGES = 8.0  # inches of all images' height, at most

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scene.frames import IGNORED
-from scene.segmentation_scores import class_ious, confusion_matrix
+from crosspoint.scene.frames import IGNORED
+from crosspoint.scene.segmentation_scores import class_ious, confusion_matrix
 
 FILE = "predictions.npz"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from renderers.atomic import writing
-from scene.frames import IGNORED, SceneFrame
-from scene.look.page import write_page
-from scene.look.picture import draw_frame
-from scene.pairs import pair_points
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.look.page import write_page
+from crosspoint.scene.look.picture import draw_frame
+from crosspoint.scene.pairs import pair_points
 
 DPI = 120
 

@@ -12,11 +12,11 @@ from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
 from crosspoint.precision import full_precision
-from scene.batch import SceneBatch
-from scene.images import PixelEncoder
-from scene.minkunet import MinkUNet
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelBatch
+from crosspoint.scene.batch import SceneBatch
+from crosspoint.scene.images import PixelEncoder
+from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelBatch
 
 
 class PPKT(nn.Module):

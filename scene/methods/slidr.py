@@ -10,10 +10,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
-from scene.batch import SceneBatch
-from scene.images import PixelEncoder
-from scene.methods.ppkt import check_pairs, describe_voxels
-from scene.minkunet import MinkUNet
+from crosspoint.scene.batch import SceneBatch
+from crosspoint.scene.images import PixelEncoder
+from crosspoint.scene.methods.ppkt import check_pairs, describe_voxels
+from crosspoint.scene.minkunet import MinkUNet
 
 
 class SLidR(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from renderers.cameras import Cameras
-from scene.frames import Boxes, SceneFrame
-from scene.synthetic.lidar import Lidar
-from scene.synthetic.views import moved, photograph
-from scene.synthetic.world import World
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.frames import Boxes, SceneFrame
+from crosspoint.scene.synthetic.lidar import Lidar
+from crosspoint.scene.synthetic.views import moved, photograph
+from crosspoint.scene.synthetic.world import World
 
 
 def capture(

@@ -11,14 +11,14 @@ import joblib
 import numpy as np
 import torch
 
-from renderers.atomic import writing
-from scene.datasets.folder import write_frame, write_poses, write_rig, write_split
-from scene.frames import SceneFrame
-from scene.synthetic.capture import capture
-from scene.synthetic.lidar import Lidar
-from scene.synthetic.prop import BOX_CLASSES, CLASSES
-from scene.synthetic.views import camera_ring
-from scene.synthetic.world import World, make_poses, make_world
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.synthetic.capture import capture
+from crosspoint.scene.synthetic.lidar import Lidar
+from crosspoint.scene.synthetic.prop import BOX_CLASSES, CLASSES
+from crosspoint.scene.synthetic.views import camera_ring
+from crosspoint.scene.synthetic.world import World, make_poses, make_world
 
 SPLITS = ("train", "val")
 

@@ -7,7 +7,7 @@ from numpy.random import Generator
 
 from crosspoint.datasets.shape_primitives import Solid, box, circle, frustum, prism, rod, tube
 from crosspoint.datasets.shape_sketch import Colour, Sketch, chance, metal, paint, shaded, wood
-from scene.synthetic.prop import Prop, Role, prop_of
+from crosspoint.scene.synthetic.prop import Prop, Role, prop_of
 
 POLE: dict[str, Role] = {
     "post": ("pole", "metal"),

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-from scene.synthetic.buildings import house, town_house
-from scene.synthetic.furniture import bollard, fence, lamp, sign, traffic_light
-from scene.synthetic.objects import bush, car, hedge, pedestrian, tree
-from scene.synthetic.prop import Prop
-from scene.synthetic.street import REACH, Street
+from crosspoint.scene.synthetic.buildings import house, town_house
+from crosspoint.scene.synthetic.furniture import bollard, fence, lamp, sign, traffic_light
+from crosspoint.scene.synthetic.objects import bush, car, hedge, pedestrian, tree
+from crosspoint.scene.synthetic.prop import Prop
+from crosspoint.scene.synthetic.street import REACH, Street
 
 HALF_TURN, QUARTER = np.pi, np.pi / 2
 EGO_GAP = 9.0  # metres along its lane that stay free before and behind the ego vehicle's path

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scene.synthetic.world import World
+from crosspoint.scene.synthetic.world import World
 
 
 class Sweep(NamedTuple):

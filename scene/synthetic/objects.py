@@ -8,7 +8,7 @@ from numpy.random import Generator
 from crosspoint.datasets.shape_primitives import box, ellipsoid, rod
 from crosspoint.datasets.shape_sketch import Shape, Sketch, chance, fabric, foliage, shaded
 from crosspoint.datasets.shapes import make_shape
-from scene.synthetic.prop import Prop, Role, prop_of, roughened
+from crosspoint.scene.synthetic.prop import Prop, Role, prop_of, roughened
 
 CAR: dict[str, Role] = {
     "body": ("car", "paint"),

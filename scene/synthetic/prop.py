@@ -8,7 +8,7 @@ import numpy as np
 from trimesh.visual.color import ColorVisuals
 
 from crosspoint.datasets.shape_sketch import Shape
-from scene.synthetic.materials import MATERIAL_NAMES, material_values
+from crosspoint.scene.synthetic.materials import MATERIAL_NAMES, material_values
 
 # The words of Cityscapes, SemanticKITTI and nuScenes; as in nuScenes and Cityscapes, trunks belong to vegetation.
 CLASSES = (

@@ -1,7 +1,7 @@
-"""Photographs of a world: the rays of `renderers.raycast` and its textures, lit by a sun that casts shadows.
+"""Photographs of a world: the rays of `crosspoint.renderers.raycast` and its textures, lit by a sun that casts shadows.
 
-The shading of `renderers.shading` puts its light beside the camera, which suits single objects; a street needs one sun
-for all views, shadows, a sky, and haze between near and far.
+The shading of `crosspoint.renderers.shading` puts its light beside the camera, which suits single objects; a street
+needs one sun for all views, shadows, a sky, and haze between near and far.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderers.appearance import interpolate
-from renderers.cameras import Cameras
-from renderers.fragments import Fragments
-from renderers.rendering import differing
-from scene.synthetic.world import Sky, World
+from crosspoint.renderers.appearance import interpolate
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.fragments import Fragments
+from crosspoint.renderers.rendering import differing
+from crosspoint.scene.synthetic.world import Sky, World
 
 
 def camera_ring(views: int = 1, size: tuple[int, int] = (192, 640), fov: float = 80.0) -> Cameras:

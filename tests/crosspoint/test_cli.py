@@ -363,7 +363,7 @@ def test_doctor_and_version_as_commands() -> None:
 
 
 def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
-    from eval.commands import Measured
+    from crosspoint.eval.commands import Measured
 
     encoder = DGCNN(channels=[8], embedding=8)
     file = tmp_path / "encoder.safetensors"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from crosspoint.datasets.pairs import draw_views, stack_pairs
 from crosspoint.datasets.rendered import RenderedPairs, rendered_clouds
-from renderers import RenderedSet, render_folder
+from crosspoint.renderers import RenderedSet, render_folder
 
 
 @pytest.fixture(scope="module")

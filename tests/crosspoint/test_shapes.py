@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from crosspoint.datasets.shapes import FAMILIES, PART_NAMES, make_shape, shape_seed, shapes_clouds, write_shapes
-from renderers.meshes import load_mesh
+from crosspoint.renderers.meshes import load_mesh
 
 
 def digest(family: str, seed: int) -> str:

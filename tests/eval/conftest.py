@@ -14,10 +14,10 @@ import trimesh
 from PIL import Image
 
 from crosspoint import DGCNN, PointNet, save_encoder
+from crosspoint.eval.report.contents import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
+from crosspoint.eval.study.settings import Study
 from crosspoint.partseg import PartSegDGCNN
-from eval.report.contents import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
-from eval.study.settings import Study
-from renderers import render_folder
+from crosspoint.renderers import render_folder
 
 CLASSES = ("ball", "plate", "rod")  # of the toy study
 TRAIN, TEST, POINTS = 8, 5, 40  # clouds of each class, points of each cloud
@@ -148,8 +148,8 @@ def study(place: Path, tmp_path: Path) -> Study:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
     """Reports that would have been drawn: pictures have tests of their own."""
     reports: list[Report] = []
-    monkeypatch.setattr("eval.report.page.write_page", lambda report, path: path.write_text(report.title))
-    monkeypatch.setattr("eval.report.figures.save_figures", lambda report, folder: reports.append(report))
+    monkeypatch.setattr("crosspoint.eval.report.page.write_page", lambda report, path: path.write_text(report.title))
+    monkeypatch.setattr("crosspoint.eval.report.figures.save_figures", lambda report, folder: reports.append(report))
     return reports
 
 

@@ -10,8 +10,8 @@ import torch
 from crosspoint import CrossPoint
 from crosspoint.branches import load_branches
 from crosspoint.datasets.labelled import labelled_clouds
-from eval.crossmodal import retrieve_modalities
-from renderers import RenderedSet
+from crosspoint.eval.crossmodal import retrieve_modalities
+from crosspoint.renderers import RenderedSet
 
 POINTS = 40  # of every shape of `views`
 

@@ -6,8 +6,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval import crossvalidation
-from eval.crossvalidation import choose_step, search_cost, stratified_folds
+from crosspoint.eval import crossvalidation
+from crosspoint.eval.crossvalidation import choose_step, search_cost, stratified_folds
 
 
 @pytest.mark.parametrize("scaling", ["raw", "standardised"])

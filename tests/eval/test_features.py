@@ -4,8 +4,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from eval import extract_features
-from eval.features import feature_key
+from crosspoint.eval import extract_features
+from crosspoint.eval.features import feature_key
 
 
 class Network(nn.Module):
@@ -143,7 +143,7 @@ def test_broken_clouds_and_encoders_are_refused(network, points):
 def test_a_bar_appears_on_a_terminal_only_and_if_asked(network, points, capsys, monkeypatch):
     extract_features(network, points, progress=True)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr("eval.features.Console", lambda stderr: Console(stderr=stderr, force_terminal=True))
+    monkeypatch.setattr("crosspoint.eval.features.Console", lambda stderr: Console(stderr=stderr, force_terminal=True))
     extract_features(network, points, progress=True)
     assert "features" in capsys.readouterr().err
     extract_features(network, points)

@@ -4,8 +4,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval import Result, few_shot
-from eval.fewshot import draw_task, few_shot_table, support_accuracy
+from crosspoint.eval import Result, few_shot
+from crosspoint.eval.fewshot import draw_task, few_shot_table, support_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_small_classes_are_left_out_if_asked(pool):
 
 
 def test_a_table_is_refused_before_its_first_task(pool, monkeypatch):
-    monkeypatch.setattr("eval.fewshot.support_accuracy", lambda *_: pytest.fail("a task was run"))
+    monkeypatch.setattr("crosspoint.eval.fewshot.support_accuracy", lambda *_: pytest.fail("a task was run"))
     for settings, message in (
         ([(2, 3), (9, 3)], "found 8 classes"),
         ([(2, 3), (2, 9)], "expected at least 19 of each"),

@@ -12,9 +12,9 @@ from crosspoint import DGCNN, load_encoder
 from crosspoint.checkpoints import TrainedOn, trained_on
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.shapes import FAMILIES, shapes_clouds
-from eval import Result, extract_features
-from eval.finetune import Classifier, classification_head, fine_tune, linear_head
-from eval.recipe import Recipe, Resources
+from crosspoint.eval import Result, extract_features
+from crosspoint.eval.finetune import Classifier, classification_head, fine_tune, linear_head
+from crosspoint.eval.recipe import Recipe, Resources
 
 CPU = Resources(accelerator="cpu")
 LONGER = Recipe(epochs=10, batch_size=3, optimiser="adam")

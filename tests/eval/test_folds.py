@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval.folds import evaluate_folds, find_folds, folds_svm, read_fold, stored_settings
-from eval.pickles import RestrictedUnpickler
-from eval.results import Result
+from crosspoint.eval.folds import evaluate_folds, find_folds, folds_svm, read_fold, stored_settings
+from crosspoint.eval.pickles import RestrictedUnpickler
+from crosspoint.eval.results import Result
 
 SETTINGS = [(2, 3), (3, 4)]
 

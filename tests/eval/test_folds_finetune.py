@@ -13,12 +13,12 @@ from crosspoint import PointNet, save_encoder
 from crosspoint.cli import build_parser
 from crosspoint.command_line import run
 from crosspoint.datasets.clouds import Clouds
-from eval import folds_finetune as module
-from eval.finetune import fine_tune
-from eval.folds import read_fold
-from eval.folds_finetune import folds_finetune
-from eval.recipe import Recipe, Resources
-from eval.results import Result
+from crosspoint.eval import folds_finetune as module
+from crosspoint.eval.finetune import fine_tune
+from crosspoint.eval.folds import read_fold
+from crosspoint.eval.folds_finetune import folds_finetune
+from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.eval.results import Result
 
 RECIPE = Recipe(epochs=6, batch_size=4, learning_rate=0.05)
 CPU = Resources(accelerator="cpu")

@@ -7,8 +7,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from eval.knn import K_GRID, knn_classify, knn_predictions
-from eval.results import Result
+from crosspoint.eval.knn import K_GRID, knn_classify, knn_predictions
+from crosspoint.eval.results import Result
 
 
 @pytest.fixture(scope="module", params=["float32", "float64"])

@@ -6,9 +6,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from eval import Result, linear_svm
-from eval.crossvalidation import stratified_folds
-from eval.linear import answer_linear_svm
+from crosspoint.eval import Result, linear_svm
+from crosspoint.eval.crossvalidation import stratified_folds
+from crosspoint.eval.linear import answer_linear_svm
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-import eval.lovasz
-from eval.lovasz import lovasz_softmax
+import crosspoint.eval.lovasz
+from crosspoint.eval.lovasz import lovasz_softmax
 
 
 def jaccard_loss(mistaken: set[int], members: set[int]) -> float:
@@ -117,5 +117,5 @@ def test_shapes_that_do_not_fit_are_named():
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(eval.lovasz)
+    result = doctest.testmod(crosspoint.eval.lovasz)
     assert result.attempted > 0 and result.failed == 0

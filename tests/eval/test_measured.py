@@ -11,7 +11,7 @@ from torch import nn
 
 from crosspoint import DGCNN, PointNet, save_encoder
 from crosspoint.checkpoints import TrainedOn, remember_training
-from eval.measured import Frozen
+from crosspoint.eval.measured import Frozen
 
 
 def export(path: Path, encoder: nn.Module, points: int | None) -> Path:

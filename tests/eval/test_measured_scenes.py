@@ -11,19 +11,19 @@ import torch
 
 from crosspoint.cli import build_parser
 from crosspoint.command_line import run
-from eval.measured_scenes import MeasuredScenes
-from eval.recipe import Resources
-from eval.results import Result
-from eval.segmenter import SegmentationRecipe
-from eval.semseg import semantic_segmentation
-from renderers.cameras import Cameras
-from scene.checkpoints import scene_encoder_record
-from scene.datasets.folder import FolderScenes
-from scene.datasets.folder_writing import write_frame
-from scene.datasets.rig import write_rig
-from scene.frames import SceneFrame
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.voxels import VoxelConfig
+from crosspoint.eval.measured_scenes import MeasuredScenes
+from crosspoint.eval.recipe import Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.segmenter import SegmentationRecipe
+from crosspoint.eval.semseg import semantic_segmentation
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.checkpoints import scene_encoder_record
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.datasets.folder_writing import write_frame
+from crosspoint.scene.datasets.rig import write_rig
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.voxels import VoxelConfig
 
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
 TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])

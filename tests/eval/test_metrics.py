@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, jaccard_score
 
-import eval.metrics
-from eval.metrics import category_ious, part_ious, part_scores, shape_ious
+import crosspoint.eval.metrics
+from crosspoint.eval.metrics import category_ious, part_ious, part_scores, shape_ious
 
 # Categories 0 and 2 share part 2; category 3 does not occur.
 OWNED = np.array(
@@ -123,5 +123,5 @@ def test_bad_input_is_one_line(segmented):
 
 
 def test_the_example_is_true():
-    result = doctest.testmod(eval.metrics)
+    result = doctest.testmod(crosspoint.eval.metrics)
     assert result.attempted == 2 and result.failed == 0

@@ -13,11 +13,11 @@ from crosspoint.checkpoints import trained_on
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.shapenetpart import shapenetpart_clouds
 from crosspoint.datasets.shapes import FAMILIES, shapes_clouds
+from crosspoint.eval import Result
+from crosspoint.eval.metrics import part_scores
+from crosspoint.eval.partseg import PARTS, Voting, category_parts, part_answers, segment_parts
+from crosspoint.eval.recipe import Recipe, Resources, ScaleAndShift
 from crosspoint.partseg import PartSegDGCNN, PartSegmenter
-from eval import Result
-from eval.metrics import part_scores
-from eval.partseg import PARTS, Voting, category_parts, part_answers, segment_parts
-from eval.recipe import Recipe, Resources, ScaleAndShift
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "labeled_parts_hdf5"
 SHORT = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval import quickstart as module
-from eval.quickstart import NETWORKS, PROTOCOLS, quickstart, table
+from crosspoint.eval import quickstart as module
+from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, quickstart, table
 
 
 def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

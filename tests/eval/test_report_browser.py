@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval.report.contents import Cell, Row, Section
-from eval.report.page import write_page
+from crosspoint.eval.report.contents import Cell, Row, Section
+from crosspoint.eval.report.page import write_page
 from tests.browser import Page
 
 

@@ -7,12 +7,12 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from eval.report.contents import Section
-from eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
-from eval.report.figure_objects import draw_strips
-from eval.report.figures import save_figures
-from eval.report.palette import palette
-from eval.report.viewpoint import three_quarter
+from crosspoint.eval.report.contents import Section
+from crosspoint.eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
+from crosspoint.eval.report.figure_objects import draw_strips
+from crosspoint.eval.report.figures import save_figures
+from crosspoint.eval.report.palette import palette
+from crosspoint.eval.report.viewpoint import three_quarter
 
 KINDS = ["embedding", "confusion", "classes", "retrieval", "segmentation", "training"]
 

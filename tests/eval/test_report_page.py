@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from eval.report.contents import Curve, Section, Segmented
-from eval.report.page import write_page
-from eval.report.payload import confusion
-from eval.report.thumbnails import open_picture, thumbnail
+from crosspoint.eval.report.contents import Curve, Section, Segmented
+from crosspoint.eval.report.page import write_page
+from crosspoint.eval.report.payload import confusion
+from crosspoint.eval.report.thumbnails import open_picture, thumbnail
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.report.palette import CHROMA, LIGHTNESS, MARKERS, oklab, palette
+from crosspoint.eval.report.palette import CHROMA, LIGHTNESS, MARKERS, oklab, palette
 
 
 def in_oklab(colours):

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-from eval import Result
+from crosspoint.eval import Result
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from eval.results import Result
-from eval.retrieval import average_precision, nearest_items, retrieve_across, retrieve_within
+from crosspoint.eval.results import Result
+from crosspoint.eval.retrieval import average_precision, nearest_items, retrieve_across, retrieve_within
 
 
 def slow_metrics(scores, relevant, ranks):

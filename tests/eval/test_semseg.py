@@ -6,20 +6,26 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from eval.labelled_frames import LabelledFrames, encode_frames, label_step
-from eval.lovasz import lovasz_softmax
-from eval.recipe import Resources
-from eval.results import Result
-from eval.segmenter import SegmentationRecipe, SegmentationTraining, Segmenter, measure_segmenter, segmentation_loss
-from eval.semseg import build_segmenter, semantic_segmentation
-from renderers.cameras import Cameras
-from scene.batch import stack_samples
-from scene.frames import IGNORED, SceneFrame
-from scene.kernel_maps import Grid
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.segmentation_scores import class_ious, segmentation_scores
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelConfig, voxelize
+from crosspoint.eval.labelled_frames import LabelledFrames, encode_frames, label_step
+from crosspoint.eval.lovasz import lovasz_softmax
+from crosspoint.eval.recipe import Resources
+from crosspoint.eval.results import Result
+from crosspoint.eval.segmenter import (
+    SegmentationRecipe,
+    SegmentationTraining,
+    Segmenter,
+    measure_segmenter,
+    segmentation_loss,
+)
+from crosspoint.eval.semseg import build_segmenter, semantic_segmentation
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.batch import stack_samples
+from crosspoint.scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.kernel_maps import Grid
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.segmentation_scores import class_ious, segmentation_scores
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelConfig, voxelize
 
 CLASSES = ["ground", "wall", "pole", "never"]
 VOXELS = VoxelConfig(kind="cartesian", size=0.25)
@@ -335,7 +341,7 @@ def test_an_interrupted_training_goes_on_exactly(mode, epochs_done, tmp_path, mo
 
     with monkeypatch.context() as patched, pytest.raises(InterruptedError):
         patched.setattr(SegmentationTraining, "training_step", killed)
-        patched.setattr("eval.semseg.save_network", unwritten)
+        patched.setattr("crosspoint.eval.semseg.save_network", unwritten)
         run(tiny(), Yard(3), Yard(1, 1), out=tmp_path, **settings)
     assert (tmp_path / "training.ckpt").is_file()
     for change in (

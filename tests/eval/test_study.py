@@ -15,14 +15,14 @@ import torch
 
 from crosspoint import DGCNN, CrossPoint, load_encoder, save_encoder
 from crosspoint.datasets.labelled import labelled_clouds
-from eval import extract_features, few_shot, knn_classify, linear_svm, retrieve_within
-from eval.report.contents import Report
-from eval.results import Result
-from eval.study.scenery import embed
-from eval.study.sections import pretraining_curves
-from eval.study.settings import Study
-from eval.study.study import report_study
-from eval.study.subject import Subject
+from crosspoint.eval import extract_features, few_shot, knn_classify, linear_svm, retrieve_within
+from crosspoint.eval.report.contents import Report
+from crosspoint.eval.results import Result
+from crosspoint.eval.study.scenery import embed
+from crosspoint.eval.study.sections import pretraining_curves
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.study import report_study
+from crosspoint.eval.study.subject import Subject
 
 CLASSES = ["ball", "plate", "rod"]  # of `study`
 TEST = 5  # clouds of each class

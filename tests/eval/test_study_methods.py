@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crosspoint import DGCNN, save_encoder
-from eval.study.methods import methods
+from crosspoint.eval.study.methods import methods
 
 
 def test_rows(place: Path, tmp_path: Path) -> None:

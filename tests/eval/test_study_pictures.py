@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from eval.study.pictures import FAR, NEAR, cloud_picture
-from eval.study.strips import choose_mapped, choose_queries
+from crosspoint.eval.study.pictures import FAR, NEAR, cloud_picture
+from crosspoint.eval.study.strips import choose_mapped, choose_queries
 
 
 def pixels(points: np.ndarray, size: int = 64) -> np.ndarray:

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from eval.study.settings import Study
-from eval.study.study import report_study
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.study import report_study
 
 REFUSED = [
     ({"protocols": "linear,svm"}, "found the protocols 'linear,svm', expected some of linear, knn"),

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from crosspoint import save_encoder
-from eval.report.contents import Report
-from eval.results import Result
-from eval.study import runs
-from eval.study.settings import Study
-from eval.study.study import report_study
-from eval.study.subject import Subject
+from crosspoint.eval.report.contents import Report
+from crosspoint.eval.results import Result
+from crosspoint.eval.study import runs
+from crosspoint.eval.study.settings import Study
+from crosspoint.eval.study.study import report_study
+from crosspoint.eval.study.subject import Subject
 
 
 def interrupting(measure: Callable[[Subject], Any], calls: list[str], stop_at: int) -> Callable[[Subject], Any]:

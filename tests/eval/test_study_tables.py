@@ -11,11 +11,11 @@ import pytest
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.modelnet40_hdf5 import MODELNET40
 from crosspoint.datasets.shapenetpart import SHAPENETPART
-from eval.report.contents import Cell, Row
-from eval.report.tables import latex_table, markdown_table
-from eval.results import Result
-from eval.study.columns import Column, known_data, measured_row, published_rows
-from eval.study.published import PUBLISHED
+from crosspoint.eval.report.contents import Cell, Row
+from crosspoint.eval.report.tables import latex_table, markdown_table
+from crosspoint.eval.results import Result
+from crosspoint.eval.study.columns import Column, known_data, measured_row, published_rows
+from crosspoint.eval.study.published import PUBLISHED
 
 COLUMNS = ["linear SVM, cups", "kNN, cups"]
 ROWS = [

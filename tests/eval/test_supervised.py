@@ -12,9 +12,9 @@ from torch import nn
 
 from crosspoint.augment import CloudAugmentation
 from crosspoint.datasets.clouds import Clouds
-from eval.recipe import Recipe, Resources, ScaleAndShift
-from eval.splits import label_subset, split_clouds
-from eval.supervised import Evaluation, predict, smoothed_cross_entropy, train_supervised
+from crosspoint.eval.recipe import Recipe, Resources, ScaleAndShift
+from crosspoint.eval.splits import label_subset, split_clouds
+from crosspoint.eval.supervised import Evaluation, predict, smoothed_cross_entropy, train_supervised
 
 CPU = Resources(accelerator="cpu")
 PLAIN = Recipe(epochs=3, batch_size=8, augmentation=None)

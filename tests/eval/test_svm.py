@@ -5,7 +5,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.svm import SVC
 
-from eval.svm import accuracy, check_features, class_accuracy, gram_matrix, svm_predictions
+from crosspoint.eval.svm import accuracy, check_features, class_accuracy, gram_matrix, svm_predictions
 
 
 def offset_blobs(return_X_y):

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from trimesh.visual.texture import TextureVisuals
 
-from renderers import Cameras, Fragments, normalise
+from crosspoint.renderers import Cameras, Fragments, normalise
 
 OBJECTS40 = Path(__file__).parents[3] / "shared" / "data" / "objects40"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from renderers.atomic import writing
+from crosspoint.renderers.atomic import writing
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from renderers import Cameras, look_at, orbit, ring, sphere
+from crosspoint.renderers import Cameras, look_at, orbit, ring, sphere
 
 
 def placements() -> list[Cameras]:

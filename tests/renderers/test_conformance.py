@@ -9,9 +9,9 @@ import pytest
 import torch
 import trimesh
 
-from renderers import Cameras, Fragments, load_mesh, normalise, orbit, sample_surface, sphere
-from renderers.fragments import Tracer
-from renderers.rendering import open_backend
+from crosspoint.renderers import Cameras, Fragments, load_mesh, normalise, orbit, sample_surface, sphere
+from crosspoint.renderers.fragments import Tracer
+from crosspoint.renderers.rendering import open_backend
 
 MESHES = ["sphere", "box", "open", "non-manifold"]
 REAL = ["chess/train/chess_0001", "bicycle/train/bicycle_0003", "car/train/car_0003"]

@@ -15,10 +15,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from renderers import RenderedSet, Style, load_mesh, normalise, render_folder
-from renderers.dataset import plan
-from renderers.layouts import Item, Source
-from renderers.sample import Recipe
+from crosspoint.renderers import RenderedSet, Style, load_mesh, normalise, render_folder
+from crosspoint.renderers.dataset import plan
+from crosspoint.renderers.layouts import Item, Source
+from crosspoint.renderers.sample import Recipe
 
 SMALL = {"views": 2, "size": 32, "points": 64, "shard_size": 2, "progress": False}
 
@@ -188,7 +188,7 @@ def test_a_killed_run_is_finished_to_the_same_bytes(source: Path, rendered: Path
     code = f"from renderers import render_folder; render_folder({str(source)!r}, {str(out)!r}, jobs=1, **{SMALL!r})"
     # The process stops itself in the middle of its third shard, so that the kill falls there however fast it is.
     pause = (
-        "import renderers.dataset as d, time; plain = d.render_sample; done = []\n"
+        "import crosspoint.renderers.dataset as d, time; plain = d.render_sample; done = []\n"
         "def slow(*a):\n    done.append(1)\n    if len(done) > 3: time.sleep(60)\n    return plain(*a)\n"
         "d.render_sample = slow\n"
     )

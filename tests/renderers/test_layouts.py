@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from renderers.layouts import SHAPENET_CLASSES, find_meshes
+from crosspoint.renderers.layouts import SHAPENET_CLASSES, find_meshes
 
 
 def touch(root: Path, *paths: str) -> Path:

@@ -9,8 +9,8 @@ from PIL import Image
 from trimesh.visual.material import MultiMaterial, PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from renderers import load_mesh, normalise, sample_surface
-from renderers.meshes import check, normalising_transform
+from crosspoint.renderers import load_mesh, normalise, sample_surface
+from crosspoint.renderers.meshes import check, normalising_transform
 
 TETRAHEDRON = "4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 

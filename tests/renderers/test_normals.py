@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from renderers.normals import corner_normals
+from crosspoint.renderers.normals import corner_normals
 
 
 def test_a_fine_sphere_gets_its_own_normals_whichever_way_it_is_wound() -> None:

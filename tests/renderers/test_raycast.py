@@ -5,8 +5,8 @@ import pytest
 import torch
 import trimesh
 
-from renderers import Cameras, orbit, ring
-from renderers.raycast import Raycast
+from crosspoint.renderers import Cameras, orbit, ring
+from crosspoint.renderers.raycast import Raycast
 
 
 @pytest.mark.parametrize("name", ["open", "non-manifold"])

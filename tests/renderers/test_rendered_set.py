@@ -10,7 +10,7 @@ import pytest
 import torch
 import trimesh
 
-from renderers import RenderedSet, Style, normalise, render, render_folder
+from crosspoint.renderers import RenderedSet, Style, normalise, render, render_folder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trimesh
 
-from renderers import Style, orbit, render, ring
+from crosspoint.renderers import Style, orbit, render, ring
 
 
 def test_refined_pixels_are_the_mean_of_their_samples_and_few() -> None:
@@ -54,6 +54,6 @@ def test_an_unknown_backend_is_refused_by_the_names_of_the_known() -> None:
 def test_a_missing_backend_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pytorch3d", "pytorch3d.renderer"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "renderers.pytorch3d", raising=False)
+    monkeypatch.delitem(sys.modules, "crosspoint.renderers.pytorch3d", raising=False)
     with pytest.raises(ImportError, match=r"INSTALL.md.*or use the backend raycast"):
         render(trimesh.creation.box(), ring(1, 8), backend="pytorch3d")

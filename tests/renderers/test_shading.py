@@ -8,9 +8,9 @@ from PIL import Image
 from trimesh.visual.material import MultiMaterial, PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from renderers import Cameras, Style, look_at, render
-from renderers.appearance import Appearance
-from renderers.shading import composite
+from crosspoint.renderers import Cameras, Style, look_at, render
+from crosspoint.renderers.appearance import Appearance
+from crosspoint.renderers.shading import composite
 
 FLAT = {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0}  # the surface's own colour and nothing else
 

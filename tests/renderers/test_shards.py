@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renderers.shards import Sample, index_path, read_index, read_member, write_shard
+from crosspoint.renderers.shards import Sample, index_path, read_index, read_member, write_shard
 
 LONG = "a" * 90 + "/" + "ü" * 60
 SAMPLES = [

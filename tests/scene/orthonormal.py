@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scene.batch import SceneBatch, SceneSample, stack_samples
-from scene.frames import ScenePair
-from scene.images import PixelEncoder, PixelEncoderConfig
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelConfig
+from crosspoint.scene.batch import SceneBatch, SceneSample, stack_samples
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.images import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelConfig
 
 
 class Rows(nn.Module):

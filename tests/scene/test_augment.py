@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from scene.augment import (
+from crosspoint.scene.augment import (
     SceneAugmentation,
     crop_images,
     drop_cuboid,
@@ -12,8 +12,8 @@ from scene.augment import (
     resize_images,
     rotate_cloud,
 )
-from scene.frames import ScenePair
-from scene.pairs import pair_colours
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.pairs import pair_colours
 
 HEIGHT, WIDTH = 300, 500
 POINTS = 4000

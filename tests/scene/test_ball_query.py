@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-import scene.ball_query
-from scene.ball_query import Ball, ball_query
+import crosspoint.scene.ball_query
+from crosspoint.scene.ball_query import Ball, ball_query
 
 BALLS = [Ball(0.3, 4), Ball(0.6, 7, inner=0.3), Ball(2.0, 300), Ball(1.0, 1)]
 
@@ -26,7 +26,7 @@ def brute_force(points: torch.Tensor, centres: torch.Tensor, ball: Ball) -> list
 
 @pytest.mark.parametrize("held", [2**20, 100])  # distances at once: everything, or one row after the other
 def test_equals_brute_force(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene.ball_query, "DISTANCES_CPU", held)
+    monkeypatch.setattr(crosspoint.scene.ball_query, "DISTANCES_CPU", held)
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(3, 150, 3, generator=generator)
     points[1, 80:] = points[1, :70]  # copies

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from eval.pickles import RestrictedUnpickler, check_sizes
-from scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid, through_ego
+from crosspoint.eval.pickles import RestrictedUnpickler, check_sizes
+from crosspoint.scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid, through_ego
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 K = np.array([[700.0, 0.0, 600.0], [0.0, 710.0, 180.0], [0.0, 0.0, 1.0]])

@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 
-from renderers.cameras import Cameras
-from scene.datasets.folder import FolderScenes, write_frame, write_poses, write_rig, write_split
-from scene.datasets.rig import read_rig
-from scene.frames import Boxes, SceneFrame
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_poses, write_rig, write_split
+from crosspoint.scene.datasets.rig import read_rig
+from crosspoint.scene.frames import Boxes, SceneFrame
 
 CLASSES, BOX_CLASSES = ["road", "car", "traffic sign"], ["car", "small bus"]
 

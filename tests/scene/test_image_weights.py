@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from scene.image_weights import MOCO_V2, load_weights, read_image_weights
-from scene.images import resnet_trunk
+from crosspoint.scene.image_weights import MOCO_V2, load_weights, read_image_weights
+from crosspoint.scene.images import resnet_trunk
 
 
 def saved_resnet():

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torchvision.transforms.functional import normalize
 
-from scene.images import PixelEncoder, PixelEncoderConfig, resnet_trunk, trunk_channels
-from scene.upsampling import upsample
+from crosspoint.scene.images import PixelEncoder, PixelEncoderConfig, resnet_trunk, trunk_channels
+from crosspoint.scene.upsampling import upsample
 
 
 def make_encoder(**options):

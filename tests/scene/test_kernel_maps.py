@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scene.kernel_maps import LIMIT, Grid, KernelMap, pack, unpack
+from crosspoint.scene.kernel_maps import LIMIT, Grid, KernelMap, pack, unpack
 
 
 def voxels(count: int = 150, frames: int = 2, seed: int = 0, reach: int = 5) -> Tensor:
@@ -40,7 +40,7 @@ def by_hand(fine: Tensor, coarse: Tensor, kernel: int, step: int) -> set[tuple[i
     [(3, 1, 1), (5, 1, 1), (1, 1, 1), (3, 2, 2), (2, 1, 2), (3, 1, 2), (2, 2, 4), (2, 1, 1)],
 )
 def test_maps_agree_with_a_search_by_hand(kernel: int, fine: int, coarse: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scene.kernel_maps.ROWS", 16)  # several blocks per offset
+    monkeypatch.setattr("crosspoint.scene.kernel_maps.ROWS", 16)  # several blocks per offset
     grid = Grid(voxels())
     expected = by_hand(grid.coordinates(fine), grid.coordinates(coarse), kernel, fine)
     pairs = grid.kernel_map(kernel, fine, coarse)
@@ -54,7 +54,7 @@ def test_maps_agree_with_a_search_by_hand(kernel: int, fine: int, coarse: int, m
 def test_a_table_has_the_pairs_of_the_blocks(
     kernel: int, fine: int, coarse: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scene.kernel_maps.ROWS", 16)
+    monkeypatch.setattr("crosspoint.scene.kernel_maps.ROWS", 16)
     pairs = Grid(voxels()).kernel_map(kernel, fine, coarse)
     joined, counts = pairs.table
     assert joined.shape == (2, kernel**3, counts.max()) and joined.dtype == counts.dtype == torch.int32

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scene.datasets.kitti_object import KittiObject, read_boxes
-from scene.frames import Boxes
+from crosspoint.scene.datasets.kitti_object import KittiObject, read_boxes
+from crosspoint.scene.frames import Boxes
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "kitti_object"
 POINTS = np.array([[10, 0, 0, 0.5], [10, 2, 1, 0.25], [20, -4, -1, 0]], dtype=np.float32)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from renderers.cameras import Cameras
-from scene.datasets.kitti_raw import KittiRaw
-from scene.frames import SceneFrame
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets.kitti_raw import KittiRaw
+from crosspoint.scene.frames import SceneFrame
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "kitti_raw"
 DAY = "2011_09_26"

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras, look_at
-from scene.frames import Boxes
-from scene.look.boxes import NEAREST, box_kinds, image_lines
-from scene.look.class_colours import class_colours
-from scene.look.outlines import box_corners, box_lines
+from crosspoint.renderers.cameras import Cameras, look_at
+from crosspoint.scene.frames import Boxes
+from crosspoint.scene.look.boxes import NEAREST, box_kinds, image_lines
+from crosspoint.scene.look.class_colours import class_colours
+from crosspoint.scene.look.outlines import box_corners, box_lines
 
 K = torch.tensor([[100.0, 0.0, 50.0], [0.0, 110.0, 40.0], [0.0, 0.0, 1.0]])
 FORWARD = torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])

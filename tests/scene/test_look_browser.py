@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras
-from scene.frames import Boxes, SceneFrame
-from scene.look.class_colours import class_colours
-from scene.look.colours import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
-from scene.look.page import write_page
-from scene.pairs import pair_points
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.frames import Boxes, SceneFrame
+from crosspoint.scene.look.class_colours import class_colours
+from crosspoint.scene.look.colours import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
+from crosspoint.scene.look.page import write_page
+from crosspoint.scene.pairs import pair_points
 from tests.browser import Page
 
 CLASSES = ["above", "below"]

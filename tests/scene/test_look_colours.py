@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras
-from scene.datasets import nuscenes, rellis3d, semantickitti
-from scene.frames import IGNORED, SceneFrame
-from scene.look.class_colours import class_colours
-from scene.look.colourings import by_class, by_height, by_image, by_intensity
-from scene.look.colours import RIGHT, UNKNOWN, WRONG, hexadecimal, ramp
-from scene.pairs import pair_points
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets import nuscenes, rellis3d, semantickitti
+from crosspoint.scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.look.class_colours import class_colours
+from crosspoint.scene.look.colourings import by_class, by_height, by_image, by_intensity
+from crosspoint.scene.look.colours import RIGHT, UNKNOWN, WRONG, hexadecimal, ramp
+from crosspoint.scene.pairs import pair_points
 
 CLASSES = ["car", "hovercraft", "road"]
 

@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from renderers.cameras import Cameras, look_at
-from scene.look.birdseye import window
-from scene.look.outlines import box_corners, box_lines, camera_lines
+from crosspoint.renderers.cameras import Cameras, look_at
+from crosspoint.scene.look.birdseye import window
+from crosspoint.scene.look.outlines import box_corners, box_lines, camera_lines
 
 BOXES = np.array([[10.0, -3.0, 0.5, 4.0, 2.0, 1.5, 0.6], [-5.0, 8.0, 1.0, 0.8, 0.6, 1.8, -2.5]])
 

@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras
-from scene.frames import SceneFrame
-from scene.look.colours import depth_colours, depth_scale
-from scene.look.images import overlay, pair_depths
-from scene.look.overlay import OUTLINE, paint_outlines, paint_points
-from scene.pairs import pair_points
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.look.colours import depth_colours, depth_scale
+from crosspoint.scene.look.images import overlay, pair_depths
+from crosspoint.scene.look.overlay import OUTLINE, paint_outlines, paint_points
+from crosspoint.scene.pairs import pair_points
 
 SIZE = (60, 90)
 

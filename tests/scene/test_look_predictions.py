@@ -10,11 +10,11 @@ from sklearn.metrics import accuracy_score, jaccard_score
 
 from crosspoint.cli import build_parser
 from crosspoint.command_line import run
-from eval.supervised import save_network
-from renderers.cameras import Cameras
-from scene.datasets.folder import FolderScenes, write_frame, write_rig, write_split
-from scene.frames import IGNORED, Boxes, SceneFrame
-from scene.look.predictions import agreement, frame_predictions
+from crosspoint.eval.supervised import save_network
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig, write_split
+from crosspoint.scene.frames import IGNORED, Boxes, SceneFrame
+from crosspoint.scene.look.predictions import agreement, frame_predictions
 
 COUNTS = [5, 0, 7]
 
@@ -155,7 +155,7 @@ def test_boxes_of_nuscenes_are_asked_for_where_it_has_some(frames, monkeypatch):
         asked.append((name, root, options))
         return FolderScenes("data", "train")
 
-    monkeypatch.setattr("scene.datasets.opening.open_scenes", open_scenes)
+    monkeypatch.setattr("crosspoint.scene.datasets.opening.open_scenes", open_scenes)
     arguments = ["show", "nuscenes", "--root", "nuscenes", "--split", "mini_val"]
     parser, dispatch = build_parser(arguments)
     assert run(parser, dispatch, arguments) == 0

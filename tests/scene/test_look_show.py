@@ -12,18 +12,18 @@ from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 from PIL import Image
 
-from renderers.cameras import Cameras
-from scene.frames import IGNORED, Boxes, SceneFrame
-from scene.look import show
-from scene.look.class_colours import class_colours
-from scene.look.colourings import by_height, by_image, by_intensity
-from scene.look.colours import UNKNOWN, depth_colours, depth_scale, hexadecimal, ramp
-from scene.look.images import overlay, pair_depths
-from scene.look.outlines import box_corners, box_lines
-from scene.look.page import write_page
-from scene.look.picture import draw_frame
-from scene.look.show import DPI
-from scene.pairs import pair_points
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.frames import IGNORED, Boxes, SceneFrame
+from crosspoint.scene.look import show
+from crosspoint.scene.look.class_colours import class_colours
+from crosspoint.scene.look.colourings import by_height, by_image, by_intensity
+from crosspoint.scene.look.colours import UNKNOWN, depth_colours, depth_scale, hexadecimal, ramp
+from crosspoint.scene.look.images import overlay, pair_depths
+from crosspoint.scene.look.outlines import box_corners, box_lines
+from crosspoint.scene.look.page import write_page
+from crosspoint.scene.look.picture import draw_frame
+from crosspoint.scene.look.show import DPI
+from crosspoint.scene.pairs import pair_points
 
 CLASSES = ["car", "$x_1$ <b>", "road"]
 

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scene.kernel_maps import Grid
-from scene.minkowski import load_minkowski, minkowski_name, read_minkowski
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.sparse import SparseBatchNorm, SparseTensor
+from crosspoint.scene.kernel_maps import Grid
+from crosspoint.scene.minkowski import load_minkowski, minkowski_name, read_minkowski
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.sparse import SparseBatchNorm, SparseTensor
 
 SIDE = 32
 TINY = MinkUNetConfig(

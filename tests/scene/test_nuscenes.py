@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from eval.pickles import RestrictedUnpickler, check_sizes
-from scene.datasets.nuscenes import BOX_CLASSES, CLASSES, NuScenes
-from scene.frames import IGNORED
+from crosspoint.eval.pickles import RestrictedUnpickler, check_sizes
+from crosspoint.scene.datasets.nuscenes import BOX_CLASSES, CLASSES, NuScenes
+from crosspoint.scene.frames import IGNORED
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "nuscenes"
 VERSION = "v1.0-trainval"

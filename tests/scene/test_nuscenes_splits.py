@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scene.datasets.nuscenes_splits import SPLITS, choose_scenes, split_scenes
+from crosspoint.scene.datasets.nuscenes_splits import SPLITS, choose_scenes, split_scenes
 
 SIZES = {
     "train": 700,

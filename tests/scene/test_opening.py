@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras
-from scene.datasets.folder import FolderScenes, write_frame, write_rig
-from scene.datasets.opening import SCENES, check_scenes, open_scenes
-from scene.frames import SceneDataset, SceneFrame
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
+from crosspoint.scene.datasets.opening import SCENES, check_scenes, open_scenes
+from crosspoint.scene.frames import SceneDataset, SceneFrame
 
 AHEAD = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.float64)
 K = torch.tensor([[40.0, 0, 32], [0, 40, 24], [0, 0, 1]], dtype=torch.float64)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from scene.calibration import lidar_cameras, rigid
-from scene.frames import IGNORED, SceneFrame
-from scene.pairs import pair_colours, pair_points
+from crosspoint.scene.calibration import lidar_cameras, rigid
+from crosspoint.scene.frames import IGNORED, SceneFrame
+from crosspoint.scene.pairs import pair_colours, pair_points
 
 SIZE = (240, 400)
 K = np.array([[300.0, 0.0, 200.0], [0.0, 300.0, 120.0], [0.0, 0.0, 1.0]])

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from scene.pointnet2 import PUBLISHED, PointNet2, PointNet2Config
+from crosspoint.scene.pointnet2 import PUBLISHED, PointNet2, PointNet2Config
 
 SPREAD = torch.tensor([40.0, 40.0, 3.0, 1.0])
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scene.batch import SceneSample, stack_samples
-from scene.frames import ScenePair
-from scene.images import PixelEncoder, PixelEncoderConfig
-from scene.methods import PPKT
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelConfig
+from crosspoint.scene.batch import SceneSample, stack_samples
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.images import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.methods import PPKT
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelConfig
 from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (32, 48)

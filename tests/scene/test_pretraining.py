@@ -14,20 +14,20 @@ import yaml
 
 from crosspoint.checkpoints import read_checkpoint
 from crosspoint.configuration import TrainingConfig
-from renderers.cameras import Cameras
-from scene.augment import SceneAugmentation
-from scene.batch import SceneBatch
-from scene.checkpoints import load_scene_encoder
-from scene.configuration import SceneDataConfig, SceneMethodConfig, ScenePretrainConfig
-from scene.datasets.folder import write_frame, write_rig
-from scene.frames import SceneFrame
-from scene.image_weights import read_image_weights
-from scene.images import PixelEncoderConfig
-from scene.methods import PPKT
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.pretraining import build_scene_method, pretrain_scenes
-from scene.regions import RegionConfig
-from scene.voxels import VoxelConfig
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.augment import SceneAugmentation
+from crosspoint.scene.batch import SceneBatch
+from crosspoint.scene.checkpoints import load_scene_encoder
+from crosspoint.scene.configuration import SceneDataConfig, SceneMethodConfig, ScenePretrainConfig
+from crosspoint.scene.datasets.folder import write_frame, write_rig
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.image_weights import read_image_weights
+from crosspoint.scene.images import PixelEncoderConfig
+from crosspoint.scene.methods import PPKT
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.pretraining import build_scene_method, pretrain_scenes
+from crosspoint.scene.regions import RegionConfig
+from crosspoint.scene.voxels import VoxelConfig
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])

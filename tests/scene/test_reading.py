@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scene.datasets.reading import every, find_sweeps, read_images, read_labels, read_lines, read_sweep, to_classes
-from scene.frames import IGNORED
+from crosspoint.scene.datasets.reading import (
+    every,
+    find_sweeps,
+    read_images,
+    read_labels,
+    read_lines,
+    read_sweep,
+    to_classes,
+)
+from crosspoint.scene.frames import IGNORED
 
 
 def returns(count: int = 9, columns: int = 4) -> np.ndarray:

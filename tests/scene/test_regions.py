@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import label
 
-from scene.frames import ScenePair
-from scene.regions import RegionCache, RegionConfig, compute_regions, superpixels
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.regions import RegionCache, RegionConfig, compute_regions, superpixels
 
 SMALL = RegionConfig(segments=20, sigma=1.0)
 
@@ -69,7 +69,7 @@ def test_a_second_access_reads_the_file_of_the_first(tmp_path, monkeypatch):
     first = cache(images)
     assert first.shape == (2, 60, 90) and first.dtype == torch.int64
     assert sorted((tmp_path / "regions").iterdir()) == sorted(cache.path(image) for image in images)
-    monkeypatch.setattr("scene.regions.superpixels", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("crosspoint.scene.regions.superpixels", lambda *_: pytest.fail("computed again"))
     torch.testing.assert_close(RegionCache(tmp_path / "regions", SMALL)(images), first, rtol=0, atol=0)
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from scene.datasets.rellis3d import CLASS_OF_LABEL, CLASSES, Rellis3d
-from scene.frames import IGNORED
-from scene.pairs import pair_points
+from crosspoint.scene.datasets.rellis3d import CLASS_OF_LABEL, CLASSES, Rellis3d
+from crosspoint.scene.frames import IGNORED
+from crosspoint.scene.pairs import pair_points
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "rellis3d_frame"
 # as the sensor gives them: x backward, y right

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scene.second_view import SecondView
+from crosspoint.scene.second_view import SecondView
 
 IDENTITY = SecondView(rotation=0, scale=(1, 1), flip=0)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scene.seen_points import find_seen, sample_bilinear
+from crosspoint.scene.seen_points import find_seen, sample_bilinear
 
 
 def batch(pair_point: list[int], points: int = 6) -> SimpleNamespace:

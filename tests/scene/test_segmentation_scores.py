@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import accuracy_score, jaccard_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-import scene.segmentation_scores
-from scene.segmentation_scores import class_ious, class_rows, confusion_matrix, segmentation_scores
+import crosspoint.scene.segmentation_scores
+from crosspoint.scene.segmentation_scores import class_ious, class_rows, confusion_matrix, segmentation_scores
 
 
 def drawn(classes, seed=0, points=400):
@@ -83,5 +83,5 @@ def test_labels_that_cannot_be_are_named():
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(scene.segmentation_scores)
+    result = doctest.testmod(crosspoint.scene.segmentation_scores)
     assert result.attempted > 0 and result.failed == 0

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scene.datasets.semantickitti import CLASSES, SPLITS, SemanticKitti, read_poses
-from scene.frames import IGNORED
+from crosspoint.scene.datasets.semantickitti import CLASSES, SPLITS, SemanticKitti, read_poses
+from crosspoint.scene.frames import IGNORED
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "semantickitti_scan"
 POINTS = np.array([[10, 0, 0, 0.5], [10, 2, 1, 0.25], [20, -4, -1, 0], [5, 5, 5, 1], [9, 9, 9, 0]], dtype=np.float32)
@@ -81,7 +81,7 @@ def test_splits_and_thinning(tmp_path: Path) -> None:
 
 def test_the_map_is_that_of_semantic_kitti_api() -> None:
     """learning_map of https://github.com/PRBonn/semantic-kitti-api, config/semantic-kitti.yaml, where 0 is ignored."""
-    from scene.datasets.semantickitti import CLASS_OF_LABEL
+    from crosspoint.scene.datasets.semantickitti import CLASS_OF_LABEL
 
     theirs = {0: 0, 1: 0, 10: 1, 11: 2, 13: 5, 15: 3, 16: 5, 18: 4, 20: 5, 30: 6, 31: 7, 32: 8, 40: 9, 44: 10, 48: 11}
     theirs |= {49: 12, 50: 13, 51: 14, 52: 0, 60: 9, 70: 15, 71: 16, 72: 17, 80: 18, 81: 19, 99: 0, 252: 1, 253: 7}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from crosspoint.farthest import farthest_points
-from scene.ball_query import Ball, ball_query
-from scene.set_abstraction import (
+from crosspoint.scene.ball_query import Ball, ball_query
+from crosspoint.scene.set_abstraction import (
     AbstractionConfig,
     SetAbstraction,
     ball_mlp,

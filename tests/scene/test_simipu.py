@@ -8,16 +8,16 @@ import torch
 import torchvision
 from torch import nn
 
-from renderers.cameras import Cameras
-from scene.batch import SceneBatch, SceneSample, stack_samples
-from scene.frames import SceneFrame
-from scene.methods.simipu import SimIPU, match_positions
-from scene.pairs import pair_points
-from scene.pointnet2 import PointNet2, PointNet2Config, SampledPoints
-from scene.second_view import SecondView
-from scene.seen_points import SeenPoints
-from scene.set_abstraction import AbstractionConfig
-from scene.voxels import VoxelConfig
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.batch import SceneBatch, SceneSample, stack_samples
+from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.methods.simipu import SimIPU, match_positions
+from crosspoint.scene.pairs import pair_points
+from crosspoint.scene.pointnet2 import PointNet2, PointNet2Config, SampledPoints
+from crosspoint.scene.second_view import SecondView
+from crosspoint.scene.seen_points import SeenPoints
+from crosspoint.scene.set_abstraction import AbstractionConfig
+from crosspoint.scene.voxels import VoxelConfig
 
 SIZE = (64, 96)
 FORWARD = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.float64)

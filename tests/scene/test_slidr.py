@@ -4,14 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scene.batch import SceneSample, stack_samples
-from scene.frames import ScenePair
-from scene.images import PixelEncoder, PixelEncoderConfig
-from scene.methods import SLidR
-from scene.methods.slidr import mean_by_segment
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.sparse import SparseTensor
-from scene.voxels import VoxelConfig
+from crosspoint.scene.batch import SceneSample, stack_samples
+from crosspoint.scene.frames import ScenePair
+from crosspoint.scene.images import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.methods import SLidR
+from crosspoint.scene.methods.slidr import mean_by_segment
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.sparse import SparseTensor
+from crosspoint.scene.voxels import VoxelConfig
 from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (64, 96)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from scene.kernel_maps import Grid
-from scene.sparse import (
+from crosspoint.scene.kernel_maps import Grid
+from crosspoint.scene.sparse import (
     SparseBatchNorm,
     SparseConv3d,
     SparseTensor,
@@ -76,7 +76,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_and_gradients_are_those_of_a_dense_convolution(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scene.kernel_maps.ROWS", 16)  # several blocks per offset
+    monkeypatch.setattr("crosspoint.scene.kernel_maps.ROWS", 16)  # several blocks per offset
     torch.manual_seed(0)
     make, stride = LAYERS[name]
     layer, grid = make().double(), Grid(voxels())

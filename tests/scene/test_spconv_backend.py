@@ -24,17 +24,17 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from crosspoint.configuration import TrainingConfig
+from crosspoint.eval.measured_scenes import MeasuredScenes
+from crosspoint.eval.segmenter import SegmentationRecipe
+from crosspoint.eval.semseg import build_segmenter
 from crosspoint.runs import CONFIG, LAST, last_checkpoint
-from eval.measured_scenes import MeasuredScenes
-from eval.segmenter import SegmentationRecipe
-from eval.semseg import build_segmenter
-from scene.checkpoints import SceneEncoder
-from scene.configuration import SceneMethodConfig, ScenePretrainConfig
-from scene.images import PixelEncoderConfig
-from scene.kernel_maps import Grid, KernelMap
-from scene.minkunet import MinkUNet, MinkUNetConfig
-from scene.pretraining import build_scene_method
-from scene.sparse import (
+from crosspoint.scene.checkpoints import SceneEncoder
+from crosspoint.scene.configuration import SceneMethodConfig, ScenePretrainConfig
+from crosspoint.scene.images import PixelEncoderConfig
+from crosspoint.scene.kernel_maps import Grid, KernelMap
+from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.pretraining import build_scene_method
+from crosspoint.scene.sparse import (
     SparseConv3d,
     SparseTensor,
     SparseTransposedConv3d,
@@ -44,7 +44,7 @@ from scene.sparse import (
 )
 
 TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
-MODULES = ("scene.spconv_backend", "spconv", "spconv.pytorch", "spconv.cppconstants")
+MODULES = ("crosspoint.scene.spconv_backend", "spconv", "spconv.pytorch", "spconv.cppconstants")
 LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "submanifold 3": (lambda: SubmanifoldConv3d(3, 5), 1),
     "submanifold 5 with bias": (lambda: SubmanifoldConv3d(3, 5, 5, bias=True), 1),
@@ -161,7 +161,7 @@ def by_both(network: nn.Module, x: SparseTensor) -> list[list[Tensor]]:
 def test_values_and_gradients_are_those_of_torch(
     backend: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scene.kernel_maps.ROWS", 16)  # several blocks per offset
+    monkeypatch.setattr("crosspoint.scene.kernel_maps.ROWS", 16)  # several blocks per offset
     torch.manual_seed(0)
     make, stride = LAYERS[name]
     layer, grid = make().double(), Grid(voxels())
@@ -299,7 +299,9 @@ def test_a_run_may_go_on_with_the_other_backend(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
 def test_an_evaluation_passes_the_choice_on(backend: ModuleType, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval.measured_scenes.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None))
+    monkeypatch.setattr(
+        "crosspoint.eval.measured_scenes.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None)
+    )
     for random_init in (True, False):
         measured = MeasuredScenes(None, "folder", random_init=random_init, sparse_backend="spconv")  # type: ignore[arg-type]
         assert measured.encoder.backend == "spconv"

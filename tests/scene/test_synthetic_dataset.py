@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from scene.datasets.folder import FolderScenes
-from scene.frames import SceneDataset, SceneFrame
-from scene.pairs import pair_points
-from scene.synthetic.dataset import SyntheticScenes, write_scenes
-from scene.synthetic.lidar import Lidar
-from scene.synthetic.prop import BOX_CLASSES, CLASSES
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.frames import SceneDataset, SceneFrame
+from crosspoint.scene.pairs import pair_points
+from crosspoint.scene.synthetic.dataset import SyntheticScenes, write_scenes
+from crosspoint.scene.synthetic.lidar import Lidar
+from crosspoint.scene.synthetic.prop import BOX_CLASSES, CLASSES
 
 LIDAR = Lidar(beams=16, columns=360)
 SMALL = {"frames": 3, "size": (48, 160), "lidar": LIDAR}

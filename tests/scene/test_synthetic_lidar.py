@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene.synthetic.lidar import Lidar, Sweep
-from scene.synthetic.prop import CLASSES
-from scene.synthetic.world import World, make_world
+from crosspoint.scene.synthetic.lidar import Lidar, Sweep
+from crosspoint.scene.synthetic.prop import CLASSES
+from crosspoint.scene.synthetic.world import World, make_world
 
 EXACT = Lidar(beams=16, columns=256, elevation=(-20.0, 6.0), noise=0.0, dropout=0.0, faint=0.0)
 

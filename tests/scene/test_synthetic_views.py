@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.cameras import Cameras
-from scene.synthetic.lidar import Lidar
-from scene.synthetic.materials import MATERIALS, SIDE, textures
-from scene.synthetic.prop import CLASSES
-from scene.synthetic.views import camera_ring, colours, illumination, moved, photograph
-from scene.synthetic.world import World, make_world
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.synthetic.lidar import Lidar
+from crosspoint.scene.synthetic.materials import MATERIALS, SIDE, textures
+from crosspoint.scene.synthetic.prop import CLASSES
+from crosspoint.scene.synthetic.views import camera_ring, colours, illumination, moved, photograph
+from crosspoint.scene.synthetic.world import World, make_world
 
 SIZE = (96, 320)
 

@@ -5,11 +5,11 @@ import pytest
 import trimesh
 from numpy.random import Generator
 
-from scene.synthetic import buildings, furniture, objects
-from scene.synthetic.materials import MATERIAL_NAMES
-from scene.synthetic.prop import BOX_CLASSES, CLASSES, Prop, box_mapping, roughened
-from scene.synthetic.street import Street, ground
-from scene.synthetic.world import World, make_poses, make_world
+from crosspoint.scene.synthetic import buildings, furniture, objects
+from crosspoint.scene.synthetic.materials import MATERIAL_NAMES
+from crosspoint.scene.synthetic.prop import BOX_CLASSES, CLASSES, Prop, box_mapping, roughened
+from crosspoint.scene.synthetic.street import Street, ground
+from crosspoint.scene.synthetic.world import World, make_poses, make_world
 
 MAKERS = {  # lowest and highest height, and classes of the faces
     objects.car: ((0.8, 4.5), {"car"}),

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scene.upsampling import upsample, upsampled_at, upsampled_means
+from crosspoint.scene.upsampling import upsample, upsampled_at, upsampled_means
 
 SHAPES = [((7, 13), (224, 416)), ((14, 26), (56, 104)), ((3, 5), (31, 40)), ((1, 4), (1, 9)), ((5, 5), (5, 5))]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from scene.voxels import VoxelConfig, cells, collate, voxelize
+from crosspoint.scene.voxels import VoxelConfig, cells, collate, voxelize
 
 SCAN = Path(__file__).parents[3] / "shared/data/semantickitti_scan/sequences/08/velodyne/000000.bin"
 KINDS = ["cartesian", "cylindrical"]
