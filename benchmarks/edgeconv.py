@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from benchmarks.formula import formula_path
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.dgcnn import DGCNN
-from crosspoint.heads import cloud_head
+from crosspoint.models.dgcnn import DGCNN
+from crosspoint.models.projection_heads import cloud_head
 
 
 class ChannelsFirstDGCNN(nn.Module):

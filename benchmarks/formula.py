@@ -8,11 +8,11 @@ from unittest import mock
 
 from torch import Tensor
 
-from crosspoint.edge_mlp import EdgeMLP, edge_mlp
-from crosspoint.edgeconv import EdgeConv, edge_conv
-from crosspoint.neighbors import knn_formula
-from crosspoint.pooled_maximum import layer_max_formula
-from crosspoint.pooled_mean import layer_max_and_mean_formula
+from crosspoint.ops.edge_mlp import EdgeMLP, edge_mlp
+from crosspoint.ops.edgeconv import EdgeConv, edge_conv
+from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean_formula
+from crosspoint.ops.fused_max_pool import layer_max_formula
+from crosspoint.ops.knn import knn_formula
 
 
 @contextmanager
@@ -28,9 +28,9 @@ def formula_path() -> Iterator[None]:
     with (
         mock.patch.object(EdgeConv, "forward", by_edges),
         mock.patch.object(EdgeMLP, "forward", two_layers),
-        mock.patch("crosspoint.partseg.knn", knn_formula),
-        mock.patch("crosspoint.dgcnn.layer_max_and_mean", layer_max_and_mean_formula),
-        mock.patch("crosspoint.partseg.layer_max", layer_max_formula),
-        mock.patch("crosspoint.pointnet.layer_max", layer_max_formula),
+        mock.patch("crosspoint.models.dgcnn_partseg.knn", knn_formula),
+        mock.patch("crosspoint.models.dgcnn.layer_max_and_mean", layer_max_and_mean_formula),
+        mock.patch("crosspoint.models.dgcnn_partseg.layer_max", layer_max_formula),
+        mock.patch("crosspoint.models.pointnet.layer_max", layer_max_formula),
     ):
         yield

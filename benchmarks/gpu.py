@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.dgcnn import DGCNN
-from crosspoint.edgeconv import EdgeConv, edge_conv
-from crosspoint.heads import cloud_head
 from crosspoint.losses import nt_xent
-from crosspoint.neighbors import knn_formula
+from crosspoint.models.dgcnn import DGCNN
+from crosspoint.models.projection_heads import cloud_head
+from crosspoint.ops.edgeconv import EdgeConv, edge_conv
+from crosspoint.ops.knn import knn_formula
 
 
 class FormulaEdgeConv(EdgeConv):

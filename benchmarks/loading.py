@@ -21,13 +21,13 @@ from jsonargparse import ArgumentParser
 from torch.optim import Adam
 
 from benchmarks.measure import options, report
-from crosspoint.configuration import PretrainConfig
 from crosspoint.datasets.pairs import ObjectPair
+from crosspoint.datasets.procedural.shapes import write_shapes
 from crosspoint.datasets.rendered import RenderedPairs
-from crosspoint.datasets.shapes import write_shapes
-from crosspoint.module import PairModule
-from crosspoint.pretraining import build_method
 from crosspoint.renderers import render_folder
+from crosspoint.training.config import PretrainConfig
+from crosspoint.training.lightning_module import PairModule
+from crosspoint.training.pretrain import build_method
 
 RENDERED = Path("data/objects40")
 PAUSE = 0.06  # seconds

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint import contrast
 from crosspoint.losses import info_nce, nt_xent
+from crosspoint.ops import contrastive_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 FORMULA_PAIRS = 4096  # with more, the logits of nt_xent and their copies take more than a gigabyte
@@ -22,10 +22,10 @@ STEPS_PAIRS = 2048  # steps are repeated within one measurement until they have 
 
 def by_formula(loss: Loss) -> Loss:
     """The same loss, with all logits at once."""
-    limits = {name: 2**62 for name in vars(contrast) if name.startswith("FORMULA_LOGITS")}
+    limits = {name: 2**62 for name in vars(contrastive_cross_entropy) if name.startswith("FORMULA_LOGITS")}
 
     def run(a: Tensor, b: Tensor) -> Tensor:
-        with mock.patch.multiple(contrast, **limits):
+        with mock.patch.multiple(contrastive_cross_entropy, **limits):
             return loss(a, b)
 
     return run

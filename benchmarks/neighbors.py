@@ -15,8 +15,8 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.farthest import farthest_points
-from crosspoint.neighbors import knn, knn_formula
+from crosspoint.ops.farthest_point_sampling import farthest_points
+from crosspoint.ops.knn import knn, knn_formula
 
 
 def by_scipy(points: Tensor, k: int) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.edgeconv import by_formula
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.partseg import PartSegDGCNN
+from crosspoint.models.dgcnn_partseg import PartSegDGCNN
 
 
 def main() -> None:

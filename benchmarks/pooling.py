@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.pooled_maximum import layer_max_by_blocks, layer_max_formula
-from crosspoint.pooled_mean import layer_max_and_mean_by_blocks, layer_max_and_mean_formula
-from crosspoint.shared_layer import SharedLayer
+from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean_by_blocks, layer_max_and_mean_formula
+from crosspoint.ops.fused_max_pool import layer_max_by_blocks, layer_max_formula
+from crosspoint.ops.shared_mlp import SharedLayer
 
 PATHS = {
     "max": (layer_max_by_blocks, layer_max_formula),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import medians, options, report, rounds
-from crosspoint.datasets.shapes import FAMILIES, make_shape
+from crosspoint.datasets.procedural.shapes import FAMILIES, make_shape
 from crosspoint.renderers import load_mesh, normalise, orbit, render_folder
 from crosspoint.renderers.layouts import find_meshes
 from crosspoint.renderers.rendering import open_backend

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.edgeconv import by_formula, step
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.dgcnn import DGCNN
+from crosspoint.models.dgcnn import DGCNN
 
 K = 20
 FORMULA_POINTS = 8192  # per batch: beyond, its edge tensors pass ten gigabytes

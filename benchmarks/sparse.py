@@ -18,10 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.scene.kernel_maps import Grid
-from crosspoint.scene.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
-from crosspoint.scene.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d, use_backend
-from crosspoint.scene.voxels import VoxelConfig, voxelize
+from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
+from crosspoint.scene.ops.kernel_maps import Grid
+from crosspoint.scene.ops.sparse_conv import (
+    SparseConv3d,
+    SparseTensor,
+    SparseTransposedConv3d,
+    SubmanifoldConv3d,
+    use_backend,
+)
+from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
 
 try:
     import spconv.pytorch as spconv

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.svm import SVC
 
 from benchmarks.measure import medians, options, peak_memory, report
-from crosspoint.eval.svm import accuracy, svm_predictions
+from crosspoint.eval.classifiers.svm import accuracy, svm_predictions
 
 COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 SPREADS = {"apart": 0.6, "overlapping": 0.3}  # of class means, in standard deviations within a class

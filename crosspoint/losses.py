@@ -4,7 +4,7 @@ Under several processes a loss averages over the rows of its own process and may
 processes. `gather_rows` sends the gradients home, so that the mean over processes, which DistributedDataParallel takes,
 equals the gradient of one process on the joined batch.
 
-Memory grows with the rows, not with their pairs: see `crosspoint.contrast`.
+Memory grows with the rows, not with their pairs: see `crosspoint.ops.contrastive_cross_entropy`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from crosspoint.contrast import cross_entropy, paired_cross_entropy
-from crosspoint.precision import full_precision
-from crosspoint.processes import gather_rows, process_count
+from crosspoint.ops.contrastive_cross_entropy import cross_entropy, paired_cross_entropy
+from crosspoint.ops.distributed import gather_rows, process_count
+from crosspoint.ops.precision import full_precision
 
 
 def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = True) -> Tensor:

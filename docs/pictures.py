@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from crosspoint.datasets.shapes import FAMILIES, make_shape
+from crosspoint.datasets.procedural.shapes import FAMILIES, make_shape
 from crosspoint.renderers import RenderedSet, Style, normalise, orbit, render
 
 IMAGES = Path(__file__).parent / "images"

@@ -5,12 +5,12 @@ if __name__ != "crosspoint.eval":
 
 
 from crosspoint.eval.features import extract_features
-from crosspoint.eval.fewshot import few_shot, few_shot_table
-from crosspoint.eval.knn import knn_classify
-from crosspoint.eval.linear import linear_svm
 from crosspoint.eval.probe import probe_hold_out
+from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
+from crosspoint.eval.protocols.knn import knn_classify
+from crosspoint.eval.protocols.linear_svm import linear_svm
+from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
 from crosspoint.eval.results import Result
-from crosspoint.eval.retrieval import retrieve_across, retrieve_within
 
 __all__ = [
     "Result",

@@ -13,27 +13,27 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from crosspoint.branches import load_branches, trained_image_size
-from crosspoint.eval.crossmodal import retrieve_modalities
-from crosspoint.eval.fewshot import SmallClasses, few_shot, few_shot_table
-from crosspoint.eval.finetune import CLASSIFICATION, Mode, fine_tune
-from crosspoint.eval.folds import folds_svm, stored_settings
-from crosspoint.eval.folds_finetune import FOLDS, folds_finetune
-from crosspoint.eval.knn import Metric, Weights, knn_classify
-from crosspoint.eval.linear import linear_svm
-from crosspoint.eval.measured import Frozen, Measured, chosen_device
-from crosspoint.eval.measured_scenes import MeasuredScenes
-from crosspoint.eval.partseg import PARTS, check_encoder, segment_parts
-from crosspoint.eval.partseg import Mode as PartMode
-from crosspoint.eval.recipe import Recipe, Resources
-from crosspoint.eval.retrieval import retrieve_within
-from crosspoint.eval.segmenter import Mode as SegmentationMode
-from crosspoint.eval.segmenter import SegmentationRecipe
-from crosspoint.eval.semseg import RECIPE as SEGMENTATION
-from crosspoint.eval.semseg import RESOURCES as SCENE_RESOURCES
-from crosspoint.eval.semseg import semantic_segmentation
-from crosspoint.eval.study.settings import Study
+from crosspoint.checkpoints.dual_encoder import load_branches, trained_image_size
+from crosspoint.eval.encoder_target import Frozen, Measured, chosen_device
+from crosspoint.eval.protocols.crossmodal import retrieve_modalities
+from crosspoint.eval.protocols.few_shot import SmallClasses, few_shot, few_shot_table
+from crosspoint.eval.protocols.knn import Metric, Weights, knn_classify
+from crosspoint.eval.protocols.linear_svm import linear_svm
+from crosspoint.eval.protocols.pointbert_folds import folds_svm, stored_settings
+from crosspoint.eval.protocols.retrieval import retrieve_within
+from crosspoint.eval.segmentation_target import MeasuredScenes
+from crosspoint.eval.study.config import Study
 from crosspoint.eval.study.study import report_study
+from crosspoint.eval.supervised.classification import CLASSIFICATION, Mode, fine_tune
+from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.part_segmentation import PARTS, check_encoder, segment_parts
+from crosspoint.eval.supervised.part_segmentation import Mode as PartMode
+from crosspoint.eval.supervised.pointbert_folds import FOLDS, folds_finetune
+from crosspoint.eval.supervised.segmenter import Mode as SegmentationMode
+from crosspoint.eval.supervised.segmenter import SegmentationRecipe
+from crosspoint.eval.supervised.semantic_segmentation import RECIPE as SEGMENTATION
+from crosspoint.eval.supervised.semantic_segmentation import RESOURCES as SCENE_RESOURCES
+from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.renderers import RenderedSet
 
 RESOURCES = Resources()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from crosspoint.callbacks import HoldOut
 from crosspoint.eval.features import extract_features
-from crosspoint.eval.linear import linear_svm
+from crosspoint.eval.protocols.linear_svm import linear_svm
+from crosspoint.training.callbacks import HoldOut
 
 
 def probe_hold_out(encoder: nn.Module, data: HoldOut) -> dict[str, float]:

@@ -17,19 +17,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from crosspoint.augment import CloudAugmentation, ImageAugmentation
-from crosspoint.checkpoints import load_encoder
-from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
+from crosspoint.checkpoints.load import load_encoder
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.shapes import FAMILIES, shapes_clouds, write_shapes
-from crosspoint.encoders import EncoderConfig
+from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds, write_shapes
 from crosspoint.eval.features import extract_features
-from crosspoint.eval.fewshot import few_shot
-from crosspoint.eval.linear import linear_svm
+from crosspoint.eval.protocols.few_shot import few_shot
+from crosspoint.eval.protocols.linear_svm import linear_svm
 from crosspoint.eval.results import Result
-from crosspoint.pretraining import build_method, pretrain
+from crosspoint.models.build import EncoderConfig
 from crosspoint.renderers import render_folder
 from crosspoint.renderers.atomic import writing
+from crosspoint.training.config import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
+from crosspoint.training.pretrain import build_method, pretrain
+from crosspoint.transforms import CloudAugmentation, ImageAugmentation
 
 log = logging.getLogger(__name__)
 

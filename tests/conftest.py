@@ -8,8 +8,8 @@ import torch
 
 from benchmarks import measure
 from crosspoint import DGCNN, CrossPoint
-from crosspoint.checkpoints import encoder_record
-from crosspoint.images import ImageEncoder
+from crosspoint.checkpoints.load import encoder_record
+from crosspoint.models.image_encoder import ImageEncoder
 from tests.browser import BROWSER, Page
 
 

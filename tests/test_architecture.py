@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("renderers", "crosspoint", "scene", "eval")  # each may import those before it
-COMPOSITION_ROOT = ROOT / "crosspoint" / "cli.py"
+COMPOSITION_ROOT = ROOT / "crosspoint" / "cli" / "main.py"
 
 
 def files(folder: str) -> list[Path]:
@@ -58,7 +58,12 @@ def test_the_composition_root_imports_other_folders_inside_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["from crosspoint.eval.linear import linear_svm", "import crosspoint.eval", "from crosspoint import eval"]
+    "line",
+    [
+        "from crosspoint.eval.protocols.linear_svm import linear_svm",
+        "import crosspoint.eval",
+        "from crosspoint import eval",
+    ],
 )
 def test_a_wrong_import_would_be_seen(line: str) -> None:
     assert imported_folders(ast.parse(f"def f():\n    {line}")) == {"eval"}
@@ -108,7 +113,7 @@ def test_our_names_do_not_collide_with_those_of_a_user(tmp_path: Path) -> None:
         (tmp_path / name).write_text("OWNER = 'user'\n")
     (tmp_path / "script.py").write_text(
         "import eval, renderers, scene\n"
-        "import crosspoint.eval, crosspoint.renderers, crosspoint.scene.frames\n"
+        "import crosspoint.eval, crosspoint.renderers, crosspoint.scene.data.sample\n"
         "assert eval.OWNER == renderers.OWNER == scene.OWNER == 'user'\n"
         "assert crosspoint.eval.linear_svm and crosspoint.renderers.render\n"
     )

@@ -24,7 +24,7 @@ def modules_with_examples() -> list[str]:
 
 def test_folders_of_the_namespace_are_walked() -> None:
     names = modules_with_examples()
-    assert {"crosspoint.losses", "crosspoint.scene.minkunet", "crosspoint.eval.lovasz"} <= set(names)
+    assert {"crosspoint.losses", "crosspoint.scene.models.minkunet", "crosspoint.eval.supervised.lovasz"} <= set(names)
 
 
 @pytest.mark.parametrize("name", modules_with_examples())

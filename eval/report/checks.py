@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosspoint.eval.report.contents import Curve, Embedding, Report, Segmented
+from crosspoint.eval.report.report_model import Curve, Embedding, Report, Segmented
 
 
 def check(report: Report) -> None:

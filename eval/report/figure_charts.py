@@ -10,8 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crosspoint.eval.report.contents import Curve, Embedding
 from crosspoint.eval.report.palette import MARKERS, palette
+from crosspoint.eval.report.report_model import Curve, Embedding
 
 INK, QUIET, ACCENT, RIGHT, WRONG = "#1c1f24", "#626973", "#2c6cb0", "#1a7f52", "#c03d28"
 AGREE = LinearSegmentedColormap.from_list("agree", ["white", ACCENT])

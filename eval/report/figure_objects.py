@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crosspoint.eval.report.contents import Retrieved, Segmented
 from crosspoint.eval.report.figure_charts import INK, QUIET, RIGHT, WRONG, legible
+from crosspoint.eval.report.page_data import parts_by_category
 from crosspoint.eval.report.palette import palette
-from crosspoint.eval.report.payload import parts_by_category
+from crosspoint.eval.report.report_model import Retrieved, Segmented
 from crosspoint.eval.report.thumbnails import open_picture
 from crosspoint.eval.report.viewpoint import three_quarter
 

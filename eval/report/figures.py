@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from crosspoint.eval.report.checks import check
-from crosspoint.eval.report.contents import Report, Section
 from crosspoint.eval.report.figure_charts import draw_bars, draw_confusion, draw_curves, draw_embedding
 from crosspoint.eval.report.figure_objects import draw_parts, draw_strips
 from crosspoint.eval.report.file_names import file_names
-from crosspoint.eval.report.payload import confusion
+from crosspoint.eval.report.page_data import confusion
+from crosspoint.eval.report.report_model import Report, Section
 from crosspoint.renderers.atomic import writing
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from crosspoint.eval.report.contents import Report
-from crosspoint.eval.report.payload import payload
+from crosspoint.eval.report.page_data import payload
+from crosspoint.eval.report.report_model import Report
 from crosspoint.html_page import write_html
 
 STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "curves", "narrow")

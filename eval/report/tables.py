@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crosspoint.eval.report.contents import Cell, Row
+from crosspoint.eval.report.report_model import Cell, Row
 
 # https://spec.commonmark.org/0.31.2/#backslash-escapes, and the pipe of tables
 MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"} | {"\n": " "})

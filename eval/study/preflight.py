@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosspoint.checkpoints import TrainedOn
-from crosspoint.eval.crossvalidation import stratified_folds
-from crosspoint.eval.fewshot import task_pool
-from crosspoint.eval.finetune import CLASSIFICATION
-from crosspoint.eval.folds import find_folds, stored_settings
-from crosspoint.eval.measured import warn_of_mismatch
-from crosspoint.eval.partseg import PARTS
-from crosspoint.eval.retrieval import RANKS
-from crosspoint.eval.splits import split_clouds
+from crosspoint.checkpoints.load import TrainedOn
+from crosspoint.eval.classifiers.cross_validation import stratified_folds
+from crosspoint.eval.classifiers.svm import check_split
+from crosspoint.eval.encoder_target import warn_of_mismatch
+from crosspoint.eval.protocols.few_shot import task_pool
+from crosspoint.eval.protocols.pointbert_folds import find_folds, stored_settings
+from crosspoint.eval.protocols.retrieval import RANKS
+from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.evaluation_run import Subject
 from crosspoint.eval.study.protocols import VALIDATION, recipe
-from crosspoint.eval.study.settings import Study
-from crosspoint.eval.study.subject import Subject
-from crosspoint.eval.svm import check_split
+from crosspoint.eval.supervised.classification import CLASSIFICATION
+from crosspoint.eval.supervised.part_segmentation import PARTS
+from crosspoint.eval.supervised.splits import split_clouds
 
 
 def check_study(study: Study) -> dict[tuple[str, str], str]:

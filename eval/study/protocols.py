@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.branches import load_branches, trained_image_size
-from crosspoint.eval.crossmodal import retrieve_modalities
-from crosspoint.eval.fewshot import few_shot_table
-from crosspoint.eval.finetune import CLASSIFICATION, fine_tune
-from crosspoint.eval.folds import folds_svm, stored_settings
-from crosspoint.eval.knn import knn_classify
-from crosspoint.eval.linear import answer_linear_svm
-from crosspoint.eval.partseg import PARTS, check_encoder, segment_parts
-from crosspoint.eval.recipe import Recipe, Resources
+from crosspoint.checkpoints.dual_encoder import load_branches, trained_image_size
+from crosspoint.eval.protocols.crossmodal import retrieve_modalities
+from crosspoint.eval.protocols.few_shot import few_shot_table
+from crosspoint.eval.protocols.knn import knn_classify
+from crosspoint.eval.protocols.linear_svm import answer_linear_svm
+from crosspoint.eval.protocols.pointbert_folds import folds_svm, stored_settings
+from crosspoint.eval.protocols.retrieval import nearest_items, retrieve_within
 from crosspoint.eval.results import Result
-from crosspoint.eval.retrieval import nearest_items, retrieve_within
-from crosspoint.eval.study.settings import Study
-from crosspoint.eval.study.strips import NEAREST, choose_queries
-from crosspoint.eval.study.subject import Subject
-from crosspoint.eval.supervised import ENCODER, NETWORK, PREDICTIONS
+from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.query_selection import NEAREST, choose_queries
+from crosspoint.eval.supervised.classification import CLASSIFICATION, fine_tune
+from crosspoint.eval.supervised.cloud_training import ENCODER, NETWORK, PREDICTIONS
+from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.part_segmentation import PARTS, check_encoder, segment_parts
 
 VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crosspoint.eval.results import Result
+from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.embedding_map import FROZEN, draw_scenery
+from crosspoint.eval.study.evaluation_run import Subject
 from crosspoint.eval.study.protocols import MEASURES
-from crosspoint.eval.study.scenery import FROZEN, draw_scenery
-from crosspoint.eval.study.settings import Study
-from crosspoint.eval.study.subject import Subject
 from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")

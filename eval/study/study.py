@@ -8,15 +8,15 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from crosspoint.eval.report.contents import Report, Row
+from crosspoint.eval.report.report_model import Report, Row
 from crosspoint.eval.report.tables import latex_table, markdown_table
 from crosspoint.eval.results import library_versions
-from crosspoint.eval.study.columns import columns, measured_row, published_rows
+from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.evaluation_run import Subject
 from crosspoint.eval.study.preflight import check_study
+from crosspoint.eval.study.report_sections import Gallery, section
 from crosspoint.eval.study.runs import Outcome, run_all
-from crosspoint.eval.study.sections import Gallery, section
-from crosspoint.eval.study.settings import Study
-from crosspoint.eval.study.subject import Subject
+from crosspoint.eval.study.table import columns, measured_row, published_rows
 from crosspoint.renderers.atomic import writing
 
 log = logging.getLogger("crosspoint")

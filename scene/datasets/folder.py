@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.scene.calibration import rigid
+from crosspoint.scene.data.calibration import rigid
+from crosspoint.scene.data.sample import Boxes, SceneFrame
 from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
-from crosspoint.scene.datasets.reading import (
+from crosspoint.scene.datasets.readers import (
     every,
     find_sweeps,
     read_images,
@@ -32,7 +33,6 @@ from crosspoint.scene.datasets.reading import (
     to_classes,
 )
 from crosspoint.scene.datasets.rig import Rig, read_rig, write_rig
-from crosspoint.scene.frames import Boxes, SceneFrame
 
 __all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "write_rig", "write_split"]
 

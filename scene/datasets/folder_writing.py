@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from crosspoint.renderers.atomic import writing
+from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.datasets.rig import Rig, read_rig
-from crosspoint.scene.frames import IGNORED, SceneFrame
 
 
 def write_frame(root: str | Path, frame: SceneFrame) -> None:

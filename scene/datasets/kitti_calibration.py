@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.scene.calibration import rigid
-from crosspoint.scene.datasets.reading import read_lines
+from crosspoint.scene.data.calibration import rigid
+from crosspoint.scene.datasets.readers import read_lines
 
 
 class KittiCalibration:

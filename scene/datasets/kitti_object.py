@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.scene.calibration import invert, lidar_cameras
+from crosspoint.scene.data.calibration import invert, lidar_cameras
+from crosspoint.scene.data.sample import Boxes, SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.reading import every, find_sweeps, read_images, read_lines, read_sweep
-from crosspoint.scene.frames import Boxes, SceneFrame
+from crosspoint.scene.datasets.readers import every, find_sweeps, read_images, read_lines, read_sweep
 
 BOX_CLASSES = ("Car", "Pedestrian", "Cyclist")  # the three that are evaluated; others are left out
 

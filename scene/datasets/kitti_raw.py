@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crosspoint.scene.calibration import lidar_cameras
+from crosspoint.scene.data.calibration import lidar_cameras
+from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.reading import every, read_images, read_sweep
-from crosspoint.scene.frames import SceneFrame
+from crosspoint.scene.datasets.readers import every, read_images, read_sweep
 
 CAMERAS = ("image_02", "image_03")  # left and right colour camera
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.scene.calibration import invert, lidar_cameras, rigid, through_ego
+from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid, through_ego
+from crosspoint.scene.data.sample import IGNORED, Boxes, SceneFrame
 from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
-from crosspoint.scene.datasets.reading import read_images, read_labels, read_sweep, to_classes
-from crosspoint.scene.frames import IGNORED, Boxes, SceneFrame
+from crosspoint.scene.datasets.readers import read_images, read_labels, read_sweep, to_classes
 
 LIDAR = "LIDAR_TOP"
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosspoint.scene.datasets.reading import check_skip, read_lines
+from crosspoint.scene.datasets.readers import check_skip, read_lines
 
 _SCENES = {
     "train": """

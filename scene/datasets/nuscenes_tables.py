@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from crosspoint.scene.calibration import quaternion_rotation, rigid
+from crosspoint.scene.data.calibration import quaternion_rotation, rigid
 
 Record = dict[str, Any]
 _SOURCE = "nuScenes' metadata (https://www.nuscenes.org/nuscenes#download)"

@@ -23,8 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from crosspoint.scene.calibration import invert, lidar_cameras, quaternion_rotation, rigid
-from crosspoint.scene.datasets.reading import (
+from crosspoint.scene.data.calibration import invert, lidar_cameras, quaternion_rotation, rigid
+from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.datasets.readers import (
     every,
     find_sweeps,
     read_images,
@@ -33,7 +34,6 @@ from crosspoint.scene.datasets.reading import (
     read_sweep,
     to_classes,
 )
-from crosspoint.scene.frames import IGNORED, SceneFrame
 
 SPLITS = ("train", "val", "test")
 TO_FORWARD = rigid(np.diag([-1, -1, 1]), [0, 0, 0])  # the OS1's frame → x forward, y left, z up

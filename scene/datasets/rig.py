@@ -26,8 +26,8 @@ import yaml
 
 from crosspoint.renderers.atomic import writing
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.calibration import lidar_cameras
-from crosspoint.scene.datasets.reading import read_lines
+from crosspoint.scene.data.calibration import lidar_cameras
+from crosspoint.scene.datasets.readers import read_lines
 
 CALIBRATION = "calibration.yaml"
 _KEYS = {"cameras", "pixel_centres", "intensity_scale", "classes", "box_classes"}

@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from crosspoint.scene.calibration import invert, lidar_cameras, rigid
+from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid
+from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.reading import (
+from crosspoint.scene.datasets.readers import (
     every,
     find_sweeps,
     read_images,
@@ -30,7 +31,6 @@ from crosspoint.scene.datasets.reading import (
     read_sweep,
     to_classes,
 )
-from crosspoint.scene.frames import IGNORED, SceneFrame
 
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
-from crosspoint.precision import full_precision
-from crosspoint.scene.batch import SceneBatch
-from crosspoint.scene.images import PixelEncoder
-from crosspoint.scene.minkunet import MinkUNet
-from crosspoint.scene.sparse import SparseTensor
-from crosspoint.scene.voxels import VoxelBatch
+from crosspoint.ops.precision import full_precision
+from crosspoint.scene.data.batch import SceneBatch
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.models.pixel_encoder import PixelEncoder
+from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.voxels import VoxelBatch
 
 
 class PPKT(nn.Module):

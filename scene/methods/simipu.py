@@ -16,15 +16,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
-from crosspoint.augment import normalise_images
-from crosspoint.configuration import ImageNetwork
 from crosspoint.losses import info_nce
-from crosspoint.scene.batch import SceneBatch
-from crosspoint.scene.images import RANDOM, resnet_trunk, trunk_channels
+from crosspoint.scene.data.batch import SceneBatch
+from crosspoint.scene.data.similarity_augmentation import SecondView
+from crosspoint.scene.data.visible_points import SeenPoints, find_seen, sample_bilinear
 from crosspoint.scene.methods.ppkt import check_pairs
-from crosspoint.scene.pointnet2 import PointNet2
-from crosspoint.scene.second_view import SecondView
-from crosspoint.scene.seen_points import SeenPoints, find_seen, sample_bilinear
+from crosspoint.scene.models.pixel_encoder import RANDOM, resnet_trunk, trunk_channels
+from crosspoint.scene.models.pointnet2 import PointNet2
+from crosspoint.training.config import ImageNetwork
+from crosspoint.transforms import normalise_images
 
 
 class SimIPU(nn.Module):
@@ -38,8 +38,8 @@ class SimIPU(nn.Module):
         encoder: maps clouds (B, N, 4) to samples of them.
         network: which ResNet encodes images; its last map, at stride 32, is what points are compared with. All of it is
             trained.
-        weights: what it starts from, as in `crosspoint.scene.image_weights.load_weights`, or "none": random, as
-            published.
+        weights: what it starts from, as in `crosspoint.scene.checkpoints.image_weights.load_weights`, or "none":
+            random, as published.
         projection: dimensions in which the losses compare.
         temperature: of both losses.
         points: drawn from each frame for both views, all of its points and some again where it has fewer.

@@ -10,10 +10,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
-from crosspoint.scene.batch import SceneBatch
-from crosspoint.scene.images import PixelEncoder
+from crosspoint.scene.data.batch import SceneBatch
 from crosspoint.scene.methods.ppkt import check_pairs, describe_voxels
-from crosspoint.scene.minkunet import MinkUNet
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.models.pixel_encoder import PixelEncoder
 
 
 class SLidR(nn.Module):

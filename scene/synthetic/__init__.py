@@ -1,8 +1,8 @@
 """An embedded driving world: streets from a seed, seen by a spinning LiDAR and by cameras, with every label."""
 
+from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
 from crosspoint.scene.synthetic.dataset import SyntheticScenes, write_scenes
 from crosspoint.scene.synthetic.lidar import HDL_64, Lidar
-from crosspoint.scene.synthetic.prop import BOX_CLASSES, CLASSES
 from crosspoint.scene.synthetic.views import camera_ring
 from crosspoint.scene.synthetic.world import World, make_world
 

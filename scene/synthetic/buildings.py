@@ -7,11 +7,11 @@ import colorsys
 import numpy as np
 from numpy.random import Generator
 
-from crosspoint.datasets.shape_primitives import box, prism
-from crosspoint.datasets.shape_sketch import GLASS, Colour, Sketch, chance, paint, shaded, wood
+from crosspoint.datasets.procedural.primitives import box, prism
+from crosspoint.datasets.procedural.sketch import GLASS, Colour, Sketch, chance, paint, shaded, wood
+from crosspoint.scene.synthetic.asset import Prop, Role, prop_of
 from crosspoint.scene.synthetic.materials import MATERIAL_NAMES
 from crosspoint.scene.synthetic.objects import drawn_shape
-from crosspoint.scene.synthetic.prop import Prop, Role, prop_of
 
 
 def _roles(wall: str) -> dict[str, Role]:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from crosspoint.renderers.atomic import writing
+from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
-from crosspoint.scene.frames import SceneFrame
-from crosspoint.scene.synthetic.capture import capture
+from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
 from crosspoint.scene.synthetic.lidar import Lidar
-from crosspoint.scene.synthetic.prop import BOX_CLASSES, CLASSES
+from crosspoint.scene.synthetic.sensors import capture
 from crosspoint.scene.synthetic.views import camera_ring
 from crosspoint.scene.synthetic.world import World, make_poses, make_world
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from crosspoint.datasets.shape_primitives import Solid, box, circle, frustum, prism, rod, tube
-from crosspoint.datasets.shape_sketch import Colour, Sketch, chance, metal, paint, shaded, wood
-from crosspoint.scene.synthetic.prop import Prop, Role, prop_of
+from crosspoint.datasets.procedural.primitives import Solid, box, circle, frustum, prism, rod, tube
+from crosspoint.datasets.procedural.sketch import Colour, Sketch, chance, metal, paint, shaded, wood
+from crosspoint.scene.synthetic.asset import Prop, Role, prop_of
 
 POLE: dict[str, Role] = {
     "post": ("pole", "metal"),

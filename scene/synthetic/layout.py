@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
+from crosspoint.scene.synthetic.asset import Prop
 from crosspoint.scene.synthetic.buildings import house, town_house
 from crosspoint.scene.synthetic.furniture import bollard, fence, lamp, sign, traffic_light
 from crosspoint.scene.synthetic.objects import bush, car, hedge, pedestrian, tree
-from crosspoint.scene.synthetic.prop import Prop
 from crosspoint.scene.synthetic.street import REACH, Street
 
 HALF_TURN, QUARTER = np.pi, np.pi / 2

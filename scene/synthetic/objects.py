@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from crosspoint.datasets.shape_primitives import box, ellipsoid, rod
-from crosspoint.datasets.shape_sketch import Shape, Sketch, chance, fabric, foliage, shaded
-from crosspoint.datasets.shapes import make_shape
-from crosspoint.scene.synthetic.prop import Prop, Role, prop_of, roughened
+from crosspoint.datasets.procedural.primitives import box, ellipsoid, rod
+from crosspoint.datasets.procedural.shapes import make_shape
+from crosspoint.datasets.procedural.sketch import Shape, Sketch, chance, fabric, foliage, shaded
+from crosspoint.scene.synthetic.asset import Prop, Role, prop_of, roughened
 
 CAR: dict[str, Role] = {
     "body": ("car", "paint"),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from crosspoint.datasets.shape_sketch import foliage, shaded
+from crosspoint.datasets.procedural.sketch import foliage, shaded
+from crosspoint.scene.synthetic.asset import CLASSES, Prop
 from crosspoint.scene.synthetic.materials import MATERIAL_NAMES, MATERIALS
-from crosspoint.scene.synthetic.prop import CLASSES, Prop
 
 REACH = 80.0  # metres of world before the first and after the last place of the ego vehicle, and to both sides
 STEP = 1.0  # metres between two rows of the ground's grid

@@ -13,10 +13,10 @@ from torch import Tensor
 from crosspoint.renderers.appearance import Appearance
 from crosspoint.renderers.normals import corner_normals, face_normals
 from crosspoint.renderers.raycast import Raycast
-from crosspoint.scene.frames import Boxes
+from crosspoint.scene.data.sample import Boxes
+from crosspoint.scene.synthetic.asset import BOX_CLASSES
 from crosspoint.scene.synthetic.layout import Placed, furnish
 from crosspoint.scene.synthetic.materials import MATERIALS, material_values, textures
-from crosspoint.scene.synthetic.prop import BOX_CLASSES
 from crosspoint.scene.synthetic.street import Street, ground
 
 LIDAR_HEIGHT = 1.8  # metres above the road

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from crosspoint import pooled_maximum, pooled_mean
-from crosspoint.augment import CloudAugmentation, ImageAugmentation
-from crosspoint.configuration import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
 from crosspoint.datasets.pairs import ObjectPair, stack_pairs
-from crosspoint.dgcnn import DGCNN
-from crosspoint.edgeconv import EdgeConv, edge_conv
-from crosspoint.encoders import EncoderConfig
-from crosspoint.neighbors import knn
-from crosspoint.pretraining import build_method, pretrain
+from crosspoint.models.build import EncoderConfig
+from crosspoint.models.dgcnn import DGCNN
+from crosspoint.ops import fused_max_mean_pool, fused_max_pool
+from crosspoint.ops.edgeconv import EdgeConv, edge_conv
+from crosspoint.ops.knn import knn
+from crosspoint.training.config import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
+from crosspoint.training.pretrain import build_method, pretrain
+from crosspoint.transforms import CloudAugmentation, ImageAugmentation
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,7 +63,7 @@ def configuration(out: Path, network: str = "dgcnn", **training: object) -> Pret
 def test_a_run_on_the_device(
     precision: str, compiled: bool, tmp_path: Path, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crosspoint.pretraining.open_pairs", lambda config: toy_pairs())
+    monkeypatch.setattr("crosspoint.training.pretrain.open_pairs", lambda config: toy_pairs())
     last = pretrain(configuration(tmp_path / "run", precision=precision, compile=compiled))
     weights = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
     assert all(tensor.isfinite().all() for tensor in weights.values())
@@ -75,9 +75,9 @@ def test_a_step_does_not_wait_for_the_device(
     network: str, by_blocks: bool, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_blocks:
-        for module in (pooled_maximum, pooled_mean):
+        for module in (fused_max_pool, fused_max_mean_pool):
             monkeypatch.setattr(module, "LEAST_VALUES", 0)
-        monkeypatch.setattr(pooled_maximum, "LEAST_POINTS", 0)
+        monkeypatch.setattr(fused_max_pool, "LEAST_POINTS", 0)
     method = build_method(configuration(Path("unused"), network)).cuda()
     batch = ObjectPair(*(each.cuda() for each in stack_pairs([toy_pairs()[i, 0] for i in range(6)])))
     optimizer = torch.optim.Adam(method.parameters(), fused=True)

@@ -14,9 +14,9 @@ import trimesh
 from PIL import Image
 
 from crosspoint import DGCNN, PointNet, save_encoder
-from crosspoint.eval.report.contents import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
-from crosspoint.eval.study.settings import Study
-from crosspoint.partseg import PartSegDGCNN
+from crosspoint.eval.report.report_model import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
+from crosspoint.eval.study.config import Study
+from crosspoint.models.dgcnn_partseg import PartSegDGCNN
 from crosspoint.renderers import render_folder
 
 CLASSES = ("ball", "plate", "rod")  # of the toy study

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crosspoint.scene.batch import SceneBatch, SceneSample, stack_samples
-from crosspoint.scene.frames import ScenePair
-from crosspoint.scene.images import PixelEncoder, PixelEncoderConfig
-from crosspoint.scene.sparse import SparseTensor
-from crosspoint.scene.voxels import VoxelConfig
+from crosspoint.scene.data.batch import SceneBatch, SceneSample, stack_samples
+from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.models.pixel_encoder import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.voxels import VoxelConfig
 
 
 class Rows(nn.Module):

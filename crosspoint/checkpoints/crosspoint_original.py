@@ -1,0 +1,78 @@
+"""Weights saved by the original CrossPoint code, translated key by key.
+
+Names and shapes follow models/dgcnn.py of https://github.com/MohamedAfham/CrossPoint. Its networks list each BatchNorm
+twice (as `bn1` and as `conv1.1`), keep 1×1 convolutions as (D, C, 1, 1), and put the difference half of an edge feature
+first, as ours do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from crosspoint.models.build import EncoderConfig
+
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+# ours → the original's, without ".weight" (linear maps) and the entries of NORM
+CLASSIFICATION = {
+    **{f"edges.{i}": (f"conv{i + 1}.0", f"conv{i + 1}.1") for i in range(4)},
+    "embed.linear": ("conv5.0", None),
+    "embed.norm": (None, "conv5.1"),
+}
+_SHARED_LAYERS = {
+    "transform.edge.first": ("transform_net.conv1.0", "transform_net.conv1.1"),
+    "transform.edge.second": ("transform_net.conv2.0", "transform_net.conv2.1"),
+    "transform.embed": ("transform_net.conv3.0", "transform_net.conv3.1"),
+    # The attribute bn3 is assigned twice there: the norm of conv3 lives on as conv3.1, bn3 belongs to linear1.
+    "transform.hidden.0": ("transform_net.linear1", "transform_net.bn3"),
+    "transform.hidden.1": ("transform_net.linear2", "transform_net.bn4"),
+    "edge1.first": ("conv1.0", "conv1.1"),
+    "edge1.second": ("conv2.0", "conv2.1"),
+    "edge2.first": ("conv3.0", "conv3.1"),
+    "edge2.second": ("conv4.0", "conv4.1"),
+    "embed": ("conv6.0", "conv6.1"),
+}
+PART_SEGMENTATION = {
+    **{f"{ours}.linear": (linear, None) for ours, (linear, _) in _SHARED_LAYERS.items()},
+    **{f"{ours}.norm": (None, norm) for ours, (_, norm) in _SHARED_LAYERS.items()},
+    "edge3": ("conv5.0", "conv5.1"),
+}
+
+
+def is_original(content: Mapping[str, Any]) -> bool:
+    """Whether a state_dict has the original's layout, with or without DataParallel's prefix."""
+    names = {str(name).removeprefix("module.") for name in content}
+    return {"conv1.0.weight", "conv1.1.running_mean", "conv5.0.weight"} <= names
+
+
+def read_original(content: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[str, Tensor]]:
+    """The original's state_dict as configuration and weights of our encoder; heads and decoders stay behind.
+
+    Raises:
+        ValueError: if a layer is missing.
+    """
+    content = {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    segmentation = "transform_net.conv1.0.weight" in content
+    table = PART_SEGMENTATION if segmentation else CLASSIFICATION
+    weights: dict[str, Tensor] = {}
+    try:
+        for ours, (linear, norm) in table.items():
+            if linear is not None:
+                weights[f"{ours}.weight"] = content[f"{linear}.weight"].flatten(1)
+            if norm is not None:
+                prefix = ours if ours.endswith("norm") else f"{ours}.norm"
+                weights.update({f"{prefix}.{entry}": content[f"{norm}.{entry}"] for entry in NORM})
+        if segmentation:
+            weights["transform.matrix.weight"] = content["transform_net.transform.weight"]
+            weights["transform.matrix.bias"] = content["transform_net.transform.bias"]
+            return EncoderConfig(network="dgcnn_partseg"), weights
+    except KeyError as error:
+        raise ValueError(
+            f"found no {error} among the weights, expected every layer of the original CrossPoint network: "
+            "the file is incomplete, save it again"
+        ) from error
+    channels = [content[f"conv{i}.0.weight"].shape[0] for i in range(1, 5)]
+    return EncoderConfig(channels=channels, embedding=content["conv5.0.weight"].shape[0]), weights

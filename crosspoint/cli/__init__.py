@@ -1,0 +1,1 @@
+"""The command `crosspoint`, one file a subcommand."""

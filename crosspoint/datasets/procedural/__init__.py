@@ -1,0 +1,1 @@
+"""Procedural shapes: labeled meshes that need no download."""

@@ -1,0 +1,1 @@
+"""Methods that learn from clouds and views of objects, one a file."""

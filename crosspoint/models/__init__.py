@@ -1,0 +1,1 @@
+"""Networks: point encoders, image encoders, projection heads."""

@@ -1,0 +1,57 @@
+"""DGCNN, the encoder of CrossPoint's classification experiments.
+
+Wang et al., 2019, https://arxiv.org/abs/1801.07829, as CrossPoint uses it (Afham et al., 2022,
+https://arxiv.org/abs/2203.00680): four EdgeConv layers on graphs of their own inputs, their outputs side by
+side through one shared layer, then the maximum and the mean over points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from crosspoint.ops.edgeconv import EdgeConv
+from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
+from crosspoint.ops.shared_mlp import SLOPE, SharedLayer
+
+
+class DGCNN(nn.Module):
+    """Encode clouds (B, N, 3) as features (B, 2 · embedding); 617,856 parameters by default.
+
+    Example:
+        >>> import torch
+        >>> DGCNN()(torch.rand(2, 128, 3)).shape
+        torch.Size([2, 2048])
+
+    Args:
+        k: neighbours per point, the point itself included; CrossPoint pre-trains and probes with 15.
+        channels: outputs of the EdgeConv layers.
+        embedding: outputs of the shared layer before pooling.
+    """
+
+    def __init__(self, *, k: int = 15, channels: Sequence[int] = (64, 64, 128, 256), embedding: int = 1024) -> None:
+        super().__init__()
+        self.config = {"k": k, "channels": list(channels), "embedding": embedding}
+        self.feature_dim = 2 * embedding
+        widths = [3, *channels]
+        self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
+        self.embed = SharedLayer(sum(channels), embedding)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → (B, 2 · embedding); raises ValueError if N < k."""
+        return layer_max_and_mean(self.embed, self._levels(points))
+
+    def forward_points(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → features of every point (B, N, embedding), before pooling."""
+        return self.embed(self._levels(points))
+
+    def _levels(self, points: Tensor) -> Tensor:
+        """Outputs of all EdgeConv layers side by side: points (B, N, 3) → (B, N, sum of channels)."""
+        levels, x = [], points
+        for edge in self.edges:
+            x = edge(x)
+            levels.append(x)
+        return torch.cat(levels, dim=-1)

@@ -1,0 +1,100 @@
+"""The DGCNN of part segmentation, as CrossPoint pre-trains and fine-tunes it.
+
+It differs from the classification network: a transform net aligns the cloud, the first two EdgeConv layers have two
+linear maps each, only the maximum is pooled. Layer sizes follow https://github.com/MohamedAfham/CrossPoint.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crosspoint.ops.edge_mlp import EdgeMLP
+from crosspoint.ops.edgeconv import EdgeConv
+from crosspoint.ops.fused_max_pool import layer_max
+from crosspoint.ops.knn import knn
+from crosspoint.ops.shared_mlp import SharedLayer
+
+EMBEDDING = 1024
+LEVELS = 3 * 64  # channels of the three EdgeConv outputs side by side
+
+
+class TransformNet(nn.Module):
+    """Predict a 3×3 matrix per cloud, the identity at initialisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edge = EdgeMLP(3, 64, 128)
+        self.embed = SharedLayer(128, 1024)
+        self.hidden = nn.Sequential(SharedLayer(1024, 512), SharedLayer(512, 256))
+        self.matrix = nn.Linear(256, 9)
+        nn.init.zeros_(self.matrix.weight)
+        nn.init.eye_(self.matrix.bias.view(3, 3))
+
+    def forward(self, points: Tensor, neighbors: Tensor) -> Tensor:
+        """points (B, N, 3), neighbors (B, N, K) → (B, 3, 3), to be multiplied from the right."""
+        pooled = layer_max(self.embed, self.edge(points, neighbors))
+        return self.matrix(self.hidden(pooled)).view(-1, 3, 3)
+
+
+class PartSegDGCNN(nn.Module):
+    """Encode clouds (B, N, 3) as features (B, 1024), keeping per-point features for a decoder.
+
+    Args:
+        k: neighbours per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
+    """
+
+    feature_dim = EMBEDDING
+
+    def __init__(self, *, k: int = 15) -> None:
+        super().__init__()
+        self.config = {"k": k}
+        self.k = k
+        self.transform = TransformNet()
+        self.edge1 = EdgeMLP(3, 64, 64)
+        self.edge2 = EdgeMLP(64, 64, 64)
+        self.edge3 = EdgeConv(64, 64, k=k)
+        self.embed = SharedLayer(LEVELS, EMBEDDING)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → (B, 1024); raises ValueError if N < k."""
+        return self.forward_levels(points)[0]
+
+    def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points (B, N, 3) → pooled feature (B, 1024) and per-point features (B, N, 192)."""
+        matrix = self.transform(points, knn(points, self.k))
+        aligned = points @ matrix
+        x1 = self.edge1(aligned, knn(aligned, self.k))
+        x2 = self.edge2(x1, knn(x1, self.k))
+        levels = torch.cat([x1, x2, self.edge3(x2)], dim=-1)
+        return layer_max(self.embed, levels), levels
+
+
+class PartSegmenter(nn.Module):
+    """Part logits for every point from a `PartSegDGCNN` and the cloud's category.
+
+    Args:
+        encoder: the (pre-trained) encoder.
+        categories: how many categories the one-hot vector has (16 in ShapeNetPart).
+        parts: how many parts over all categories (50 in ShapeNetPart).
+        dropout: after the first two decoder layers.
+    """
+
+    def __init__(self, encoder: PartSegDGCNN, *, categories: int, parts: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.category = SharedLayer(categories, 64)
+        self.decoder = nn.Sequential(
+            SharedLayer(EMBEDDING + 64 + LEVELS, 256),
+            nn.Dropout(dropout),
+            SharedLayer(256, 256),
+            nn.Dropout(dropout),
+            SharedLayer(256, 128),
+            nn.Linear(128, parts, bias=False),
+        )
+
+    def forward(self, points: Tensor, category: Tensor) -> Tensor:
+        """points (B, N, 3), category one-hot (B, categories) → logits (B, N, parts)."""
+        pooled, levels = self.encoder.forward_levels(points)
+        context = torch.cat([pooled, self.category(category)], dim=1).unsqueeze(1).expand(-1, levels.shape[1], -1)
+        return self.decoder(torch.cat([context, levels], dim=-1))

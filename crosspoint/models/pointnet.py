@@ -1,0 +1,42 @@
+"""PointNet without transform nets, the second encoder of CrossPoint's experiments.
+
+Qi et al., 2017, https://arxiv.org/abs/1612.00593, in the form that ships with DGCNN
+(https://github.com/WangYueFt/dgcnn), which CrossPoint's authors name as theirs.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from crosspoint.ops.fused_max_pool import layer_max
+from crosspoint.ops.shared_mlp import SharedLayer
+
+
+class PointNet(nn.Module):
+    """Encode clouds (B, N, 3) as features (B, embedding): shared layers 3-64-64-64-128-embedding, then the maximum.
+
+    Example:
+        >>> import torch
+        >>> PointNet()(torch.rand(2, 128, 3)).shape
+        torch.Size([2, 1024])
+
+    Args:
+        embedding: outputs of the last shared layer.
+    """
+
+    def __init__(self, *, embedding: int = 1024) -> None:
+        super().__init__()
+        self.config = {"embedding": embedding}
+        self.feature_dim = embedding
+        widths = [3, 64, 64, 64, 128, embedding]
+        self.layers = nn.Sequential(*(SharedLayer(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → (B, embedding)."""
+        *layers, last = self.layers
+        assert isinstance(last, SharedLayer)
+        for layer in layers:
+            points = layer(points)
+        return layer_max(last, points)

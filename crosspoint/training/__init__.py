@@ -1,0 +1,1 @@
+"""Pre-training: configuration, the LightningModule, the trainer, the folder of a run."""

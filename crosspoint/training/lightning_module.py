@@ -1,0 +1,167 @@
+"""The one LightningModule and the one data module: they train every method on every kind of pair."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import lightning
+import numpy as np
+from torch import Generator, Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, Dataset
+
+from crosspoint.datasets.pairs import PairDataset, stack_pairs
+from crosspoint.training.config import TrainingConfig
+from crosspoint.training.epoch_sampler import epoch_loader, step_seed
+
+
+class Method(Protocol):
+    """What can be trained: an nn.Module with an `encoder` to keep and a loss with named parts."""
+
+    @property
+    def encoder(self) -> nn.Module:
+        """What users keep."""
+        ...
+
+    def training_step(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
+        """A batch → "loss" and its named parts; every draw comes from the generator."""
+        ...
+
+
+class Pretraining(lightning.LightningModule):
+    """Train a method on a cosine schedule.
+
+    Args:
+        method: what is trained.
+        training: how.
+        seed: of all that a step draws.
+        known: what checkpoints say beside the weights, so that the encoder can be built again.
+    """
+
+    method: Any  # a Method: an nn.Module, which torch's typing cannot join with a protocol
+
+    def __init__(self, method: Method, training: TrainingConfig, seed: int, known: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.method = method
+        self.training_config = training
+        self.seed = seed
+        self.known = dict(known)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """One step; what it draws depends on (seed, rank, step) alone, so a resumed run draws the same."""
+        generator = Generator(self.device).manual_seed(step_seed(self.seed, self.global_rank, self.global_step))
+        parts = self.method.training_step(batch, generator)
+        values = {f"train/{name}": value.detach() for name, value in parts.items()}
+        self.log_dict(
+            values,
+            on_epoch=True,
+            on_step=False,
+            prog_bar=True,
+            sync_dist=True,
+            batch_size=self.training_config.batch_size,
+        )
+        return parts["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """The rate falls at every step and is never 0 in one."""
+        training = self.training_config
+        optimizer = build_optimizer([weight for weight in self.parameters() if weight.requires_grad], training)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = steps * training.warmup // max(1, training.epochs)
+        schedule = LambdaLR(optimizer, cosine_schedule(steps, warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what is needed beside the weights to build the encoder again."""
+        checkpoint.update(self.known)
+
+
+def build_optimizer(weights: list[nn.Parameter], training: TrainingConfig) -> Optimizer:
+    """Adam with weight decay in the gradient, AdamW, or SGD as SLidR trains (momentum 0.9, dampening 0.1)."""
+    settings: dict[str, Any] = {
+        "lr": training.learning_rate,
+        "weight_decay": training.weight_decay,
+        "fused": weights[0].device.type in ("cpu", "cuda"),  # a single pass over the weights
+    }
+    match training.optimiser:
+        case "adam":
+            return Adam(weights, **settings)
+        case "adamw":
+            return AdamW(weights, **settings)
+        case "sgd":
+            return SGD(weights, momentum=0.9, dampening=0.1, **settings)
+
+
+def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:
+    """The factor on the learning rate before step s of 0 … steps − 1.
+
+    ½ (1 + cos(π (s − warmup) / (steps − warmup))) after a linear rise: 1 at its start, above 0 in the last step.
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+    return factor
+
+
+class PairModule(lightning.LightningDataModule):
+    """Batches of pairs in an order that (seed, epoch) decide; each process reads its own share.
+
+    Args:
+        dataset: the pairs, by (index, seed).
+        indices: (n,) those that are trained on.
+        batch_size: pairs per process.
+        workers: loader processes.
+        seed: of the run.
+        collate: pairs → a batch.
+        least: pairs that a batch needs: objects are compared with each other, points of a scene among themselves.
+
+    Raises:
+        ValueError: if the indices do not fill one batch.
+    """
+
+    def __init__(
+        self,
+        dataset: PairDataset | Dataset[Any],
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        collate: Callable[[list[Any]], Any] = stack_pairs,
+        least: int = 2,
+    ) -> None:
+        super().__init__()
+        if not least <= batch_size <= len(indices):
+            raise ValueError(
+                f"found {len(indices)} pairs for training and a batch size of {batch_size}, expected a batch size "
+                f"from {least} to the number of pairs: change training.batch_size or the data"
+            )
+        self.dataset = dataset
+        self.indices = indices
+        self.batch_size = batch_size
+        self.workers = workers
+        self.seed = seed
+        self.collate = collate
+
+    @property
+    def batches(self) -> int:
+        """In an epoch, over all processes."""
+        return len(self.indices) // self.batch_size
+
+    def train_dataloader(self) -> DataLoader:
+        """The loader of this process; the last, incomplete batch of an epoch is dropped."""
+        return epoch_loader(
+            self.dataset,
+            self.indices,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            workers=self.workers,
+            trainer=self.trainer,
+            collate=self.collate,
+        )

@@ -1,0 +1,1 @@
+"""Classifiers on frozen features: support vector machines and their cross-validation."""

@@ -1,0 +1,1 @@
+"""Protocols: how an encoder is measured, one a file."""

@@ -1,0 +1,1 @@
+"""Training with labels: classification, part segmentation, semantic segmentation."""

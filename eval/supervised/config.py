@@ -1,0 +1,143 @@
+"""How a network is trained on labelled clouds, and on what.
+
+The defaults are those of DGCNN (Wang et al., 2019, https://arxiv.org/abs/1801.07829, code at
+https://github.com/WangYueFt/dgcnn), which CrossPoint fine-tunes with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from crosspoint.training.config import Precision
+from crosspoint.transforms import CloudAugmentation
+
+Optimiser = Literal["sgd", "adam"]
+RATES: dict[Optimiser, float] = {"sgd": 0.1, "adam": 1e-3}  # where the recipe names none: CrossPoint's and DGCNN's
+
+
+@dataclass(frozen=True)
+class ScaleAndShift:
+    """A factor for each axis and a shift along it, drawn for each cloud, as DGCNN trains.
+
+    Args:
+        scale: limits of the factors
+        shift: largest shift, in the unit of the clouds
+    """
+
+    scale: tuple[float, float] = (2 / 3, 3 / 2)
+    shift: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 < self.scale[0] <= self.scale[1] and self.shift >= 0):
+            raise ValueError(
+                f"found scale {list(self.scale)} and shift {self.shift}, expected two positive factors, the smaller "
+                "first, and no negative shift"
+            )
+
+    def __call__(self, points: Tensor, generator: Generator) -> Tensor:
+        """points (B, N, 3) → (B, N, 3)."""
+        drawn = torch.rand(2, len(points), 1, 3, generator=generator, device=points.device, dtype=points.dtype)
+        low, high = self.scale
+        return points * (low + (high - low) * drawn[0]) + self.shift * (2 * drawn[1] - 1)
+
+
+Augmentation = ScaleAndShift | CloudAugmentation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained on labelled clouds; the defaults are DGCNN's for classification.
+
+    Args:
+        epochs: passes over the training clouds
+        batch_size: clouds per process and step; the rest of an epoch is dropped, and small splits are one batch
+        optimiser: sgd or adam
+        learning_rate: at the start of the cosine; null takes 0.1 for sgd and 0.001 for adam
+        final_rate: share of it at the end of the cosine
+        momentum: of sgd
+        weight_decay: in the gradient
+        smoothing: probability that the target gives to all wrong labels together
+        dropout: in the head or decoder
+        augmentation: of the training clouds; null leaves them as they are
+    """
+
+    epochs: int = 250
+    batch_size: int = 32
+    optimiser: Optimiser = "sgd"
+    learning_rate: float | None = None
+    final_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    smoothing: float = 0.2
+    dropout: float = 0.5
+    augmentation: Augmentation | None = ScaleAndShift()
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError(
+                f"found {self.epochs} epochs of batches of {self.batch_size}, expected at least 1 epoch, and 2 clouds "
+                "for BatchNorm"
+            )
+        if self.optimiser not in RATES:
+            raise ValueError(f"found the optimiser {self.optimiser!r}, expected one of: {', '.join(RATES)}")
+        if not (math.isfinite(self.rate) and self.rate > 0 and self.weight_decay >= 0):
+            raise ValueError(
+                f"found learning_rate {self.rate} and weight_decay {self.weight_decay}, expected a positive rate and "
+                "no negative decay"
+            )
+        for name, limit in {"final_rate": 1.0, "momentum": 0.999, "smoothing": 0.5, "dropout": 0.999}.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise ValueError(f"found {name} {getattr(self, name)}, expected a share from 0 to {limit:g}")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate at the start."""
+        return RATES[self.optimiser] if self.learning_rate is None else self.learning_rate
+
+    def constants(self) -> dict[str, Any]:
+        """All settings, as JSON holds them."""
+        augmentation: dict[str, Any] | None = None
+        if self.augmentation is not None:
+            settings = asdict(self.augmentation).items()
+            augmentation = {name: list(value) if isinstance(value, tuple) else value for name, value in settings}
+            augmentation["kind"] = type(self.augmentation).__name__
+        return {**asdict(self), "learning_rate": self.rate, "augmentation": augmentation}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What training runs on. Loader processes and the batch of evaluation move no figure; the rest does.
+
+    A GPU has random numbers of its own and adds in varying order, and every device has a batch of its own.
+
+    Args:
+        accelerator: auto, cpu, gpu, …
+        devices: how many; under torchrun, as many as it starts processes on each node
+        precision: of matrix products in training; evaluation is in float32
+        workers: loader processes; the clouds are in memory already
+        evaluation_batch: clouds per forward pass of an evaluation
+    """
+
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    precision: Precision = "32-true"
+    workers: int = 0
+    evaluation_batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.workers < 0 or self.evaluation_batch < 1:
+            raise ValueError(
+                f"found {self.workers} workers and an evaluation batch of {self.evaluation_batch}, expected no fewer "
+                "than 0 and 1"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process evaluates outside of training."""
+        on_gpu = self.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        return torch.device("cuda" if on_gpu else "cpu")

@@ -1,0 +1,207 @@
+"""A network that gives every voxel a class, how it is trained, and how it is measured at every point.
+
+The protocol is that of SLidR's code (Sautier et al., 2022, https://arxiv.org/abs/2203.16258): a linear layer on the
+encoder, cross entropy and Lovász-softmax at the voxels' representative points, SGD whose rate falls along a cosine
+after every epoch to 0, and figures at every raw point through the voxel that holds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.fabric.utilities import move_data_to_device
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader
+
+from crosspoint.eval.features import frozen
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.lovasz import lovasz_softmax
+from crosspoint.eval.supervised.trainer import Examples, Training
+from crosspoint.ops.precision import full_precision
+from crosspoint.scene.data.batch import SceneBatch, stack_samples
+from crosspoint.scene.data.sample import IGNORED
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.voxels import VoxelBatch
+from crosspoint.scene.segmentation_scores import confusion_matrix
+
+Mode = Literal["linear", "finetuned", "scratch"]
+
+
+@dataclass(frozen=True)
+class SegmentationRecipe:
+    """How a network is trained on labelled frames; the defaults are SLidR's on nuScenes.
+
+    Args:
+        epochs: passes over the training frames; null takes 50 for a linear probe and 100 otherwise
+        batch_size: frames per process and step; the rest of an epoch is dropped, and small splits are one batch
+        learning_rate: of the encoder, at the start of the cosine; a linear probe has none
+        head_learning_rate: of the linear layer; null takes 0.05 for a linear probe and 2 otherwise
+        momentum: of SGD
+        dampening: of the momentum
+        weight_decay: in the gradient
+        norm_momentum: of the BatchNorms between blocks; null leaves the encoder's. A linear probe holds them all still
+        standardise: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
+            their scale decides how fast it learns, and a random network's are small
+        augment: turn the clouds about z and mirror them; a linear probe without it computes all features once and
+            keeps them in memory
+    """
+
+    epochs: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 0.02
+    head_learning_rate: float | None = None
+    momentum: float = 0.9
+    dampening: float = 0.1
+    weight_decay: float = 1e-4
+    norm_momentum: float | None = 0.02
+    standardise: bool = False
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        rates = [self.learning_rate, 1.0 if self.head_learning_rate is None else self.head_learning_rate]
+        if self.batch_size < 1 or (self.epochs is not None and self.epochs < 1):
+            raise ValueError(
+                f"found {self.epochs} epochs of batches of {self.batch_size}, expected at least 1 epoch and 1 frame"
+            )
+        if not all(math.isfinite(rate) and rate > 0 for rate in rates) or self.weight_decay < 0:
+            raise ValueError(
+                f"found learning rates {self.learning_rate} and {self.head_learning_rate} and weight_decay "
+                f"{self.weight_decay}, expected positive rates and no negative decay"
+            )
+        for name in ("momentum", "dampening", "norm_momentum"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"found {name} {value}, expected a share from 0 to 1")
+
+    def of(self, mode: Mode) -> SegmentationRecipe:
+        """With the numbers of a mode where none are given."""
+        epochs, rate = (50, 0.05) if mode == "linear" else (100, 2.0)
+        return replace(
+            self,
+            epochs=epochs if self.epochs is None else self.epochs,
+            head_learning_rate=rate if self.head_learning_rate is None else self.head_learning_rate,
+        )
+
+
+class Segmenter(nn.Module):
+    """Class logits of voxels: an encoder and a linear layer (SLidR's 1 × 1 convolution).
+
+    Args:
+        encoder: describes the voxels; None for voxels whose features are an encoder's already.
+        head: (M, C) → (M, classes).
+        still: hold the encoder's weights, and its BatchNorms in evaluation mode.
+    """
+
+    def __init__(self, encoder: MinkUNet | None, head: nn.Module, *, still: bool = False) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.still = still
+        if encoder is not None and still:
+            encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Segmenter:
+        """Switch what may be trained."""
+        super().train(mode)
+        if self.encoder is not None and self.still:
+            self.encoder.eval()
+        return self
+
+    def forward(self, voxels: VoxelBatch) -> Tensor:
+        """Voxels of some frames → (M, classes)."""
+        return self.head(voxels.features if self.encoder is None else self.encoder(SparseTensor.of(voxels)))
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy plus Lovász-softmax of logits (M, K) for labels (M,); 0 where all of them are ignored."""
+    counted = labels != IGNORED
+    logits, labels = full_precision(logits)[counted], labels[counted]
+    if len(labels) == 0:
+        return logits.sum()
+    return F.cross_entropy(logits, labels) + lovasz_softmax(logits.softmax(dim=1), labels, ignored=IGNORED)
+
+
+class SegmentationTraining(Training):
+    """Train a `Segmenter`; what is drawn for a frame comes from its seed in the epoch.
+
+    Args:
+        network: with the modes of its modules set.
+        frames: of the training.
+        recipe: of the mode.
+        resources: what it runs on.
+        seed: of the order and the augmentation.
+    """
+
+    def __init__(
+        self, network: Segmenter, frames: Examples, recipe: SegmentationRecipe, resources: Resources, seed: int
+    ) -> None:
+        super().__init__(
+            network,
+            frames,
+            batch_size=recipe.batch_size,
+            resources=resources,
+            seed=seed,
+            smallest=1,
+            collate=stack_samples,
+        )
+        self.recipe = recipe
+
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+        """One step on the representative points of the voxels."""
+        voxels = batch.voxels
+        loss = segmentation_loss(self.network(voxels), batch.labels[voxels.representative])
+        frames = len(voxels.point_offsets) - 1
+        self.log(
+            "train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=frames
+        )
+        return loss
+
+    def configure_optimizers(self) -> tuple[list[SGD], list[CosineAnnealingLR]]:
+        """SGD with a rate of its own for the linear layer; both fall after every epoch, to 0."""
+        recipe, network = self.recipe, self.network
+        assert isinstance(network, Segmenter) and recipe.epochs is not None and recipe.head_learning_rate is not None
+        groups: list[dict[str, Any]] = [{"params": network.head.parameters(), "lr": recipe.head_learning_rate}]
+        if not network.still and network.encoder is not None:
+            groups.insert(0, {"params": network.encoder.parameters(), "lr": recipe.learning_rate})
+        optimiser = SGD(groups, momentum=recipe.momentum, dampening=recipe.dampening, weight_decay=recipe.weight_decay)
+        return [optimiser], [CosineAnnealingLR(optimiser, recipe.epochs)]
+
+
+def measure_segmenter(
+    network: Segmenter, frames: Examples, resources: Resources, device: torch.device
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Give every raw point the likeliest class of its voxel.
+
+    Args:
+        network: its training flags and its device are as before afterwards.
+        frames: with labels.
+        resources: how many frames a pass has, and who reads them.
+        device: where the passes run.
+
+    Returns:
+        The confusion matrix (K, K) int64, row the truth, and the answers (N,) int16 of each frame.
+    """
+    confusions, answers = [], []
+    loader: DataLoader = DataLoader(
+        frames,  # type: ignore[arg-type] # indexed by (index, seed) pairs
+        batch_size=resources.evaluation_batch,
+        sampler=[(index, 0) for index in range(len(frames))],
+        num_workers=resources.workers,
+        collate_fn=stack_samples,
+    )
+    with frozen(network, device), torch.inference_mode():
+        for batch in loader:
+            voxels = move_data_to_device(batch.voxels, device)
+            logits = network(voxels)
+            given = logits.argmax(dim=1)[voxels.inverse].cpu()
+            confusions.append(confusion_matrix(given, batch.labels, logits.shape[1], ignored=IGNORED))
+            answers += [part.short().numpy() for part in given.split(voxels.point_offsets.diff().tolist())]
+    return torch.stack(confusions).sum(dim=0).numpy(), answers

@@ -1,0 +1,225 @@
+"""Semantic segmentation of scenes: how good an encoder is, as it is or as a beginning, at naming every point.
+
+The protocols of SLidR (Sautier et al., 2022, https://arxiv.org/abs/2203.16258), which later papers kept: a linear
+probe, and fine-tuning on 1 to 100 % of the labels. They report the last epoch, on the validation split of a dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from crosspoint.eval.features import feature_key
+from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.classification import linear_head
+from crosspoint.eval.supervised.cloud_training import check_free, save_network
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.labeled_frames import LabelledFrames, encode_frames, label_step
+from crosspoint.eval.supervised.resume import Unfinished
+from crosspoint.eval.supervised.segmenter import (
+    Mode,
+    SegmentationRecipe,
+    SegmentationTraining,
+    Segmenter,
+    measure_segmenter,
+)
+from crosspoint.eval.supervised.trainer import Examples, Fitted, fit_and_choose, seeded
+from crosspoint.scene.data.sample import SceneDataset
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.ops.sparse_conv import use_backend
+from crosspoint.scene.ops.voxels import VoxelConfig
+from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
+
+RECIPE = SegmentationRecipe()
+RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
+
+
+@dataclass(frozen=True)
+class OnValidation:
+    """Figures of every epoch: those on the validation frames, where there are any."""
+
+    frames: Examples | None
+    resources: Resources
+
+    @property
+    def chosen_by(self) -> str | None:
+        """Figure whose first maximum chooses the epoch."""
+        return None if self.frames is None else "validation_miou"
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """What the log and the progress bar show."""
+        return [] if self.frames is None else ["validation_miou"]
+
+    def __call__(self, network: Any, device: torch.device) -> tuple[dict[str, float], None]:
+        """Figures "validation_<name>"; nothing else is kept."""
+        if self.frames is None:
+            return {}, None
+        scores = segmentation_scores(measure_segmenter(network, self.frames, self.resources, device)[0])
+        return {f"validation_{name}": value for name, value in scores.items()}, None
+
+
+def semantic_segmentation(
+    encoder: MinkUNet,
+    train: SceneDataset,
+    test: SceneDataset,
+    *,
+    voxels: VoxelConfig,
+    mode: Mode = "finetuned",
+    recipe: SegmentationRecipe = RECIPE,
+    validation: SceneDataset | None = None,
+    fraction: float = 1.0,
+    seed: int = 0,
+    resources: Resources | None = None,
+    progress: bool = False,
+    out: Path | None = None,
+) -> Result:
+    """Mean IoU of a segmenter that starts from an encoder, over all raw points of the test frames, in percent.
+
+    - miou, miou_absent_as_100, point_accuracy: of the epoch with the highest mIoU on the validation frames, and of the
+      last epoch where there are none. `crosspoint.scene.segmentation_scores` defines them.
+    - miou_last_epoch: what papers report.
+    - validation_miou: of the chosen epoch, where there are validation frames.
+
+    The records are a row for each epoch, then a row for each class: its IoU, None where neither truth nor prediction
+    has it, and its row of the confusion matrix. The encoder itself is not changed. The same arguments give the same
+    result on a CPU; a GPU adds in varying order.
+
+    Args:
+        encoder: a (pre-trained) network that describes voxels.
+        train: frames to learn from, with labels; a scene-wise share of them is the dataset's own affair.
+        test: frames to measure on, of the same classes.
+        voxels: how space is cut, best as in pre-training.
+        mode: "linear" trains one linear layer on the encoder, whose weights and BatchNorms are held still; "finetuned"
+            trains all, "scratch" from random weights in the encoder's place.
+        recipe: of training.
+        validation: frames that choose the epoch; None takes the last one. Neighbouring frames of one drive are nearly
+            the same, so no share of `train` is set aside here.
+        fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on.
+        seed: of the linear layer, random weights, the order and the augmentation.
+        resources: what it runs on.
+        progress: show progress bars.
+        out: new folder for `network.safetensors`, a `Segmenter`'s weights of the chosen epoch, and `predictions.npz`
+            (predicted, the class of every point of all test frames, int16; offsets, where each frame begins, and the
+            end). Interrupted, the same call goes on from the last whole epoch.
+
+    Raises:
+        ValueError: if datasets do not fit together, have no frame or no labels, if the encoder has other inputs than
+            the voxels, if `out` is taken, or if the loss stops being finite.
+    """
+    check_free(out)
+    recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
+    learned = LabelledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
+    held = None if validation is None else LabelledFrames(validation, voxels)
+    tested = LabelledFrames(test, voxels)
+    with seeded(seed):
+        network = build_segmenter(encoder, len(train.classes), mode, recipe)
+    trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out)
+    last, answers = measure_segmenter(network, tested, resources, resources.device)
+    chosen = last
+    if fitted.epoch < len(fitted.records):
+        trained.load_state_dict(fitted.weights)
+        chosen, answers = measure_segmenter(network, tested, resources, resources.device)
+    if out is not None:
+        offsets = np.cumsum([0, *map(len, answers)])
+        save_network(out, network, predicted=np.concatenate(answers), offsets=offsets)
+    row = fitted.records[fitted.epoch - 1]
+    metrics = segmentation_scores(chosen) | {key: row[key] for key in ("validation_miou",) if key in row}
+    metrics["miou_last_epoch"] = segmentation_scores(last)["miou"]
+    constants = {
+        "mode": mode,
+        "data": train.name,
+        "train": len(learned),
+        "fraction": fraction,
+        "validation": 0 if held is None else len(held),
+        "validation_data": None if validation is None else validation.name,
+        "test": len(tested),
+        "test_data": test.name,
+        "classes": len(train.classes),
+        "voxels": asdict(voxels),
+        **asdict(recipe),
+        **fitted.constants,
+        "epoch": fitted.epoch,
+    }
+    return Result(f"semseg/{mode}", metrics, constants, [*fitted.records, *class_rows(chosen, train.classes)])
+
+
+def build_segmenter(encoder: MinkUNet, classes: int, mode: Mode, recipe: SegmentationRecipe) -> Segmenter:
+    """The network before its first step; its random weights come from torch's global generator."""
+    momentum = encoder.config.momentum if recipe.norm_momentum is None else recipe.norm_momentum
+    start = MinkUNet(replace(encoder.config, momentum=momentum))
+    if mode != "scratch":
+        start.load_state_dict(encoder.state_dict())
+    use_backend(start, encoder.backend)
+    layer = linear_head if mode == "linear" and recipe.standardise else nn.Linear
+    return Segmenter(start, layer(encoder.feature_dim, classes), still=mode == "linear").eval()
+
+
+def _train(
+    network: Segmenter,
+    train: LabelledFrames,
+    validation: LabelledFrames | None,
+    recipe: SegmentationRecipe,
+    resources: Resources,
+    seed: int,
+    progress: bool,
+    folder: Path | None,
+) -> tuple[Segmenter, Fitted]:
+    """Train the network in place; what weights of an epoch fit is the network, or one that shares its linear layer."""
+    unfinished = None
+    if folder is not None:
+        splits = [train] if validation is None else [train, validation]
+        data = [[feature_key(network, frames.witness()), frames.dataset.name, len(frames)] for frames in splits]
+        settings = [asdict(train.voxels), asdict(recipe), resources.precision, resources.devices, seed]
+        unfinished = Unfinished.of(folder, data, network.still, settings)
+    learned: Examples = train
+    held: Examples | None = validation
+    trained, encoder = network, network.encoder
+    if encoder is not None and network.still and not recipe.augment:
+        trained, resources = Segmenter(None, network.head), replace(resources, workers=0)
+        encode = partial(encode_frames, encoder, device=resources.device, progress=progress)
+        learned, held = encode(train), None if validation is None else encode(validation)
+    training = SegmentationTraining(trained.train(), learned, recipe, resources, seed)
+    measurement = OnValidation(held, resources)
+    assert recipe.epochs is not None
+    fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    return trained, fitted
+
+
+def _check(
+    encoder: MinkUNet,
+    train: SceneDataset,
+    test: SceneDataset,
+    validation: SceneDataset | None,
+    voxels: VoxelConfig,
+    mode: Mode,
+    recipe: SegmentationRecipe,
+) -> SegmentationRecipe:
+    """Refuse what does not fit together; the recipe of the mode."""
+    if mode not in get_args(Mode):
+        raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
+    if not isinstance(encoder, MinkUNet):
+        raise ValueError(
+            f"found an encoder of type {type(encoder).__name__}, expected a MinkUNet: pass a network for scenes"
+        )
+    if encoder.config.in_channels != voxels.channels:
+        raise ValueError(
+            f"found an encoder for {encoder.config.in_channels} features of a voxel, expected {voxels.channels}: cut "
+            "space as in its pre-training"
+        )
+    if len(train.classes) < 2:
+        raise ValueError(f"found classes {train.classes} in {train.name}, expected two or more: take labelled frames")
+    for other in [test] if validation is None else [validation, test]:
+        if other.classes != train.classes:
+            raise ValueError(
+                f"found {len(train.classes)} classes in {train.name} and {len(other.classes)} in {other.name}, "
+                "expected the same names in the same order"
+            )
+    return recipe.of(mode)

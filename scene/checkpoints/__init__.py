@@ -1,0 +1,1 @@
+"""Readers of weights of scene networks and image networks."""

@@ -1,0 +1,152 @@
+"""Superpixels: regions of an image that one colour and place hold together, found once per image and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.data.sample import SceneDataset, ScenePair
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """How images are divided; the defaults are SLidR's for MinkUNet.
+
+    Args:
+        segments: about how many superpixels an image gets; around 150 was SLidR's best
+        compactness: weight of place against colour
+        sigma: width of the blur before, in pixels
+    """
+
+    segments: int = 150
+    compactness: float = 6.0
+    sigma: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not (2 <= self.segments <= 2**15 and self.compactness > 0 and self.sigma >= 0):
+            raise ValueError(
+                f"found {self.segments} segments, compactness {self.compactness} and sigma {self.sigma}, expected 2 to "
+                "32,768 segments, a compactness above 0 and a sigma from 0"
+            )
+
+
+def superpixels(image: Tensor, config: RegionConfig) -> Tensor:
+    """Divide an image by SLIC (Achanta et al., 2012, https://doi.org/10.1109/TPAMI.2012.120), as scikit-image does it.
+
+    Args:
+        image: (3, H, W) uint8.
+        config: how.
+
+    Returns:
+        (H, W) int64: numbers of regions from 0 without a gap, each region connected.
+
+    Raises:
+        ImportError: if scikit-image is not installed.
+    """
+    try:
+        segmentation = importlib.import_module("skimage.segmentation")
+    except ImportError as error:
+        raise ImportError(
+            f"found no working scikit-image ({error}), expected it for superpixels: pip install scikit-image"
+        ) from error
+    labels = segmentation.slic(
+        image.permute(1, 2, 0).contiguous().numpy(),
+        n_segments=config.segments,
+        compactness=config.compactness,
+        sigma=config.sigma,
+        start_label=0,
+    )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+class RegionCache:
+    """The superpixels of images, read from a folder or found and left there.
+
+    A file belongs to the bytes of an image and the configuration: another image or setting gets another file, the same
+    image in another dataset the same. Files are PNGs of the regions' numbers (8 or 16 bit) and appear whole, so that
+    several processes may fill one folder.
+
+    Args:
+        folder: made when first written to.
+        config: how images are divided.
+    """
+
+    def __init__(self, folder: str | Path, config: RegionConfig | None = None) -> None:
+        self.folder = Path(folder)
+        self.config = config or RegionConfig()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The regions of images (V, 3, H, W) uint8: (V, H, W) int64.
+
+        Raises:
+            ImportError: if some are not there yet and scikit-image is not installed.
+            ValueError: if a file cannot be read or has another size.
+        """
+        if len(images) == 0:
+            return torch.zeros(0, *images.shape[2:], dtype=torch.int64)
+        return torch.stack([self._regions(image) for image in images])
+
+    def add_to(self, pair: ScenePair) -> ScenePair:
+        """The pair with the regions of its images; before any augmentation, which would make images of its own."""
+        return pair._replace(regions=self(pair.images))
+
+    def path(self, image: Tensor) -> Path:
+        """Where the regions of an image (3, H, W) uint8 are kept."""
+        settings = json.dumps({**asdict(self.config), "size": list(image.shape[1:])}, sort_keys=True)
+        digest = hashlib.sha256(settings.encode())
+        digest.update(image.contiguous().numpy().data)
+        return self.folder / f"{digest.hexdigest()[:32]}.png"
+
+    def _regions(self, image: Tensor) -> Tensor:
+        path = self.path(image)
+        if path.is_file():
+            return _read(path, (image.shape[1], image.shape[2]))
+        regions = superpixels(image, self.config)
+        kind = np.uint8 if int(regions.max()) < 2**8 else np.uint16
+        with writing(path) as file:
+            Image.fromarray(regions.numpy().astype(kind)).save(file, format="PNG")
+        return regions
+
+
+def compute_regions(dataset: SceneDataset, cache: RegionCache, jobs: int = -1) -> int:
+    """Fill a cache with the superpixels of all images of a dataset, several frames at a time.
+
+    Args:
+        dataset: its images must be the same at every access.
+        cache: where to.
+        jobs: processes; −1 for one per core.
+
+    Returns:
+        How many images there are.
+
+    Raises:
+        ImportError: if scikit-image is not installed and regions are missing.
+        ValueError: if a frame or a file of the cache cannot be read.
+    """
+    work = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_fill)(dataset, cache, index) for index in range(len(dataset)))
+    return sum(work)
+
+
+def _fill(dataset: SceneDataset, cache: RegionCache, index: int) -> int:
+    return len(cache(dataset[index].images))
+
+
+def _read(path: Path, size: tuple[int, int]) -> Tensor:
+    try:
+        with Image.open(path) as file:
+            regions = np.asarray(file).astype(np.int64)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"found {path} unreadable ({error}), expected regions as PNG: delete it") from error
+    if regions.shape != size:
+        raise ValueError(f"found regions of size {regions.shape} in {path}, expected {size}: delete it")
+    return torch.from_numpy(regions)

@@ -1,0 +1,209 @@
+"""Sweeps, their labels, images and lists, read from files: every check of what a file holds is here.
+
+Returns without a position (NaN, infinite, or exactly at the sensor, as rotating sensors record a beam that met nothing)
+are dropped together with their labels, for no pair and no voxel can hold them. Whatever else is wrong with a file is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from crosspoint.scene.data.sample import IGNORED
+
+Item = TypeVar("Item")
+
+FARTHEST = 10_000.0  # metres; no LiDAR sees farther, and bytes of another type almost always do
+
+
+class Sweep(NamedTuple):
+    """The returns of one file that have a position."""
+
+    points: np.ndarray  # (N, 4) float32: x y z in metres, intensity in [0, 1]
+    kept: np.ndarray  # (M,) bool: which of the file's M returns these are
+
+
+def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
+    """Read a file of float32 rows that begin with x y z intensity.
+
+    Args:
+        path: the file.
+        columns: numbers in a row; those beyond the fourth are left out.
+        full_scale: the largest intensity the sensor gives, which becomes 1; the few above it (some sensors overshoot on
+            retroreflectors) become 1, too.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is cut off, is of another type or scale, or holds no return with a position.
+    """
+    row = "x y z intensity" + " …" * (columns > 4)
+    size = _size(path, f"the sweep, float32 {row}")
+    if size == 0 or size % (4 * columns):
+        raise ValueError(
+            f"found {size} bytes in {path}, expected a multiple of {4 * columns} (float32 {row}): "
+            "the file is cut off or of another format, fetch it anew"
+        )
+    returns = np.fromfile(path, dtype="<f4").reshape(-1, columns)[:, :4].astype(np.float32, copy=False)
+    # By columns: reducing rows of four numbers takes five times as long.
+    x, y, z, intensity = returns.T
+    finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & np.isfinite(intensity)
+    kept = finite & ((x != 0) | (y != 0) | (z != 0))
+    points = np.compress(kept, returns, axis=0)
+    if len(points) == 0:
+        raise ValueError(
+            f"found no return with a position among {len(returns)} in {path}, expected some: leave this frame out"
+        )
+    farthest = float(np.abs(points[:, :3]).max())
+    if farthest > FARTHEST:
+        raise ValueError(
+            f"found a coordinate of {farthest:.3g} m in {path}, expected at most {FARTHEST:.0f}: is it float32 {row}?"
+        )
+    if (points[:, 3] > full_scale).mean() > 0.5:
+        raise ValueError(
+            f"found intensities up to {points[:, 3].max():g} in {path}, expected most within 0…{full_scale:g}: "
+            "give the sensor's largest intensity"
+        )
+    points[:, 3] = np.clip(points[:, 3] / full_scale, 0.0, 1.0)
+    return Sweep(points, kept)
+
+
+def read_labels(path: Path, kept: np.ndarray, dtype: str = "<u4") -> np.ndarray:
+    """Read one integer per return of a sweep.
+
+    Args:
+        path: the file.
+        kept: (M,) bool, as `read_sweep` gives it.
+        dtype: of the file, as numpy writes types.
+
+    Returns:
+        (N,) int64: what the file says of the returns that were kept.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not hold M labels.
+    """
+    size, width = _size(path, "the labels of a sweep"), np.dtype(dtype).itemsize
+    if size != width * len(kept):
+        raise ValueError(
+            f"found {size / width:g} labels in {path}, expected {len(kept)}, one per return: "
+            "the file is cut off or belongs to another sweep"
+        )
+    return np.fromfile(path, dtype=dtype)[kept].astype(np.int64)
+
+
+def to_classes(raw: np.ndarray, classes: Mapping[int, int], path: Path) -> np.ndarray:
+    """A file's labels as a dataset's classes.
+
+    Args:
+        raw: (N,) int64 ≥ 0.
+        classes: of each label that a file may hold, `IGNORED` among them.
+        path: where they come from, for the error.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        ValueError: if a label is not in `classes`.
+    """
+    unknown = IGNORED - 1
+    table = np.full(max(max(classes), int(raw.max(initial=0))) + 1, unknown, dtype=np.int64)
+    table[list(classes)] = list(classes.values())
+    found = table[raw]
+    if (found == unknown).any():
+        raise ValueError(
+            f"found the label {raw[found == unknown][0]} in {path}, expected one of: "
+            f"{', '.join(map(str, sorted(classes)))}"
+        )
+    return found
+
+
+def read_images(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Tensor:
+    """Read images of one size.
+
+    Args:
+        paths: V files, at least one.
+        size: (H, W) they must have; None for that of the first.
+
+    Returns:
+        (V, 3, H, W) uint8, RGB.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if one is damaged or of another size.
+    """
+    images = []
+    for path in paths:
+        _size(path, "an image")
+        try:
+            with Image.open(path) as image:
+                pixels = np.array(image.convert("RGB"))
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"found an image that cannot be read, {path} ({error}), expected a whole one") from None
+        size = pixels.shape[:2] if size is None else size
+        if pixels.shape[:2] != tuple(size):
+            raise ValueError(
+                f"found an image of {pixels.shape[0]}×{pixels.shape[1]} pixels, {path}, expected {size[0]}×{size[1]}: "
+                "all images of a frame share the size of the calibration"
+            )
+        images.append(pixels)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file without blanks around them; empty ones are left out.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message says that it holds `what`.
+        ValueError: if it is no text.
+    """
+    _size(path, what)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"found bytes that are no text in {path}, expected {what}") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def find_sweeps(folder: Path, where: str) -> list[Path]:
+    """The .bin files right below a folder, sorted by name.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or no such file; `where` says what it should have held.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"found no folder {folder}, expected {where}")
+    paths = sorted(path for path in folder.glob("*.bin") if not path.name.startswith("."))
+    if not paths:
+        raise FileNotFoundError(f"found no .bin file in {folder}, expected {where}")
+    return paths
+
+
+def every(items: list[Item], skip: int) -> list[Item]:
+    """Every `skip`-th of the items, from the first on.
+
+    Raises:
+        ValueError: if skip is below 1.
+    """
+    check_skip(skip)
+    return items[::skip]
+
+
+def check_skip(skip: int) -> None:
+    """Raise ValueError if a dataset cannot be thinned by `skip`."""
+    if skip < 1:
+        raise ValueError(f"found skip {skip}, expected at least 1: 100 keeps one of a hundred")
+
+
+def _size(path: Path, what: str) -> int:
+    """Bytes of a file that holds `what`."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        raise FileNotFoundError(f"found no file {path}, expected {what}") from None

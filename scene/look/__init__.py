@@ -1,5 +1,0 @@
-"""Looking at a frame: points over its images, the cloud from above, and a page that turns it."""
-
-from crosspoint.scene.look.show import show
-
-__all__ = ["show"]

@@ -1,0 +1,1 @@
+"""Networks of scenes: sparse and point encoders, pixel encoders."""

@@ -1,0 +1,142 @@
+"""A frame's images with its points on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.figure import SubFigure
+from torch import Tensor
+
+from crosspoint.scene.data.sample import SceneFrame, ScenePair
+from crosspoint.scene.viz import colors
+from crosspoint.scene.viz.boxes import box_kinds, image_lines
+from crosspoint.scene.viz.colorings import Named
+from crosspoint.scene.viz.outlines import box_lines
+from crosspoint.scene.viz.overlay import paint_outlines, paint_points
+
+_COVERED = 0.09  # share of the images' area that discs of points may hide
+_SHOWN = 1500  # pixels of the picture's width: finer lines of images side by side are lost
+_TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)  # metres
+
+
+def columns(views: int, size: tuple[int, int]) -> int:
+    """How many images of size (H, W) stand side by side: wide ones, as KITTI's, one, or they would be too low."""
+    return max(1, min(views, 3 if size[1] < 2.5 * size[0] else 1))
+
+
+def draw_images(
+    figure: SubFigure, frame: SceneFrame, pair: ScenePair, regions: Tensor | None, box_classes: Sequence[str] = ()
+) -> None:
+    """Draw all images with points coloured by depth on one scale, superpixels' outlines below them, boxes above.
+
+    Args:
+        figure: to draw on.
+        frame: V images.
+        pair: its pairs of points and pixels.
+        regions: (V, H, W) int64; None for none.
+        box_classes: names of the boxes' labels.
+    """
+    depth = pair_depths(frame, pair)
+    scale = colors.depth_scale(depth)
+    painted = colors.depth_colours(depth, scale)
+    axes = _draw_views(figure, frame, pair, depth, painted, "", _COVERED, regions, box_classes)
+    bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
+    near, far = bar.ax.get_ylim()
+    ticks = [metres for metres in _TICKS if near <= metres <= far]
+    bar.set_ticks(ticks, labels=[f"{metres:g}" for metres in ticks])
+    bar.minorticks_off()
+    bar.set_label("depth, m", fontsize=9, color=colors.QUIET)
+    bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
+
+
+def draw_answers(figure: SubFigure, frame: SceneFrame, pair: ScenePair, answers: Sequence[Named]) -> None:
+    """Draw all images once for each of some colourings of the points, side by side: the truth and a prediction."""
+    depth = pair_depths(frame, pair)
+    parts = figure.subfigures(1, len(answers), squeeze=False)[0]
+    for part, one in zip(parts, answers, strict=True):
+        painted = one.of_points[pair.pair_point.numpy()]
+        _draw_views(part, frame, pair, depth, painted, one.title, _COVERED * len(answers))
+
+
+def overlay(
+    frame: SceneFrame,
+    pair: ScenePair,
+    depth: np.ndarray,
+    painted: np.ndarray,
+    view: int,
+    regions: np.ndarray | None = None,
+    radius: int = 1,
+    thickness: int = 1,
+) -> np.ndarray:
+    """One image with its points over the outlines of its superpixels.
+
+    Args:
+        frame: with its images.
+        pair: its pairs.
+        depth: (P,) metres before the camera, as `pair_depths` gives them.
+        painted: (P, 3) uint8, the colour of each pair.
+        view: the image's place.
+        regions: (H, W) integers; None for none.
+        radius: of a point in pixels; 0 for the one pixel that holds it.
+        thickness: of the outlines in pixels.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    image = np.array(frame.images[view].permute(1, 2, 0).numpy(), order="C")
+    if regions is not None:
+        paint_outlines(image, regions, thickness)
+    seen = (pair.pair_view == view).numpy()
+    paint_points(image, pair.pair_pixel[seen].numpy(), depth[seen], painted[seen], radius)
+    return image
+
+
+def pair_depths(frame: SceneFrame, pair: ScenePair) -> np.ndarray:
+    """How far before their camera the points of all pairs lie: (P,) float64 metres."""
+    _, depth = frame.cameras.project(pair.points[:, :3])
+    return depth[pair.pair_view, pair.pair_point].numpy()
+
+
+def _draw_views(
+    figure: SubFigure,
+    frame: SceneFrame,
+    pair: ScenePair,
+    depth: np.ndarray,
+    painted: np.ndarray,
+    what: str,
+    covered: float,
+    regions: Tensor | None = None,
+    box_classes: Sequence[str] | None = None,
+) -> list[Axes]:
+    """All images in a grid; boxes are drawn unless their classes are None. Colours (P, 3) are those of the pairs."""
+    views, (height, width) = len(frame.images), frame.cameras.size
+    side = columns(views, (height, width))
+    axes = figure.subplots(-(-views // side), side, squeeze=False)
+    disc = covered * views * height * width / len(depth)  # pixels
+    radius = min(max(1, round(math.sqrt(disc / math.pi))), 1 + height // 200)
+    thickness = max(1, round(side * width / _SHOWN))
+    for cell in axes.flat:
+        cell.axis("off")
+    for view, cell in enumerate(axes.flat[:views]):
+        outlined = None if regions is None else regions[view].numpy()
+        image = overlay(frame, pair, depth, painted, view, outlined, radius, thickness)
+        cell.imshow(image, extent=(0, width, height, 0))  # the centre of the top left pixel at (0.5, 0.5)
+        title = f"{what}, image {view}" if what else f"image {view}: {int((pair.pair_view == view).sum()):,} points"
+        cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
+        if box_classes is not None:
+            _draw_boxes(cell, frame, view, box_classes)
+    return list(axes.flat)
+
+
+def _draw_boxes(axes: Axes, frame: SceneFrame, view: int, classes: Sequence[str]) -> None:
+    """Wireframes, each line on a broader dark one: what lies below has any colour."""
+    for kind in box_kinds(frame.boxes, classes):
+        lines = list(image_lines(box_lines(kind.geometry), frame.cameras, view))
+        for order, colour, width in ((2, colors.GROUND, 3.0), (3, colors.hexadecimal(kind.colour), 1.5)):
+            drawn = LineCollection(lines, colors=colour, linewidths=width, zorder=order)
+            axes.add_collection(drawn, autolim=False)

@@ -1,0 +1,101 @@
+"""`crosspoint show`: a frame as a picture, and as a page that turns its cloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from crosspoint.renderers.atomic import writing
+from crosspoint.scene.data.correspondences import pair_points
+from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.viz.page import write_page
+from crosspoint.scene.viz.picture import draw_frame
+
+DPI = 120
+
+
+def show(
+    frame: SceneFrame,
+    out: Path,
+    *,
+    classes: list[str],
+    predictions: np.ndarray | None = None,
+    regions: Tensor | None = None,
+    box_classes: Sequence[str] = (),
+) -> list[Path]:
+    """Write `<out>/<frame>.png` and `<out>/<frame>.html`, atomically; `<frame>` is its name without what paths dislike.
+
+    The picture holds every image with its points coloured by depth, and the cloud from above, coloured by class where
+    there are labels or predictions, by height otherwise; predictions stand beside the truth in both. Boxes are drawn in
+    all, and on the page, which needs nothing else, no network among it.
+
+    Args:
+        frame: N points and V images, which may be none.
+        out: folder, made where absent.
+        classes: names of the labels; empty where nothing is labelled.
+        predictions: (N,) integers, labels that a network gives, or `IGNORED`.
+        regions: (V, H, W) integers, superpixels of each image, whose outlines are drawn.
+        box_classes: names of the boxes' labels, which give them their colours; empty draws all in white.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ValueError: if the frame's parts do not fit each other, the predictions or regions do not fit the frame, a label
+            is no class, or the images see no point.
+    """
+    _check(frame, classes, predictions, regions, box_classes)
+    pair = pair_points(frame) if len(frame.images) else None
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
+    picture, page = out / f"{name}.png", out / f"{name}.html"
+    figure = draw_frame(frame, pair, classes, predictions, regions, box_classes)
+    with writing(picture) as file:
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    write_page(frame, pair, page, classes, predictions, box_classes)
+    return [picture, page]
+
+
+def _check(
+    frame: SceneFrame,
+    classes: list[str],
+    predictions: np.ndarray | None,
+    regions: Tensor | None,
+    box_classes: Sequence[str],
+) -> None:
+    points = frame.points
+    if points.ndim != 2 or points.shape[1] != 4 or len(points) == 0:
+        raise ValueError(
+            f"found points of shape {points.shape} in {frame.name}, expected (N, 4), N > 0: x, y, z, intensity"
+        )
+    if not np.isfinite(points).all():
+        rows = int((~np.isfinite(points).all(axis=1)).sum())
+        raise ValueError(f"found {rows} points with NaN or infinite numbers in {frame.name}, expected none: drop them")
+    for what, labels in (("labels", frame.labels), ("predictions", predictions)):
+        if labels is None:
+            continue
+        if labels.shape != (len(points),) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"found {what} {labels.shape} {labels.dtype} for {frame.name}, expected one integer for each of its "
+                f"{len(points)} points"
+            )
+        low, high = int(labels.min()), int(labels.max())
+        if low < IGNORED or high >= len(classes):
+            raise ValueError(
+                f"found {what} from {low} to {high} for {frame.name}, expected {IGNORED} to {len(classes) - 1}: "
+                f"there are {len(classes)} classes"
+            )
+    kinds = [] if frame.boxes is None else frame.boxes.labels.tolist()
+    if box_classes and kinds and not 0 <= min(kinds) <= max(kinds) < len(box_classes):
+        raise ValueError(
+            f"found boxes of labels from {min(kinds)} to {max(kinds)} in {frame.name}, expected 0 to "
+            f"{len(box_classes) - 1}: there are {len(box_classes)} classes of boxes"
+        )
+    expected = (len(frame.images), *frame.cameras.size)
+    if regions is not None and tuple(regions.shape) != expected:
+        raise ValueError(
+            f"found regions {tuple(regions.shape)} for {frame.name}, expected {expected}: one for each pixel"
+        )

@@ -1,0 +1,378 @@
+"""The command as a user types it: every command end to end on a few meshes, and what happens on bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+import yaml
+
+from crosspoint import DGCNN, save_encoder
+from crosspoint.checkpoints.load import read_checkpoint
+from crosspoint.cli.main import build_parser
+from crosspoint.cli.parser import run
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def call(*arguments: object) -> int:
+    """The command in this process: fast, and with its output captured by pytest."""
+    words = [str(argument) for argument in arguments]
+    if words[0] == "pretrain" and len(words) > 1 and not words[1].startswith("-"):
+        words.insert(1, "--config")
+    parser, dispatch = build_parser(words)
+    return run(parser, dispatch, words)
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Balls and boxes in a ModelNet tree, and one file that is no mesh."""
+    root = tmp_path_factory.mktemp("meshes")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 8), ("test", 4)):
+        for name in ("ball", "box"):
+            folder = root / name / split
+            folder.mkdir(parents=True)
+            for number in range(count):
+                size = generator.uniform(0.5, 2, 3)
+                mesh = trimesh.creation.icosphere(subdivisions=2) if name == "ball" else trimesh.creation.box()
+                mesh.apply_scale(size if name == "box" else size[0])
+                mesh.export(folder / f"{name}_{number:04d}.off")
+    (root / "box" / "train" / "box_9999.off").write_text("OFF\nnonsense")
+    return root
+
+
+@pytest.fixture(scope="module")
+def views(meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rendered") / "views"
+    assert call("render", meshes, out, "--views", 3, "--size", 24, "--points", 64, "--jobs", 1) == 0
+    return out
+
+
+def small_run(views: Path, out: Path) -> dict[str, object]:
+    return {
+        "out": str(out),
+        "data": {"root": str(views), "split": "train", "workers": 0, "holdout": 0.25},
+        "encoder": {"k": 4, "channels": [8, 8], "embedding": 16},
+        "image_encoder": {"network": "resnet18"},
+        "method": {"images": {"size": 24}},
+        "training": {"epochs": 1, "batch_size": 4, "accelerator": "cpu", "probe_every": 1},
+    }
+
+
+def test_render_pretrain_evaluate(
+    meshes: Path, views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = [json.loads(line) for line in (views / "failures.jsonl").read_text().splitlines()]
+    assert len(failures) == 1
+    assert "box_9999.off" in json.dumps(failures[0])
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(small_run(views, tmp_path / "run")))
+    assert call("pretrain", config) == 0
+    checkpoint = tmp_path / "run" / "best.ckpt"
+    assert checkpoint.exists()
+    capsys.readouterr()
+    out = tmp_path / "linear.json"
+    shared = ("--checkpoint", checkpoint, "--dataset", "rendered", "--root", views, "--points", 48)
+    assert call("evaluate", "linear", *shared, "--out", out, "--jobs", 1) == 0
+    assert "linear_svm/validated" in capsys.readouterr().out
+    result = json.loads(out.read_text())
+    assert result["constants"]["train"] == 16
+    assert result["constants"]["test"] == 8
+    assert (result["constants"]["points"], result["constants"]["random_init"]) == (48, False)
+    assert result["constants"]["encoder"] == {"k": 4, "channels": [8, 8], "embedding": 16}
+    assert call("evaluate", "linear", *shared, "--random_init", "true", "--protocol", "paper", "--jobs", 1) == 0
+    assert call("evaluate", "fewshot", *shared, "--ways", 2, "--shots", 2, "--queries", 4, "--runs", 3) == 0
+    assert "few_shot" in capsys.readouterr().out
+    assert call("evaluate", "knn", *shared, "--jobs", 1) == 0
+    assert call("evaluate", "retrieval", *shared) == 2  # eight clouds have no tenth neighbour
+    assert call("evaluate", "retrieval", *shared, "--split", "train") == 0
+    training = ("--recipe.epochs", 1, "--recipe.batch_size", 4, "--resources.accelerator", "cpu")
+    assert call("evaluate", "finetune", *shared, "--validation", 0.25, *training) == 0
+    printed = capsys.readouterr()
+    for protocol in ("knn/validated", "retrieval/within", "finetune/finetuned"):
+        assert protocol in printed.out
+    assert "found ranks [1, 5, 10], expected numbers from 1 to 7" in printed.err
+    assert call("evaluate", "partseg", *shared, *training) == 2
+    assert "expected PartSegDGCNN: pre-train one" in capsys.readouterr().err
+    assert call("evaluate", "crossmodal", *shared, "--split", "train", "--out", tmp_path / "across.json") == 0
+    assert "retrieval/across" in capsys.readouterr().out
+    across = json.loads((tmp_path / "across.json").read_text())["constants"]
+    assert (across["images"], across["shapes"], across["image_size"]) == (48, 16, 24)
+    check_study(checkpoint, shared[2:], tmp_path / "study", capsys)
+    written = out.read_bytes()
+    assert call("evaluate", "linear", *shared, "--out", out) == 2
+    assert "already there" in capsys.readouterr().err
+    assert out.read_bytes() == written
+
+
+def check_study(checkpoint: Path, data: tuple[object, ...], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two copies of a checkpoint as two seeds, in one folder; then the same again, and something else."""
+    copy = out.with_name("copy.ckpt")
+    shutil.copy(checkpoint, copy)
+    command = ("evaluate", "all", "--checkpoint", f"A={checkpoint}", f"--checkpoint=A={copy}", *data, "--out", out)
+    small = ("--protocols", "linear,fewshot", "--ways", "[2]", "--shots", "[2]", "--queries", 4, "--runs", 3)
+    assert call(*command, *small, "--jobs", 1) == 0
+    table = (out / "table.md").read_text()
+    assert capsys.readouterr().out.strip() == table.strip()
+    assert "| A |" in table and "few-shot 2-way 2-shot" in table
+    found = json.loads((out / "results.json").read_text())
+    assert [run["seed"] for run in found["runs"]] == [0, 0, 1, 1]
+    assert found["table"][0]["cells"]["linear SVM, views"]["runs"] == 2
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!")
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".png"}
+    assert "% " not in (out / "table.tex").read_text()  # no published figure is of this data
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert call(*command, *small, "--jobs", 2) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    capsys.readouterr()
+    assert call(*command, *small, "--seed", 3) == 2
+    assert "found other settings than those the study in" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_stored_folds_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    for fold in range(2):
+        entries = [
+            ((generator.normal(size=(30, 6)) * (1, 1 + 9 * way, 1, 1, 1, 1)).astype(np.float32), way, way)
+            for way in range(2)
+            for _ in range(3)
+        ]
+        file = tmp_path / "folds" / "2way_3shot" / f"{fold}.pkl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps({"train": entries, "test": entries}))
+    save_encoder(DGCNN(k=4, channels=[8], embedding=8), tmp_path / "encoder.safetensors")
+    command = ("evaluate", "folds", "--checkpoint", tmp_path / "encoder.safetensors", "--folds", tmp_path / "folds")
+    assert call(*command, "--points", 30, "--count", 2, "--out", tmp_path / "folds.json") == 0
+    assert "folds/svm" in capsys.readouterr().out
+    result = json.loads((tmp_path / "folds.json").read_text())
+    assert result["metrics"] == {"2way_3shot": 100.0, "2way_3shot_std": 0.0}  # what was learnt is asked
+    assert (result["constants"]["dataset"], result["constants"]["points"]) == ("modelnet40/folds", 30)
+    assert call(*command, "--points", 30) == 2
+    assert "8 of 10 folds are missing" in capsys.readouterr().err
+
+
+def test_flags_override_yaml(views: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(small_run(views, tmp_path / "run")))
+    assert call("pretrain", config, "--out", tmp_path / "other", "--seed", 7, "--training.batch_size", 3) == 0
+    saved = yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())
+    assert (saved["seed"], saved["training"]["batch_size"], saved["encoder"]["k"]) == (7, 3, 4)
+    assert call("pretrain", tmp_path / "other" / "config.yaml", "--resume", "true") == 0  # what is saved can be run
+
+
+def test_two_processes_share_the_pairs_of_an_epoch(views: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(small_run(views, tmp_path / "run")))
+    command = [sys.executable, "-m", "crosspoint.cli", "pretrain", str(config), "--training.devices", "2"]
+    done = subprocess.run(
+        [*command, "--training.batch_size", "3"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2  # 12 pairs, 6 for each, 3 at a time
+
+
+def test_print_config_round_trip(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        call("pretrain", "--training.epochs", 3, "--print_config")
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed)["training"]["epochs"] == 3
+    (tmp_path / "printed.yaml").write_text(printed)
+    with pytest.raises(SystemExit):
+        call("pretrain", tmp_path / "printed.yaml", "--print_config")
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(printed)
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        call("pretrain", config, "--print_config")
+    assert exit_.value.code == 0
+    known, shipped = yaml.safe_load(capsys.readouterr().out), yaml.safe_load(config.read_text())
+    assert shipped["out"] == known["out"]
+
+
+def test_there_are_shipped_configurations() -> None:
+    shipped = {path.stem for path in CONFIGS.glob("*.yaml")}
+    assert {"crosspoint_shapenet", "objects40_cpu", "objects40_gpu", "scene_ppkt_kitti", "scene_slidr_kitti"} <= shipped
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("render",),
+        ("pretrain",),
+        *[("evaluate", name) for name in ("all", "linear", "fewshot", "folds", "knn")],
+        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg", "semseg")],
+        ("show",),
+        ("synthesise",),
+        ("quickstart",),
+    ],
+)
+def test_help_fits_a_screen(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit) as exit_:
+        call(*command, "--help")
+    assert exit_.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 56
+    assert max(map(len, lines)) <= 120
+    assert lines[0].startswith("usage: crosspoint")
+
+
+STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
+BAD = [
+    (("rendr",), "invalid choice"),
+    (("render", "a"), "found no out"),
+    (("render", "nowhere", "out"), "found no folder nowhere"),
+    (("render", "EMPTY", "out"), "found no mesh"),
+    (
+        ("render", "MESHES", "out", "--backend", "opengl"),
+        "found opengl for backend, expected one of raycast, pytorch3d",
+    ),
+    (("render", "MESHES", "out", "--view", "3"), "did you mean views?"),
+    (("render", "MESHES", "out", "--size", "0"), "found size 0"),
+    (("pretrain", "nowhere.yaml"), "nowhere.yaml"),
+    (("pretrain", "--training.epoch", "3"), "did you mean training.epochs?"),
+    (("pretrain", "--training.epochs", "many"), "found many for training.epochs, expected a whole number"),
+    (("pretrain", "--training.epochs", "0"), "found training.epochs 0, expected at least 1"),
+    (("pretrain", "--method.clouds.dropout", "2"), "found dropout 2.0, expected a share from 0 to 1"),
+    (("pretrain", "--data.root", "nowhere", "--out", "run"), "found no folder nowhere"),
+    (("pretrain", "--data.root", "EMPTY", "--out", "run"), "found no set.json"),
+    (("pretrain", "--data.root", "VIEWS", "--data.split", "val", "--out", "run"), "found no split 'val'"),
+    (("pretrain", "--data.root", "VIEWS", "--data.dataset", "shapenet", "--out", "run"), "found "),
+    (("evaluate", "linear"), "found no checkpoint, dataset, root"),
+    (("evaluate", "linear", "--checkpoint", "no.ckpt", "--dataset", "rendered", "--root", "VIEWS"), "no checkpoint at"),
+    (("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "modelnet40", "--root", "x"), "expected one of"),
+    (
+        ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "modelnet40_hdf5", "--root", "VIEWS"),
+        "ply_data_train",
+    ),
+    (("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"), "found 64 points"),
+    (
+        ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "10"),
+        "found clouds of 10 points, expected at least k = 15",
+    ),
+    (
+        ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"),
+        "found no image branch in encoder.safetensors",
+    ),
+    (
+        ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "modelnet", "--root", "VIEWS"),
+        "found the dataset modelnet, expected rendered",
+    ),
+    (("evaluate", "folds", "--checkpoint", "ENCODER", "--folds", "EMPTY"), "found no folder like 5way_10shot in empty"),
+    (("evaluate", "folds", "--checkpoint", "ENCODER"), "found no folds, expected all that the command requires"),
+    (("evaluate", "all", "--checkpoint", "ENCODER"), "found no dataset, root, out"),
+    (
+        (*STUDY, "--checkpoint", "ENCODER", "--protocols", "linear,svm"),
+        "found the protocols 'linear,svm', expected some of linear, knn, retrieval, fewshot, folds, crossmodal",
+    ),
+    ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "folds"), "found no --folds"),
+    ((*STUDY, "--checkpoint", "ENCODER"), "retrieval: found 7 other clouds, expected at least 10"),
+    ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "fewshot"), "fewshot: found 8 samples of class 0 (2 such"),
+    ((*STUDY, "--checkpoint", "ENCODER", "--checkpoint", "no.ckpt"), "found no checkpoint at no.ckpt"),
+    ((*STUDY, "--checkpoints", "ENCODER"), "did you mean checkpoint?"),
+    (("pretrain", "--data.dataset", "kitti_rew", "--data.root", "EMPTY"), "found kitti_rew for data.dataset, expected"),
+    (("pretrain", "--data.dataset", "kitti_raw", "--data.root", "EMPTY"), "found no "),
+    (("pretrain", "--data.dataset", "kitti_raw", "--method.nam", "ppkt"), "did you mean method.name?"),
+    (("pretrain", "--data.dataset=renderd", "--data.root", "EMPTY"), "expected one of rendered, shapenet"),
+    (("evaluate", "linear", "--checkpoint", "TEXT", "--dataset", "rendered", "--root", "VIEWS"), "found "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(a)[:60] for a, _ in BAD])
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    views: Path,
+    meshes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    save_encoder(DGCNN(channels=[8], embedding=8), tmp_path / "encoder.safetensors")
+    before = sorted(tmp_path.rglob("*"))
+    places = {"VIEWS": views, "MESHES": meshes, "EMPTY": "empty", "TEXT": "text.ckpt", "ENCODER": "encoder.safetensors"}
+    assert call(*(places.get(word, word) for word in arguments)) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("crosspoint: error: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_unknown_key_in_yaml_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wrong.yaml").write_text("training:\n  batchsize: 3\n")
+    assert call("pretrain", tmp_path / "wrong.yaml") == 2
+    assert "did you mean training.batch_size?" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(FileNotFoundError, match="found no folder nowhere"):
+        call("--debug", "render", "nowhere", "out")
+
+
+def test_a_truncated_image_is_named(views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "views"
+    shutil.copytree(views, broken)
+    for shard in broken.glob("train-*.tar"):
+        content = shard.read_bytes()
+        marker = content.find(b"IDAT")
+        while marker >= 0:
+            content = content[: marker + 8] + b"\0" * 8 + content[marker + 16 :]
+            marker = content.find(b"IDAT", marker + 8)
+        shard.write_bytes(content)
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(small_run(broken, tmp_path / "run")))
+    assert call("pretrain", config) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "found a damaged image" in lines[-1]
+    assert "train-000000.tar" in lines[-1]
+
+
+def test_doctor_and_version_as_commands() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    for arguments, expected in ((["--version"], "crosspoint 0."), (["doctor"], "renderer raycast")):
+        done = subprocess.run(
+            [sys.executable, "-m", "crosspoint.cli", *arguments], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+
+
+def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
+    from crosspoint.eval.commands import Measured
+
+    encoder = DGCNN(channels=[8], embedding=8)
+    file = tmp_path / "encoder.safetensors"
+    save_encoder(encoder, file)
+    same, first, again, other = (
+        Measured(file, "rendered", tmp_path, random_init=random_init, seed=seed).encoder
+        for random_init, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
+    )
+    assert torch.equal(same.embed.linear.weight, encoder.embed.linear.weight)
+    assert torch.equal(first.embed.linear.weight, again.embed.linear.weight)
+    assert not torch.equal(first.embed.linear.weight, other.embed.linear.weight)
+    assert first.config == encoder.config

@@ -1,0 +1,142 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from crosspoint.scene.data.batch import SceneSample, stack_samples
+from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.methods import SLidR
+from crosspoint.scene.methods.slidr import mean_by_segment
+from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.models.pixel_encoder import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.voxels import VoxelConfig
+from tests.scene.orthonormal import identity_method, matching_batch
+
+SIZE = (64, 96)
+VOXELS = VoxelConfig(kind="cartesian", size=0.5, features="xyz_intensity")
+TINY = MinkUNetConfig(4, 8, 3, (8, 12), (1, 1), (12, 8), (1, 1))
+TILES = torch.arange(4)[:, None].repeat_interleave(16, 0) * 6 + torch.arange(6).repeat_interleave(16)  # 16 × 16 pixels
+
+
+def made_frame(seed, points=120):
+    """Points that see the left two thirds of two images, whose superpixels are tiles."""
+    generator = torch.manual_seed(seed)
+    cloud = torch.rand(points, 4, generator=generator) * torch.tensor([6.0, 6.0, 2.0, 1.0])
+    seen = torch.randint(points, (90,), generator=generator)
+    pixel = torch.rand(90, 2, generator=generator) * torch.tensor([64.0, 64.0])
+    view = torch.randint(2, (90,), generator=generator)
+    images = torch.randint(256, (2, 3, *SIZE), dtype=torch.uint8, generator=generator)
+    return ScenePair(cloud, images, seen, view, pixel, torch.zeros(points, dtype=torch.int64), TILES.expand(2, -1, -1))
+
+
+def made_batch():
+    return stack_samples([SceneSample.of(made_frame(seed), VOXELS) for seed in (1, 2)])
+
+
+def made_method(dilated=True):
+    torch.manual_seed(0)
+    return SLidR(MinkUNet(TINY), PixelEncoder(PixelEncoderConfig("resnet18", dilated=dilated, projection=16)))
+
+
+def slow_loss(method, batch):
+    """A loop over images and superpixels."""
+    features = method.encoder(SparseTensor.of(batch.voxels))
+    pixels = method.image_encoder(batch.images)
+    k, q = [], []
+    for image, regions in enumerate(batch.regions):
+        for number in regions.unique().tolist():
+            rows = []
+            for point, view, (x, y) in zip(batch.pair_point, batch.pair_image, batch.pair_pixel.tolist(), strict=True):
+                if view == image and regions[int(y), int(x)] == number:
+                    rows.append(F.normalize(method.head(features[batch.voxels.inverse[point]]), dim=0))
+            if rows:
+                k.append(torch.stack(rows).mean(dim=0))
+                q.append(pixels[image][:, regions == number].mean(dim=1))
+    parts = [-torch.log_softmax(torch.stack(q) @ k[i] / 0.07, dim=0)[i] for i in range(len(k))]
+    return torch.stack(parts).mean(), len(k)
+
+
+@pytest.mark.parametrize("dilated", [True, False])
+def test_loss_and_gradients_are_those_of_a_loop_over_superpixels(dilated):
+    method, batch = made_method(dilated), made_batch()
+    expected, segments = slow_loss(method, batch)
+    assert 48 < segments <= 64  # of 96: a third sees no point, and two images of a frame share their numbers
+    loss = method.training_step(batch, torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(loss, expected)
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    for ours, theirs in zip(*(torch.autograd.grad(value, weights) for value in (loss, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_numbers_of_superpixels_mean_nothing_across_images():
+    method, batch = made_method(), made_batch()
+    loss = method.training_step(batch, torch.manual_seed(0))["loss"]
+    shuffled = torch.randperm(40, generator=torch.manual_seed(1))
+    renumbered = batch.regions.clone()
+    renumbered[1] += 7
+    renumbered[2] = shuffled[renumbered[2]]
+    again = method.training_step(batch._replace(regions=renumbered), torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(again, loss)
+
+
+def test_a_superpixel_is_the_mean_of_its_pairs_however_often_all_of_them_stand_there():
+    """Many points in one place count as many: their share of a mean is meant; twice every pair is the same mean."""
+    method, batch = made_method(), made_batch()
+    losses = {}
+    for name, rows in {"once": slice(None), "twice": [*range(180), *range(180)], "some": [*range(180), 3, 3]}.items():
+        pairs = {f: getattr(batch, f)[rows] for f in ("pair_point", "pair_image", "pair_pixel")}
+        losses[name] = method.training_step(batch._replace(**pairs), torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(losses["twice"], losses["once"])
+    assert not torch.isclose(losses["some"], losses["once"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("wide", [1, 4])
+def test_means_of_orthonormal_features_give_the_closed_form(wide):
+    """Regions of n columns: k·q = 1/n within, as means are not of length 1, and 0 between."""
+    batch = matching_batch(12, torch.arange(12) // wide)
+    loss = identity_method(SLidR, 12).training_step(batch, torch.manual_seed(0))["loss"]
+    assert loss.item() == pytest.approx(math.log(1 + (12 / wide - 1) * math.exp(-1 / wide / 0.07)), abs=1e-6)
+
+
+def test_means_are_those_of_each_segment():
+    rows, segment = torch.tensor([[1.0, 0.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([2, 0, 2])
+    means, present = mean_by_segment(rows, segment, 4)
+    assert means.tolist() == [[3.0, 4.0], [0.0, 0.0], [3.0, 3.0], [0.0, 0.0]]
+    assert present.tolist() == [True, False, True, False]
+
+
+def test_a_step_changes_all_but_the_trunk():
+    method, batch = made_method(), made_batch()
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    method.train()
+    optimizer = torch.optim.SGD([weight for weight in method.parameters() if weight.requires_grad], lr=0.1)
+    method.training_step(batch, torch.manual_seed(0))["loss"].backward()
+    optimizer.step()
+    after = method.state_dict()
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert kept == {name for name in before if name.startswith("image_encoder.trunk.")}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda batch: {"regions": None}, "found frames without superpixels in a batch, expected them for SLidR"),
+        (lambda batch: {"regions": batch.regions[:, :32]}, r"found superpixels \(4, 32, 96\).*expected \(4, 64, 96\)"),
+        (lambda batch: {"regions": batch.regions - 1}, "found superpixels with numbers below 0"),
+        (
+            lambda batch: {name: getattr(batch, name)[:0] for name in ("pair_point", "pair_image", "pair_pixel")},
+            "found 240 points and 4 images without a pair",
+        ),
+    ],
+)
+def test_batches_that_cannot_be_used_are_refused(change, told):
+    batch = made_batch()
+    with pytest.raises(ValueError, match=told):
+        made_method().training_step(batch._replace(**change(batch)), torch.manual_seed(0))
+
+
+def test_a_temperature_of_nought_is_refused():
+    with pytest.raises(ValueError, match="expected a positive number"):
+        identity_method(SLidR, 2, temperature=0.0)
