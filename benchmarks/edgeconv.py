@@ -35,8 +35,8 @@ class ChannelsFirstDGCNN(nn.Module):
             flat = (neighbors + torch.arange(batch, device=x.device).view(-1, 1, 1) * count).flatten()
             rows = x.transpose(2, 1).contiguous()
             others = rows.view(batch * count, channels)[flat].view(batch, count, self.k, channels)
-            centre = rows.view(batch, count, 1, channels).repeat(1, 1, self.k, 1)
-            edges = torch.cat((others - centre, centre), dim=3).permute(0, 3, 1, 2).contiguous()
+            center = rows.view(batch, count, 1, channels).repeat(1, 1, self.k, 1)
+            edges = torch.cat((others - center, center), dim=3).permute(0, 3, 1, 2).contiguous()
             x = F.leaky_relu(norm(edge(edges)), 0.2).max(dim=-1).values
             levels.append(x)
         x = F.leaky_relu(self.norm(self.embed(torch.cat(levels, dim=1))), 0.2)

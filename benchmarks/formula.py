@@ -17,7 +17,7 @@ from crosspoint.ops.knn import knn_formula
 
 @contextmanager
 def formula_path() -> Iterator[None]:
-    """Inside, edge tensors and values at every point are built, and neighbours come from all distances."""
+    """Inside, edge tensors and values at every point are built, and neighbors come from all distances."""
 
     def by_edges(self: EdgeConv, x: Tensor) -> Tensor:
         return edge_conv(x, knn_formula(x.detach(), self.k), self.weight, self.norm, self.slope)

@@ -26,7 +26,7 @@ from crosspoint.datasets.procedural.shapes import write_shapes
 from crosspoint.datasets.rendered import RenderedPairs
 from crosspoint.renderers import render_folder
 from crosspoint.training.config import PretrainConfig
-from crosspoint.training.lightning_module import PairModule
+from crosspoint.training.lightning_module import PairDataModule
 from crosspoint.training.pretrain import build_method
 
 RENDERED = Path("data/objects40")
@@ -48,7 +48,7 @@ def configuration(name: str) -> PretrainConfig:
 
 
 def training(config: PretrainConfig, device: str) -> Callable[[ObjectPair], None]:
-    """One step of optimisation on a batch, to its end."""
+    """One step of optimization on a batch, to its end."""
     method = build_method(config).to(device)
     optimizer = Adam(method.parameters(), lr=config.training.learning_rate, fused=True)
     generator = torch.Generator(device)
@@ -69,7 +69,7 @@ def pause(batch: ObjectPair) -> None:
     time.sleep(PAUSE)
 
 
-def measure(data: PairModule, step: Callable[[ObjectPair], None], steps: int) -> dict[str, float]:
+def measure(data: PairDataModule, step: Callable[[ObjectPair], None], steps: int) -> dict[str, float]:
     """Means over the steps after the first, whose wait is for the start of the processes."""
     batches, waited, worked = iter(data.train_dataloader()), [], []
     for _ in range(steps + 1):
@@ -112,7 +112,7 @@ def main() -> None:
             step = training(config, args.device) if kind == "training" else pause
             for workers in (0, 1, 2):
                 batch = min(config.training.batch_size, len(pairs) // (steps + 1))
-                data = PairModule(pairs, np.arange(len(pairs)), batch_size=batch, workers=workers, seed=0)
+                data = PairDataModule(pairs, np.arange(len(pairs)), batch_size=batch, workers=workers, seed=0)
                 about = {"config": name, "step": kind, "in_memory": cache, "workers": workers, "batch": batch}
                 rows.append(about | measure(data, step, steps))
     report("loading", rows, args)

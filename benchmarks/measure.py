@@ -46,10 +46,10 @@ def medians(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dic
     for _ in range(repeats):
         for name, run in contenders.items():
             gc.collect()
-            _synchronise()
+            _synchronize()
             start = time.perf_counter()
             run()
-            _synchronise()
+            _synchronize()
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(each) for name, each in seconds.items()}
 
@@ -119,6 +119,6 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _synchronise() -> None:
+def _synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Nearest neighbours and farthest points: ours against cdist + topk, SciPy's tree, faiss, and a step-by-step loop.
+"""Nearest neighbors and farthest points: ours against cdist + topk, SciPy's tree, faiss, and a step-by-step loop.
 
 faiss is compared with where it is installed (`pip install faiss-cpu`).
 """
@@ -41,8 +41,8 @@ def by_loop(points: Tensor, count: int) -> Tensor:
     farthest = torch.zeros(batch, dtype=torch.long, device=points.device)
     for step in range(count):
         chosen[:, step] = farthest
-        centre = points[torch.arange(batch), farthest].unsqueeze(1)
-        new = ((points - centre) ** 2).sum(-1)
+        center = points[torch.arange(batch), farthest].unsqueeze(1)
+        new = ((points - center) ** 2).sum(-1)
         closer = new < distance
         distance[closer] = new[closer]
         farthest = distance.max(-1).indices

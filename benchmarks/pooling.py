@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.measure import medians, options, peak_memory, report, rounds
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean_by_blocks, layer_max_and_mean_formula
 from crosspoint.ops.fused_max_pool import layer_max_by_blocks, layer_max_formula
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 PATHS = {
     "max": (layer_max_by_blocks, layer_max_formula),
@@ -29,10 +29,10 @@ def main() -> None:
     rows = []
     for batch, count, channels, width in QUICK if args.quick else SIZES:
         torch.manual_seed(0)
-        layer = SharedLayer(channels, width).to(args.device)
+        layer = SharedMLP(channels, width).to(args.device)
         x = torch.randn(batch, count, channels, device=args.device, requires_grad=True)
 
-        def step(path: Callable[[SharedLayer, Tensor], Tensor], layer: SharedLayer = layer, x: Tensor = x) -> None:
+        def step(path: Callable[[SharedMLP, Tensor], Tensor], layer: SharedMLP = layer, x: Tensor = x) -> None:
             path(layer, x).square().mean().backward()
 
         for pool, (fast, formula) in PATHS.items():

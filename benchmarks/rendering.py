@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.measure import medians, options, report, rounds
 from crosspoint.datasets.procedural.shapes import FAMILIES, make_shape
-from crosspoint.renderers import load_mesh, normalise, orbit, render_folder
+from crosspoint.renderers import load_mesh, normalize, orbit, render_folder
 from crosspoint.renderers.layouts import find_meshes
 from crosspoint.renderers.rendering import open_backend
 
@@ -31,7 +31,7 @@ def write_shapes(root: Path, each: int) -> None:
 
 
 def whole_way(source: Path, out: Path, jobs: int) -> dict[str, Any]:
-    """Load, normalise, sample points, trace, shade, encode, write."""
+    """Load, normalize, sample points, trace, shade, encode, write."""
     summary = render_folder(source, out, views=VIEWS, size=SIZE, jobs=jobs, progress=False)
     return {
         "meshes": summary.rendered,
@@ -47,7 +47,7 @@ def backends(source: Path, meshes: int, repeats: int) -> list[dict[str, Any]]:
     found = find_meshes(source)
     rows = []
     for item in found.items[:: max(1, len(found.items) // meshes)][:meshes]:
-        mesh = normalise(load_mesh(source / item.path), found.up_axis)
+        mesh = normalize(load_mesh(source / item.path), found.up_axis)
         cameras, one = orbit(VIEWS, size=SIZE, seed=0), orbit(1, size=SIZE, seed=0)
         row: dict[str, Any] = {"mesh": item.path, "faces": len(mesh.faces)}
         ours = medians({"raycast": lambda mesh=mesh, cameras=cameras: open_backend("raycast")(mesh)(cameras)}, repeats)

@@ -45,9 +45,9 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
     for column, (along, fixed, value) in enumerate([("points", "clouds", 2), ("clouds", "points", 1024)]):
         for line, quantity in enumerate(["seconds", "peak_mb"]):
             axis = axes[line, column]
-            for path, colour in (("ours", "tab:blue"), ("formula", "tab:orange")):
+            for path, color in (("ours", "tab:blue"), ("formula", "tab:orange")):
                 chosen = [row for row in rows if row["path"] == path and row[fixed] == value]
-                axis.loglog([r[along] for r in chosen], [r[quantity] for r in chosen], "o-", color=colour, label=path)
+                axis.loglog([r[along] for r in chosen], [r[quantity] for r in chosen], "o-", color=color, label=path)
             axis.set(xlabel=f"{along} ({fixed}: {value:,})", ylabel=quantity.replace("_mb", " memory, MB"))
             ticks = sorted({row[along] for row in rows if row[fixed] == value})
             axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

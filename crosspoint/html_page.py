@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -46,7 +46,7 @@ def write_html(
         style: CSS.
         script: JavaScript.
         data: what JSON can hold, for the script, in the element "data".
-        scheme: colour schemes that the style has.
+        scheme: color schemes that the style has.
     """
     page = PAGE.substitute(
         body=body,
@@ -58,7 +58,7 @@ def write_html(
         script_hash=_hash(script),
         data=embedded(data),
     )
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write(page.encode("utf-8", "xmlcharrefreplace"))  # names of files may hold lone surrogates
 
 

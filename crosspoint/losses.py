@@ -20,7 +20,7 @@ from crosspoint.ops.precision import full_precision
 
 
 def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = True) -> Tensor:
-    """NT-Xent, the normalised temperature-scaled cross entropy between two sets of matching embeddings.
+    """NT-Xent, the normalized temperature-scaled cross entropy between two sets of matching embeddings.
 
     Chen et al., SimCLR, 2020, https://arxiv.org/abs/2002.05709, equation 1. Each of the 2B embeddings is compared with
     the 2B − 1 others of both sets; its counterpart is the positive. Embeddings that are all equal give ln(2B − 1).
@@ -32,7 +32,7 @@ def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = Tr
         7.0
 
     Args:
-        a: (B, C) embeddings, normalised here.
+        a: (B, C) embeddings, normalized here.
         b: (B, C) their counterparts, row by row.
         temperature: divides the cosines; CrossPoint uses 0.1.
         gather: compare with the embeddings of every process (each must hold the same B).

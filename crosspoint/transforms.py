@@ -18,12 +18,12 @@ Rotation = Literal["none", "up", "any"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as torchvision's ColorJitter takes it
+GRAY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as torchvision's ColorJitter takes it
 
 
 @dataclass(frozen=True)
 class CloudAugmentation:
-    """What happens to a cloud, in this order, after it is centred and scaled into the unit sphere.
+    """What happens to a cloud, in this order, after it is centered and scaled into the unit sphere.
 
     Args:
         points: a random subset of so many points for each view; null keeps all
@@ -99,22 +99,22 @@ class ImageAugmentation:
             raise ValueError(f"found jitter {self.jitter} and flip {self.flip}, expected both from 0 to 1")
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """images (B, 3, H, W) uint8 → (B, 3, size, size) float, normalised for an image encoder."""
+        """images (B, 3, H, W) uint8 → (B, 3, size, size) float, normalized for an image encoder."""
         x = images.float() / 255
         if self.crop is not None:
             x = random_resized_crop(x, self.size, self.crop, generator)
         elif x.shape[2:] != (self.size, self.size):
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True).clamp(0, 1)
-        x = colour_jitter(x, self.jitter, generator)
+        x = color_jitter(x, self.jitter, generator)
         flipped = _uniform((len(x), 1, 1, 1), (0.0, 1.0), x, generator) < self.flip
-        return normalise_images(torch.where(flipped, x.flip(3), x))
+        return normalize_images(torch.where(flipped, x.flip(3), x))
 
 
 def unit_sphere(points: Tensor) -> Tensor:
-    """Centre clouds (B, N, 3) on their mean and scale them so that the farthest point has norm 1."""
-    centred = points - points.mean(dim=1, keepdim=True)
-    radius = centred.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
-    return centred / radius.clamp_min(torch.finfo(points.dtype).tiny)
+    """Center clouds (B, N, 3) on their mean and scale them so that the farthest point has norm 1."""
+    centered = points - points.mean(dim=1, keepdim=True)
+    radius = centered.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
+    return centered / radius.clamp_min(torch.finfo(points.dtype).tiny)
 
 
 def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:
@@ -128,12 +128,12 @@ def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:
     return points.gather(1, chosen)
 
 
-def normalise_images(images: Tensor) -> Tensor:
+def normalize_images(images: Tensor) -> Tensor:
     """images (B, 3, H, W) in [0, 1] → with ImageNet's mean and standard deviation removed."""
     return (images - _per_channel(IMAGENET_MEAN, images)) / _per_channel(IMAGENET_STD, images)
 
 
-def colour_jitter(images: Tensor, strength: float, generator: Generator) -> Tensor:
+def color_jitter(images: Tensor, strength: float, generator: Generator) -> Tensor:
     """Change brightness, contrast and saturation of each image (B, 3, H, W) in [0, 1], in a random order per image.
 
     As torchvision's ColorJitter without hue, but the whole batch at once: each of three rounds applies the three
@@ -141,14 +141,14 @@ def colour_jitter(images: Tensor, strength: float, generator: Generator) -> Tens
     """
     factors = _uniform((len(images), 3), (1 - strength, 1 + strength), images, generator)
     turn = torch.rand(factors.shape, generator=generator, device=images.device).argsort(dim=1)
-    grey = _per_channel(GREY, images)
+    gray = _per_channel(GRAY, images)
     for step in range(3):
         now = torch.where(turn == step, factors, 1.0).view(-1, 3, 1, 1, 1)
         brightness, contrast, saturation = now.unbind(1)
         images = (images * brightness).clamp(0, 1)
-        mean = (images * grey).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+        mean = (images * gray).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
         images = torch.lerp(mean, images, contrast).clamp(0, 1)
-        images = torch.lerp((images * grey).sum(dim=1, keepdim=True), images, saturation).clamp(0, 1)
+        images = torch.lerp((images * gray).sum(dim=1, keepdim=True), images, saturation).clamp(0, 1)
     return images
 
 
@@ -162,9 +162,9 @@ def random_resized_crop(images: Tensor, size: int, area: tuple[float, float], ge
     share = _uniform((batch,), area, images, generator)
     ratio = _uniform((batch,), (math.log(3 / 4), math.log(4 / 3)), images, generator).exp()
     sides = torch.stack([(share * ratio).sqrt(), (share / ratio).sqrt()], dim=1).clamp(max=1)  # width, height
-    centres = (1 - sides) * _uniform((batch, 2), (-1.0, 1.0), images, generator)
+    centers = (1 - sides) * _uniform((batch, 2), (-1.0, 1.0), images, generator)
     theta = torch.zeros(batch, 2, 3, device=images.device)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = sides[:, 0], sides[:, 1], centres
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = sides[:, 0], sides[:, 1], centers
     grid = F.affine_grid(theta, [batch, 3, size, size], align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -182,7 +182,7 @@ def _rotation_about_y(points: Tensor, generator: Generator) -> Tensor:
 
 
 def _any_rotation(points: Tensor, generator: Generator) -> Tensor:
-    """One rotation matrix (B, 3, 3) per cloud, uniform over all rotations, from a normalised Gaussian quaternion."""
+    """One rotation matrix (B, 3, 3) per cloud, uniform over all rotations, from a normalized Gaussian quaternion."""
     quaternion = torch.randn(len(points), 4, generator=generator, device=points.device, dtype=points.dtype)
     w, x, y, z = F.normalize(quaternion, dim=1).unbind(1)
     rows = [

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from crosspoint.datasets.procedural.shapes import FAMILIES, make_shape
-from crosspoint.renderers import RenderedSet, Style, normalise, orbit, render
+from crosspoint.renderers import RenderedSet, Style, normalize, orbit, render
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -23,7 +23,7 @@ def shapes(out: Path, size: int = 112, columns: int = 11) -> None:
     """One view of every family of procedural shapes."""
     views = []
     for number, family in enumerate(FAMILIES):
-        mesh = normalise(make_shape(family, seed=number).mesh)
+        mesh = normalize(make_shape(family, seed=number).mesh)
         cameras = orbit(1, size=size, seed=3 + number)
         views.append(render(mesh, cameras, style=Style(supersample=3)).images[0].permute(1, 2, 0).numpy())
     Image.fromarray(tile(views, columns)).save(out, optimize=True)
@@ -44,11 +44,11 @@ def sheet(root: str, out: Path, objects: int = 10, views: int = 8, size: int = 1
 def curve(runs: list[str], out: Path) -> None:
     """Loss and its parts against the epoch, the mean over runs with their range."""
     figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    for part, colour in (("loss", "tab:blue"), ("cross", "tab:orange"), ("intra", "tab:green")):
+    for part, color in (("loss", "tab:blue"), ("cross", "tab:orange"), ("intra", "tab:green")):
         values = np.array([read_metric(Path(run), f"train/{part}") for run in runs])
         epochs = np.arange(1, values.shape[1] + 1)
-        axis.plot(epochs, values.mean(axis=0), color=colour, label=part)
-        axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, linewidth=0)
+        axis.plot(epochs, values.mean(axis=0), color=color, label=part)
+        axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.25, linewidth=0)
     axis.set(xlabel="epoch", ylabel="NT-Xent", ylim=(0, None))
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)

@@ -13,24 +13,24 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from crosspoint.checkpoints.dual_encoder import load_branches, trained_image_size
-from crosspoint.eval.encoder_target import Frozen, Measured, chosen_device
+from crosspoint.checkpoints.dual_encoder import load_dual_encoder, trained_image_size
+from crosspoint.eval.encoder_target import ClassificationTarget, EncoderTarget, chosen_device
 from crosspoint.eval.protocols.crossmodal import retrieve_modalities
 from crosspoint.eval.protocols.few_shot import SmallClasses, few_shot, few_shot_table
 from crosspoint.eval.protocols.knn import Metric, Weights, knn_classify
 from crosspoint.eval.protocols.linear_svm import linear_svm
 from crosspoint.eval.protocols.pointbert_folds import folds_svm, stored_settings
 from crosspoint.eval.protocols.retrieval import retrieve_within
-from crosspoint.eval.segmentation_target import MeasuredScenes
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.segmentation_target import SegmentationTarget
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
 from crosspoint.eval.supervised.classification import CLASSIFICATION, Mode, fine_tune
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import PARTS, check_encoder, segment_parts
 from crosspoint.eval.supervised.part_segmentation import Mode as PartMode
 from crosspoint.eval.supervised.pointbert_folds import FOLDS, folds_finetune
 from crosspoint.eval.supervised.segmenter import Mode as SegmentationMode
-from crosspoint.eval.supervised.segmenter import SegmentationRecipe
+from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import RECIPE as SEGMENTATION
 from crosspoint.eval.supervised.semantic_segmentation import RESOURCES as SCENE_RESOURCES
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
@@ -39,7 +39,9 @@ from crosspoint.renderers import RenderedSet
 RESOURCES = Resources()
 
 
-def linear(measured: Measured, protocol: Literal["validated", "paper"] = "validated", C: float = 0.1) -> int:
+def linear(
+    measured: ClassificationTarget, protocol: Literal["validated", "paper"] = "validated", C: float = 0.1
+) -> int:
     """Linear SVM on frozen features, trained on the train split and scored once on the test split.
 
     Args:
@@ -56,7 +58,7 @@ def linear(measured: Measured, protocol: Literal["validated", "paper"] = "valida
 
 
 def fewshot(
-    measured: Measured,
+    measured: ClassificationTarget,
     split: str = "train",
     ways: int = 5,
     shots: int = 10,
@@ -71,7 +73,7 @@ def fewshot(
         measured: the encoder and the clouds
         split: the pool that tasks are drawn from; CrossPoint draws from train
         ways: classes in a task
-        shots: labelled samples of each class
+        shots: labeled samples of each class
         all_settings: 5 and 10 ways by 10 and 20 shots in one table, instead of one setting
         queries: samples of each class to answer
         runs: number of tasks
@@ -94,7 +96,7 @@ def fewshot(
 
 
 def knn(
-    measured: Measured,
+    measured: ClassificationTarget,
     protocol: Literal["validated", "fixed"] = "validated",
     nearest: int = 20,
     metric: Metric = "cosine",
@@ -126,7 +128,7 @@ def knn(
     return measured.report(result, train.name)
 
 
-def retrieval(measured: Measured, split: str = "test") -> int:
+def retrieval(measured: ClassificationTarget, split: str = "test") -> int:
     """Retrieval by cosine within one split: each cloud seeks the others of its class.
 
     Args:
@@ -138,7 +140,9 @@ def retrieval(measured: Measured, split: str = "test") -> int:
     return measured.report(result, f"{clouds.name} ({split})")
 
 
-def crossmodal(measured: Measured, split: str = "test", views: int | None = None, image_size: int | None = None) -> int:
+def crossmodal(
+    measured: ClassificationTarget, split: str = "test", views: int | None = None, image_size: int | None = None
+) -> int:
     """Retrieval between views and clouds of a rendered set (--dataset rendered), by both branches of a checkpoint.
 
     Args:
@@ -151,7 +155,7 @@ def crossmodal(measured: Measured, split: str = "test", views: int | None = None
         raise ValueError(f"found the dataset {measured.dataset}, expected rendered: views are needed, so render it")
     seed = measured.seed if measured.random_init else None
     result, _ = retrieve_modalities(
-        load_branches(measured.checkpoint, k=measured.k, seed=seed),
+        load_dual_encoder(measured.checkpoint, k=measured.k, seed=seed),
         clouds := measured.clouds(split),
         RenderedSet(measured.root, split),
         views=views,
@@ -163,12 +167,12 @@ def crossmodal(measured: Measured, split: str = "test", views: int | None = None
 
 
 def folds(
-    measured: Frozen,
+    measured: EncoderTarget,
     folds: Path,
     mode: Literal["svm", "finetuned", "scratch", "frozen"] = "svm",
     count: int = 10,
     C: float = 1.0,
-    recipe: Recipe = FOLDS,
+    recipe: FinetuneConfig = FOLDS,
     resources: Resources = RESOURCES,
 ) -> int:
     """Point-BERT's stored few-shot tasks, all settings that lie there: an SVM on frozen features, or fine-tuned.
@@ -188,7 +192,7 @@ def folds(
         "settings": stored_settings(folds),
         "folds": count,
         "points": measured.cloud_points,
-        "normalise": measured.normalise,
+        "normalize": measured.normalize,
         "progress": True,
     }
     if mode == "svm":
@@ -209,11 +213,11 @@ def folds(
 
 
 def finetune(
-    measured: Measured,
+    measured: ClassificationTarget,
     mode: Mode = "finetuned",
     validation: float = 0.1,
     fraction: float = 1.0,
-    recipe: Recipe = CLASSIFICATION,
+    recipe: FinetuneConfig = CLASSIFICATION,
     resources: Resources = RESOURCES,
     network: Path | None = None,
 ) -> int:
@@ -245,13 +249,13 @@ def finetune(
 
 
 def partseg(
-    measured: Measured,
+    measured: ClassificationTarget,
     mode: PartMode = "finetuned",
     train_split: Literal["train", "trainval"] = "train",
     validation: float | None = None,
     fraction: float = 1.0,
     votes: int = 1,
-    recipe: Recipe = PARTS,
+    recipe: FinetuneConfig = PARTS,
     resources: Resources = RESOURCES,
     network: Path | None = None,
 ) -> int:
@@ -262,7 +266,7 @@ def partseg(
         mode: start from the encoder, or from random weights
         train_split: the original trains on trainval, with --validation 0
         validation: share of the training clouds that chooses the epoch; null takes the val split
-        fraction: of the labelled clouds that is trained on
+        fraction: of the labeled clouds that is trained on
         votes: passes over each test cloud, averaged
         recipe: of training; the defaults are the original's
         resources: what it runs on, instead of --device
@@ -288,10 +292,10 @@ def partseg(
 
 
 def semseg(
-    measured: MeasuredScenes,
+    measured: SegmentationTarget,
     mode: SegmentationMode = "linear",
     fraction: float = 1.0,
-    recipe: SegmentationRecipe = SEGMENTATION,
+    recipe: SegmentationConfig = SEGMENTATION,
     resources: Resources = SCENE_RESOURCES,
     network: Path | None = None,
 ) -> int:
@@ -322,7 +326,7 @@ def semseg(
     return measured.report(result)
 
 
-def everything(study: Study) -> int:
+def everything(study: StudyConfig) -> int:
     """Several protocols on several checkpoints, in one folder: results.json, tables, report.html, pictures.
 
     Interrupted work goes on where it stopped: give the same command again.
@@ -355,6 +359,6 @@ def call(protocol: str, values: dict[str, Any]) -> int:
     """Run one protocol on parsed values, those of its dataclass among them."""
     _, what = subject(protocol)
     measured = what(**{field.name: values.pop(field.name) for field in fields(what) if field.init})
-    if isinstance(measured, Frozen | MeasuredScenes):  # a study checks all its checkpoints itself
+    if isinstance(measured, EncoderTarget | SegmentationTarget):  # a study checks all its checkpoints itself
         measured.check()
     return PROTOCOLS[protocol](measured, **values)

@@ -15,7 +15,7 @@ from torch import nn
 
 from crosspoint.checkpoints.load import TrainedOn, load_encoder, remember_training, trained_on
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.labeled import DatasetName, labelled_clouds
+from crosspoint.datasets.labeled import DatasetName, labeled_clouds
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.results import Result
 from crosspoint.models.build import build_encoder, encoder_config
@@ -28,15 +28,15 @@ log = logging.getLogger("crosspoint")
 
 
 @dataclass(frozen=True)
-class Frozen:
+class EncoderTarget:
     """Which encoder is measured.
 
     Args:
         checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
         points: points per cloud, if not those of training (1,024 where the file does not tell them)
-        normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
+        normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         random_init: measure the checkpoint's network with random weights instead
-        k: neighbours per point, if not the checkpoint's
+        k: neighbors per point, if not the checkpoint's
         seed: of every draw: folds, tasks, sampled points, random weights
         device: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
@@ -47,7 +47,7 @@ class Frozen:
     checkpoint: Path
     _: KW_ONLY
     points: int | None = None
-    normalise: bool = True
+    normalize: bool = True
     random_init: bool = False
     k: int | None = None
     seed: int = 0
@@ -68,7 +68,7 @@ class Frozen:
         encoder = self.encoder
         if not self.random_init:
             k = encoder.config.get("k")  # type: ignore[operator, union-attr] # torch's typing expects tensors, modules
-            warn_of_mismatch(trained_on(encoder), TrainedOn(self.cloud_points, k), self.checkpoint, self.normalise)
+            warn_of_mismatch(trained_on(encoder), TrainedOn(self.cloud_points, k), self.checkpoint, self.normalize)
 
     @property
     def cloud_points(self) -> int:
@@ -99,7 +99,7 @@ class Frozen:
             "random_init": self.random_init,
             "encoder": self.encoder.config,
             "points": self.cloud_points,
-            "normalise": self.normalise,
+            "normalize": self.normalize,
         }
 
     def report(self, result: Result, dataset: str) -> int:
@@ -112,11 +112,11 @@ class Frozen:
 
 
 @dataclass(frozen=True)
-class Measured(Frozen):
+class ClassificationTarget(EncoderTarget):
     """Which encoder is measured, on which clouds.
 
     Args:
-        dataset: which labelled clouds
+        dataset: which labeled clouds
         root: where they lie
         up_axis: of the stored clouds, if not the dataset's own
     """
@@ -128,12 +128,12 @@ class Measured(Frozen):
 
     def clouds(self, split: str) -> Clouds:
         """One split of the dataset."""
-        return labelled_clouds(
+        return labeled_clouds(
             self.dataset,
             self.root,
             split,
             points=self.cloud_points,
-            normalise=self.normalise,
+            normalize=self.normalize,
             up_axis=self.up_axis,
             seed=self.seed,
         )
@@ -151,7 +151,7 @@ def random_twin(encoder: nn.Module, seed: int) -> nn.Module:
     return remember_training(twin, trained_on(encoder))
 
 
-def warn_of_mismatch(trained: TrainedOn, measured: TrainedOn, checkpoint: Path, normalise: bool) -> None:
+def warn_of_mismatch(trained: TrainedOn, measured: TrainedOn, checkpoint: Path, normalize: bool) -> None:
     """Log what differs between the clouds of training and those to be measured: learned features depend on both."""
     if trained.points is None:
         return
@@ -160,7 +160,7 @@ def warn_of_mismatch(trained: TrainedOn, measured: TrainedOn, checkpoint: Path, 
             f"{points:,} points" + (f" and k {near}" if near else "") for points, near in (trained, measured)
         )
         log.warning("%s was trained on clouds of %s, and is measured on clouds of %s", checkpoint, seen, shown)
-    if not normalise:
+    if not normalize:
         log.warning("%s was trained on clouds in the unit sphere, and is measured on clouds as stored", checkpoint)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 
 def extract_features(
@@ -60,7 +60,7 @@ def extract_features(
     features = _read(path, rows=len(points))
     if features is None:
         features = _forward(encoder, points, batch_size, torch.device(device), progress)
-        with writing(path) as file:
+        with atomic_write(path) as file:
             np.save(file, features, allow_pickle=False)
     return features
 
@@ -74,7 +74,7 @@ def feature_key(encoder: nn.Module, points: np.ndarray) -> str:
     except PackageNotFoundError:
         digest.update(b"not installed")
     for name, module in encoder.named_modules():
-        # Numbers of neighbours, slopes and the like decide features as much as weights do, but are in no state_dict.
+        # Numbers of neighbors, slopes and the like decide features as much as weights do, but are in no state_dict.
         settings = {
             key: value
             for key, value in sorted(vars(module).items())

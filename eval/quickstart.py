@@ -26,7 +26,7 @@ from crosspoint.eval.protocols.linear_svm import linear_svm
 from crosspoint.eval.results import Result
 from crosspoint.models.build import EncoderConfig
 from crosspoint.renderers import render_folder
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.training.config import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
 from crosspoint.training.pretrain import build_method, pretrain
 from crosspoint.transforms import CloudAugmentation, ImageAugmentation
@@ -37,7 +37,7 @@ SHAPES = 24  # per family, for pre-training
 PROBED = (16, 30)  # per family, for the SVM's training and testing; few-shot tasks need 10 + 20
 POINTS = 256
 VIEWS, SIZE = 8, 48
-NETWORKS = ("random initialisation", "pre-trained")
+NETWORKS = ("random initialization", "pre-trained")
 PROTOCOLS = ("linear SVM", "few-shot 5-way 10-shot")
 
 
@@ -80,7 +80,7 @@ def quickstart(out: Path, *, seeds: int = 3, epochs: int = 12, jobs: int = -1) -
         for name, encoder in zip(NETWORKS, encoders, strict=True):
             for protocol, result in zip(PROTOCOLS, measure(encoder, train, test, seed), strict=True):
                 results[name][protocol].append(result)
-    with writing(out / "results.json") as file:
+    with atomic_write(out / "results.json") as file:
         plain = {name: {p: [asdict(r) for r in rs] for p, rs in row.items()} for name, row in results.items()}
         file.write(json.dumps(plain, indent=1).encode())
     Console().print(table(results))

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 
 def library_versions() -> dict[str, str]:
@@ -66,7 +66,7 @@ class Result:
             text = json.dumps(asdict(self), indent=2, allow_nan=False, ensure_ascii=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"found a value that JSON cannot hold ({error}), expected plain finite ones") from error
-        with writing(path) as file:
+        with atomic_write(path) as file:
             file.write(text.encode() + b"\n")
 
     @classmethod

@@ -18,7 +18,7 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 
 
 @dataclass(frozen=True)
-class MeasuredScenes:
+class SegmentationTarget:
     """Which encoder is measured, on which frames.
 
     Args:

@@ -7,7 +7,7 @@ if __name__ != "crosspoint.renderers":
 from crosspoint.renderers.cameras import Cameras, look_at, orbit, ring, sphere
 from crosspoint.renderers.dataset import Summary, render_folder
 from crosspoint.renderers.fragments import Fragments
-from crosspoint.renderers.meshes import load_mesh, normalise, sample_surface
+from crosspoint.renderers.meshes import load_mesh, normalize, sample_surface
 from crosspoint.renderers.rendered_set import RenderedSet
 from crosspoint.renderers.rendering import Rendering, render
 from crosspoint.renderers.shading import Style
@@ -21,7 +21,7 @@ __all__ = [
     "Summary",
     "load_mesh",
     "look_at",
-    "normalise",
+    "normalize",
     "orbit",
     "render",
     "render_folder",

@@ -1,4 +1,4 @@
-"""The colour of a mesh at any point of its surface: texture, material, vertex or face colours, or none."""
+"""The color of a mesh at any point of its surface: texture, material, vertex or face colors, or none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trimesh.visual.texture import TextureVisuals
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Colours in [0, 1] as they are stored in the file (sRGB); the alpha of textures and colours is not used."""
+    """Colors in [0, 1] as they are stored in the file (sRGB); the alpha of textures and colors is not used."""
 
     tint: Tensor | None = None  # (F, 3, 3) float32: face, corner, RGB; NaN where the mesh says nothing
     uv: Tensor | None = None  # (F, 3, 2) float32: face, corner, texture coordinates with the origin at the lower left
@@ -45,34 +45,34 @@ class Appearance:
             textures=tuple(texture.to(device) for texture in self.textures),
         )
 
-    def colour(self, face: Tensor, barycentric: Tensor, default: float) -> Tensor:
-        """Colour (P, 3) of surface points; grey of value `default` where the mesh says nothing.
+    def color(self, face: Tensor, barycentric: Tensor, default: float) -> Tensor:
+        """Color (P, 3) of surface points; gray of value `default` where the mesh says nothing.
 
         Args:
             face: (P,) int64.
             barycentric: (P, 3) float32.
-            default: grey value in [0, 1].
+            default: gray value in [0, 1].
         """
         if self.tint is None:
             return barycentric.new_full((len(face), 3), default)
-        colour = interpolate(self.tint, face, barycentric)
-        colour = torch.where(colour.isnan(), default, colour)
+        color = interpolate(self.tint, face, barycentric)
+        color = torch.where(color.isnan(), default, color)
         if self.texture is None or self.uv is None:
-            return colour
+            return color
         uv = interpolate(self.uv, face, barycentric)
         number = self.texture[face]
         for i, texture in enumerate(self.textures):
             chosen = torch.nonzero(number == i)[:, 0]
             if len(chosen):
-                colour[chosen] *= _bilinear(texture, uv[chosen])
-        return colour
+                color[chosen] *= _bilinear(texture, uv[chosen])
+        return color
 
-    def sampled_colours(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-        """Colours (N, 3) uint8 at faces (N,) and barycentric weights (N, 3); None where the mesh has none."""
+    def sampled_colors(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Colors (N, 3) uint8 at faces (N,) and barycentric weights (N, 3); None where the mesh has none."""
         if self.tint is None:
             return None
-        colour = self.colour(torch.from_numpy(faces), torch.from_numpy(weights).float(), default=0.8)
-        return (colour * 255.0).round().to(torch.uint8).numpy()
+        color = self.color(torch.from_numpy(faces), torch.from_numpy(weights).float(), default=0.8)
+        return (color * 255.0).round().to(torch.uint8).numpy()
 
 
 def interpolate(values: Tensor, face: Tensor, barycentric: Tensor) -> Tensor:
@@ -82,9 +82,9 @@ def interpolate(values: Tensor, face: Tensor, barycentric: Tensor) -> Tensor:
     return corners[:, 0] * a + corners[:, 1] * b + corners[:, 2] * c
 
 
-def _unit(colours: np.ndarray) -> Tensor:
+def _unit(colors: np.ndarray) -> Tensor:
     """RGB in [0, 1] of RGBA uint8 (..., 4)."""
-    return torch.from_numpy(np.asarray(colours)[..., :3].astype(np.float32) / 255.0)
+    return torch.from_numpy(np.asarray(colors)[..., :3].astype(np.float32) / 255.0)
 
 
 def _of_materials(faces: np.ndarray, visual: TextureVisuals) -> Appearance:
@@ -126,7 +126,7 @@ def _material(material: Any) -> tuple[np.ndarray, Any]:
             return (white if factor is None else np.asarray(factor)[:3] / 255.0), material.baseColorTexture
         return (nothing if factor is None else np.asarray(factor)[:3] / 255.0), None
     if isinstance(material, SimpleMaterial):
-        # Where a file has no material, or one without Kd, trimesh puts its own: a small grey image, or a grey.
+        # Where a file has no material, or one without Kd, trimesh puts its own: a small gray image, or a gray.
         image, stand_in = material.image, empty_material().image
         if image is not None and (image.size != stand_in.size or image.tobytes() != stand_in.tobytes()):
             return white, image  # Kd is left out: exporters often write 0 beside map_Kd

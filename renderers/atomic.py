@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a neighbour of `path` for writing, and give it that name once the block has ended without an error.
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a neighbor of `path` for writing, and give it that name once the block has ended without an error.
 
     Folders above `path` are made. A reader sees the old file or the new one, never a part.
     """

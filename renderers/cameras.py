@@ -1,6 +1,6 @@
 """Pinhole cameras in the OpenCV convention, and where to put them around an object in the unit sphere.
 
-x points right, y down, z forward; `x_cam = R x + t`; the centre of the top-left pixel is (0.5, 0.5).
+x points right, y down, z forward; `x_cam = R x + t`; the center of the top-left pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Cameras:
         return Cameras(self.K[chosen], self.R[chosen], self.t[chosen], self.size)
 
     @property
-    def centres(self) -> Tensor:
+    def centers(self) -> Tensor:
         """Positions in the world (V, 3)."""
         return -(self.R.mT @ self.t[..., None])[..., 0]
 

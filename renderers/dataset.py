@@ -7,7 +7,7 @@ The set is a folder of WebDataset shards, `<split>-<number>.tar`, each with an i
 - `failures.jsonl`: the meshes that could not be used and why, written last.
 
 One sample has the members `<key>.points.npy` (float32 N, 3), `<key>.normals.npy`, `<key>.colours.npy` (uint8, where
-the mesh has colours), `<key>.view00.png` …, `<key>.cameras.npz` (K, R, t, size) and `<key>.json`.
+the mesh has colors), `<key>.view00.png` …, `<key>.cameras.npz` (K, R, t, size) and `<key>.json`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Item, Source, find_meshes
 from crosspoint.renderers.manifest import begin
 from crosspoint.renderers.meshes import UpAxis
@@ -90,7 +90,7 @@ def render_folder(
         backend: raycast (CPU) or pytorch3d (CPU or GPU).
         orbit: where the cameras stand: random (as 3D-R2N2's), ring or sphere (both fixed).
         background: white (RGB) or transparent (RGBA).
-        supersample: samples along each axis of a pixel where neighbouring pixels differ.
+        supersample: samples along each axis of a pixel where neighboring pixels differ.
         smooth: smooth normals, sharp at creases; otherwise facets.
         up_axis: of the source, by default z for ModelNet's layout and y for others.
         seed: of points and cameras.
@@ -136,7 +136,7 @@ def finish(out: Path, shards: list[Shard]) -> tuple[int, int]:
     """Gather the failures of all shards in failures.jsonl; returns the numbers of samples and of failures."""
     indices = [read_index(Path(shard.path)) or {} for shard in shards]
     failures = [failure for index in indices for failure in index["failures"]]
-    with writing(out / "failures.jsonl") as file:
+    with atomic_write(out / "failures.jsonl") as file:
         file.write("".join(json.dumps(failure) + "\n" for failure in failures).encode())
     return sum(len(index["samples"]) for index in indices), len(failures)
 

@@ -1,4 +1,4 @@
-"""What a renderer knows before any colour: which face each pixel sees, where on it, and how far away."""
+"""What a renderer knows before any color: which face each pixel sees, where on it, and how far away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosspoint.renderers.cameras import Cameras
 
 @dataclass(frozen=True, eq=False)
 class Fragments:
-    """The surface behind every pixel centre of V views of one mesh.
+    """The surface behind every pixel center of V views of one mesh.
 
     `barycentric[v, y, x]` are the weights of the three corners of `face[v, y, x]`, in the order of the mesh's own
     `faces` row, so `(weights[:, None] * mesh.triangles[face]).sum(0)` is the 3D point the pixel sees.
@@ -32,7 +32,7 @@ class Tracer(Protocol):
     """A backend that holds one mesh."""
 
     def __call__(self, cameras: Cameras) -> Fragments:
-        """Fragments of all pixel centres."""
+        """Fragments of all pixel centers."""
         ...
 
     def at(self, camera: Cameras, rows: Tensor, columns: Tensor) -> Fragments:

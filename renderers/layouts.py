@@ -13,7 +13,7 @@ from trimesh.exchange.load import mesh_formats
 
 from crosspoint.renderers.meshes import UpAxis
 
-Layout = Literal["modelnet", "shapenet", "labelled", "flat"]
+Layout = Literal["modelnet", "shapenet", "labeled", "flat"]
 
 SPLITS = ("train", "val", "test")
 
@@ -58,11 +58,11 @@ class Source:
 
 
 def find_meshes(root: str | Path) -> Source:
-    """List the meshes below a folder and recognise its layout.
+    """List the meshes below a folder and recognize its layout.
 
     - `modelnet`: `<class>/{train,test}/*.off`, z up (splits train, val and test, and other formats, too);
     - `shapenet`: `<synset>/<model>/models/model_normalized.obj` (v2) or `<synset>/<model>/model.obj` (v1), y up;
-    - `labelled`: `<class>/…/*`, or `{train,val,test}/<class>/…/*`, y up;
+    - `labeled`: `<class>/…/*`, or `{train,val,test}/<class>/…/*`, y up;
     - `flat`: meshes right below the folder, without classes, y up.
 
     Raises:
@@ -77,7 +77,7 @@ def find_meshes(root: str | Path) -> Source:
         raise ValueError(f"found no mesh below {root}, expected files that trimesh reads (.off, .obj, .ply, .glb, …)")
     layouts = {path: _layout(path) for path in found}
     if "shapenet" in layouts.values():  # a model's folder holds other meshes, too, such as its raw scan
-        layouts = {path: layout for path, layout in layouts.items() if layout != "labelled"}
+        layouts = {path: layout for path, layout in layouts.items() if layout != "labeled"}
     counts = Counter(layouts.values())
     if len(counts) > 1:
         example = {layout: path for path, layout in layouts.items()}
@@ -112,7 +112,7 @@ def _layout(path: str) -> Layout:
         return "modelnet"
     if re.fullmatch(r"\d{8}", parts[0]) and len(parts) >= 3 and SHAPENET_MODEL.fullmatch("/".join(parts[2:])):
         return "shapenet"
-    return "labelled"
+    return "labeled"
 
 
 def _place(path: str, layout: Layout) -> tuple[str | None, str]:

@@ -14,7 +14,7 @@ import PIL
 import torch
 import trimesh
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Source
 from crosspoint.renderers.sample import Recipe
 
@@ -49,7 +49,7 @@ def begin(out: Path, source: Source, recipe: Recipe, shard_size: int) -> None:
     }
     # set.json comes last: a folder that has it has both.
     for name, value in (("sources.json", sources), ("set.json", content)):
-        with writing(out / name) as file:
+        with atomic_write(out / name) as file:
             file.write((json.dumps(value, indent=1) + "\n").encode())
 
 

@@ -25,7 +25,7 @@ TO_Y_UP = {
 def load_mesh(path: str | Path) -> trimesh.Trimesh:
     """Load a mesh of any format that trimesh reads (OFF, OBJ, PLY, STL, GLB, …) as one checked `Trimesh`.
 
-    A scene is flattened. Textures, materials and vertex or face colours are kept: with several materials the visual
+    A scene is flattened. Textures, materials and vertex or face colors are kept: with several materials the visual
     is a `TextureVisuals` of a `MultiMaterial`, whose `face_materials` (F,) number the material of each face.
     Vertices are left as they are in the file, duplicates included.
 
@@ -66,8 +66,8 @@ def check(mesh: trimesh.Trimesh, name: str = "the mesh") -> None:
         raise ValueError(f"found zero surface area in {name}, expected a surface: it cannot be rendered")
 
 
-def normalising_transform(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> np.ndarray:
-    """The similarity (4, 4) that turns `up_axis` to y, moves the bounding box's centre to 0 and the radius to 1.
+def normalizing_transform(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> np.ndarray:
+    """The similarity (4, 4) that turns `up_axis` to y, moves the bounding box's center to 0 and the radius to 1.
 
     Raises:
         ValueError: if the axis is unknown.
@@ -75,17 +75,17 @@ def normalising_transform(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> np.nd
     if up_axis not in TO_Y_UP:
         raise ValueError(f"found the up axis {up_axis!r}, expected one of {', '.join(TO_Y_UP)}")
     used = mesh.vertices.view(np.ndarray)[np.unique(mesh.faces)]
-    centre = (used.min(axis=0) + used.max(axis=0)) / 2
-    scale = 1.0 / np.sqrt(((used - centre) ** 2).sum(axis=1).max())
+    center = (used.min(axis=0) + used.max(axis=0)) / 2
+    scale = 1.0 / np.sqrt(((used - center) ** 2).sum(axis=1).max())
     transform = np.eye(4)
     transform[:3, :3] = scale * TO_Y_UP[up_axis]
-    transform[:3, 3] = -transform[:3, :3] @ centre
+    transform[:3, 3] = -transform[:3, :3] @ center
     return transform
 
 
-def normalise(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> trimesh.Trimesh:
-    """A copy in the frame of the toolkit: y up, bounding box centred on the origin, in the unit sphere."""
-    transform = normalising_transform(mesh, up_axis)
+def normalize(mesh: trimesh.Trimesh, up_axis: UpAxis = "y") -> trimesh.Trimesh:
+    """A copy in the frame of the toolkit: y up, bounding box centered on the origin, in the unit sphere."""
+    transform = normalizing_transform(mesh, up_axis)
     moved = mesh.copy(include_cache=False)
     # Not a matrix product, whose rounding may depend on the number of threads.
     moved.vertices = np.einsum("nd,ed->ne", mesh.vertices, transform[:3, :3]) + transform[:3, 3]
@@ -98,7 +98,7 @@ class SurfaceSample(NamedTuple):
     points: np.ndarray  # (N, 3) float32
     normals: np.ndarray  # (N, 3) float32, of the faces as they are wound in the file
     faces: np.ndarray  # (N,) int64
-    colours: np.ndarray | None  # (N, 3) uint8, None where the mesh has none
+    colors: np.ndarray | None  # (N, 3) uint8, None where the mesh has none
 
 
 def sample_surface(mesh: trimesh.Trimesh, n: int, seed: int | np.random.Generator = 0) -> SurfaceSample:
@@ -119,8 +119,8 @@ def sample_surface(mesh: trimesh.Trimesh, n: int, seed: int | np.random.Generato
     points = np.einsum("nc,ncd->nd", weights, picked)
     normals = np.cross(picked[:, 1] - picked[:, 0], picked[:, 2] - picked[:, 0])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    colours = Appearance.of(mesh).sampled_colours(faces, weights)
-    return SurfaceSample(points.astype(np.float32), normals.astype(np.float32), faces, colours)
+    colors = Appearance.of(mesh).sampled_colors(faces, weights)
+    return SurfaceSample(points.astype(np.float32), normals.astype(np.float32), faces, colors)
 
 
 def _face_areas(corners: np.ndarray) -> np.ndarray:
@@ -143,9 +143,9 @@ def _join(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
         if isinstance(visual, TextureVisuals):
             materials.append(visual.material)
             uv.append(np.zeros((len(part.vertices), 2)) if visual.uv is None else visual.uv)
-        else:  # colours per vertex have no place beside textures: their average stands for them
-            colour = visual.main_color if visual is not None and visual.defined else None
-            materials.append(SimpleMaterial(diffuse=colour))
+        else:  # colors per vertex have no place beside textures: their average stands for them
+            color = visual.main_color if visual is not None and visual.defined else None
+            materials.append(SimpleMaterial(diffuse=color))
             uv.append(np.zeros((len(part.vertices), 2)))
         face_materials.append(np.full(len(part.faces), number))
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])

@@ -14,7 +14,7 @@ def corner_normals(corners: np.ndarray, crease: float = 40.0, largest_fan: int =
     """Unit normals (F, 3, 3) of the corners of triangles: smooth over shallow edges, split at creases.
 
     The normal of a corner is the area-weighted mean over the faces that meet there (by position, not by index) at
-    less than `crease` degrees to its own; a neighbour wound the other way counts with its normal turned round.
+    less than `crease` degrees to its own; a neighbor wound the other way counts with its normal turned round.
 
     Args:
         corners: (F, 3, 3) vertices of the faces.

@@ -1,4 +1,4 @@
-"""Fragments by rasterisation on CPU or GPU: PyTorch3D (Ravi et al. 2020, https://arxiv.org/abs/2007.08501)."""
+"""Fragments by rasterization on CPU or GPU: PyTorch3D (Ravi et al. 2020, https://arxiv.org/abs/2007.08501)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PyTorch3D:
 
     Args:
         mesh: the mesh.
-        device: where to rasterise; a GPU where there is one by default.
+        device: where to rasterize; a GPU where there is one by default.
     """
 
     def __init__(self, mesh: trimesh.Trimesh, device: torch.device | str | None = None):
@@ -36,15 +36,15 @@ class PyTorch3D:
         self.meshes = Meshes(verts=[vertices], faces=[faces])
 
     def __call__(self, cameras: Cameras) -> Fragments:
-        """Rasterise the views one by one, so that the memory does not grow with their number."""
-        parts = [self._rasterise(cameras[view]) for view in range(len(cameras))]
+        """Rasterize the views one by one, so that the memory does not grow with their number."""
+        parts = [self._rasterize(cameras[view]) for view in range(len(cameras))]
         return Fragments(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def at(self, camera: Cameras, rows: Tensor, columns: Tensor) -> Fragments:
-        """Rasterise the whole view and pick the pixels: a rasteriser gains nothing from few of them."""
-        return Fragments(*(part[:, rows, columns] for part in self._rasterise(camera)))
+        """Rasterize the whole view and pick the pixels: a rasterizer gains nothing from few of them."""
+        return Fragments(*(part[:, rows, columns] for part in self._rasterize(camera)))
 
-    def _rasterise(self, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+    def _rasterize(self, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
         height, width = camera.size
         converted = cameras_from_opencv_projection(
             R=camera.R.float().to(self.device),

@@ -14,7 +14,7 @@ from crosspoint.renderers.fragments import Fragments
 
 
 class Raycast:
-    """A `Tracer`: one ray through every pixel centre, faces seen from both sides.
+    """A `Tracer`: one ray through every pixel center, faces seen from both sides.
 
     The hierarchy over the faces is built once. Views are cast one at a time, so that their rays stay in the cache,
     and only in the rectangle that the projected vertices span.
@@ -27,7 +27,7 @@ class Raycast:
         self.geometry = TriangleMesh(self.scene, np.asarray(mesh.vertices, dtype=np.float32), triangles)
 
     def __call__(self, cameras: Cameras) -> Fragments:
-        """Cast one ray through every pixel centre."""
+        """Cast one ray through every pixel center."""
         shape = (len(cameras), *cameras.size)
         face = np.full(shape, -1, dtype=np.int32)
         barycentric = np.zeros((*shape, 3), dtype=np.float32)
@@ -65,7 +65,7 @@ class Raycast:
         down = (y * to_world[:, 1] + to_world[:, 2]).astype(np.float32)
         directions = (down + across).reshape(-1, 3)
         origins = np.empty_like(directions)
-        origins[:] = camera.centres[0].numpy()
+        origins[:] = camera.centers[0].numpy()
         hits = self.scene.run(origins, directions, output=1)
         found = (hits["primID"] >= 0).nonzero()[0]
         u, v = hits["u"][found], hits["v"][found]

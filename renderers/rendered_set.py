@@ -74,8 +74,8 @@ class RenderedSet:
         """Normals of the surface samples (N, 3) float32."""
         return self._array(index, "normals.npy")
 
-    def colours(self, index: int) -> np.ndarray | None:
-        """Colours of the surface samples (N, 3) uint8, or None where the mesh has none."""
+    def colors(self, index: int) -> np.ndarray | None:
+        """Colors of the surface samples (N, 3) uint8, or None where the mesh has none."""
         return self._array(index, "colours.npy") if self._has(index, "colours.npy") else None
 
     def images(self, index: int, views: Sequence[int] | None = None) -> Tensor:

@@ -20,7 +20,7 @@ class Rendering(NamedTuple):
     """Views of one mesh."""
 
     images: Tensor  # (V, 3, H, W) uint8 on white, (V, 4, H, W) with alpha on a transparent background
-    fragments: Fragments  # of the pixel centres
+    fragments: Fragments  # of the pixel centers
 
 
 def open_backend(name: str) -> Callable[[trimesh.Trimesh], Tracer]:
@@ -74,7 +74,7 @@ def draw(
 
 
 def refine(canvas: Tensor, tracer: Tracer, surface: Surface, camera: Cameras, style: Style) -> None:
-    """Sample anew, in place, the pixels of canvas (H, W, 4) that differ from a neighbour.
+    """Sample anew, in place, the pixels of canvas (H, W, 4) that differ from a neighbor.
 
     Those pixels become the mean of their `supersample`² samples; everywhere else one sample says as much (Whitted
     1980, https://doi.org/10.1145/358876.358882, section on aliasing).
@@ -93,7 +93,7 @@ def refine(canvas: Tensor, tracer: Tracer, surface: Surface, camera: Cameras, st
 
 
 def differing(canvas: Tensor, threshold: float = 0.1) -> Tensor:
-    """Pixels (H, W) bool of premultiplied RGBA (H, W, 4) that differ from a 4-neighbour by more than `threshold`."""
+    """Pixels (H, W) bool of premultiplied RGBA (H, W, 4) that differ from a 4-neighbor by more than `threshold`."""
     rough = torch.zeros(canvas.shape[:2], dtype=torch.bool, device=canvas.device)
     solid = canvas[..., 3] > 0
     rows, columns = torch.nonzero(solid.any(dim=1))[:, 0], torch.nonzero(solid.any(dim=0))[:, 0]

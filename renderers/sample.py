@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from crosspoint.renderers.cameras import Cameras, orbit, ring, sphere
-from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, normalising_transform, sample_surface
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, normalizing_transform, sample_surface
 from crosspoint.renderers.rendering import draw
 from crosspoint.renderers.shading import Style
 
@@ -71,16 +71,16 @@ def render_sample(path: Path, facts: dict[str, Any], recipe: Recipe) -> dict[str
     """
     of_points, of_cameras = generators(recipe.seed, facts["source"])
     loaded = load_mesh(path)
-    mesh = normalise(loaded, recipe.up_axis)
+    mesh = normalize(loaded, recipe.up_axis)
     cameras = recipe.cameras(of_cameras)
     surface = sample_surface(mesh, recipe.points, of_points)
     members = {"points.npy": npy(surface.points), "normals.npy": npy(surface.normals)}
-    if surface.colours is not None:
-        members["colours.npy"] = npy(surface.colours)
+    if surface.colors is not None:
+        members["colours.npy"] = npy(surface.colors)
     for view, (image, _) in enumerate(draw(mesh, cameras, recipe.backend, style=recipe.style)):
         members[f"view{view:02d}.png"] = png(image.cpu().numpy())
     members["cameras.npz"] = npz(K=cameras.K, R=cameras.R, t=cameras.t, size=cameras.size)
-    transform = normalising_transform(loaded, recipe.up_axis)
+    transform = normalizing_transform(loaded, recipe.up_axis)
     geometry = {"up_axis": recipe.up_axis, "transform": transform.tolist(), "faces": len(mesh.faces)}
     members["json"] = json.dumps({**facts, **geometry}).encode()
     return members

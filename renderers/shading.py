@@ -1,4 +1,4 @@
-"""Fragments → colour, once for every backend: Phong's model (1975, https://doi.org/10.1145/360825.360839)."""
+"""Fragments → color, once for every backend: Phong's model (1975, https://doi.org/10.1145/360825.360839)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Style:
     """
 
     background: Background = "white"
-    supersample: int = 2  # samples along each axis of a pixel, taken where neighbouring pixels differ
-    smooth: bool = True  # normals shared by neighbouring faces; False shows the facets
+    supersample: int = 2  # samples along each axis of a pixel, taken where neighboring pixels differ
+    smooth: bool = True  # normals shared by neighboring faces; False shows the facets
     crease: float = 40.0  # degrees between two faces from which their edge stays sharp
-    grey: float = 0.8  # of surfaces without colour: lighter ones fade into a white background
+    gray: float = 0.8  # of surfaces without color: lighter ones fade into a white background
     ambient: float = 0.45
-    diffuse: float = 0.55  # with `ambient` 1 in sum: a lit surface shows its own colour
+    diffuse: float = 0.55  # with `ambient` 1 in sum: a lit surface shows its own color
     specular: float = 0.12
     shininess: float = 16.0
     light: tuple[float, float] = (-0.6, 0.9)  # from the camera to the right and up, as a share of its distance
@@ -74,7 +74,7 @@ class Surface:
 
 
 def shade(surface: Surface, camera: Cameras, fragments: Fragments, style: Style) -> Tensor:
-    """Colour of the fragments (1, H, W) of one camera.
+    """Color of the fragments (1, H, W) of one camera.
 
     Returns:
         (H, W, 4) float32: RGB times alpha, and alpha, 1 on the surface and 0 beside it.
@@ -82,13 +82,13 @@ def shade(surface: Surface, camera: Cameras, fragments: Fragments, style: Style)
     face = fragments.face.reshape(-1)
     canvas = torch.zeros((len(face), 4), dtype=torch.float32, device=face.device)
     seen = torch.nonzero(face >= 0)[:, 0]
-    colour = phong(surface, camera, face[seen].long(), fragments.barycentric.reshape(-1, 3)[seen], style)
-    canvas[seen] = torch.nn.functional.pad(colour, (0, 1), value=1.0)
+    color = phong(surface, camera, face[seen].long(), fragments.barycentric.reshape(-1, 3)[seen], style)
+    canvas[seen] = torch.nn.functional.pad(color, (0, 1), value=1.0)
     return canvas.view(*fragments.face.shape[1:], 4)
 
 
 def phong(surface: Surface, camera: Cameras, face: Tensor, barycentric: Tensor, style: Style) -> Tensor:
-    """Colour (P, 3) in [0, 1] of points of the surface seen by one camera, lit from beside it, from both sides.
+    """Color (P, 3) in [0, 1] of points of the surface seen by one camera, lit from beside it, from both sides.
 
     Args:
         surface: the mesh.
@@ -97,7 +97,7 @@ def phong(surface: Surface, camera: Cameras, face: Tensor, barycentric: Tensor, 
         barycentric: (P, 3) float32.
         style: weights, shininess and place of the light.
     """
-    eye = camera.centres[0]
+    eye = camera.centers[0]
     right, up = camera.R[0, 0], -camera.R[0, 1]
     light = eye + eye.norm() * (style.light[0] * right + style.light[1] * up)
     position = interpolate(surface.corners, face, barycentric)
@@ -111,17 +111,17 @@ def phong(surface: Surface, camera: Cameras, face: Tensor, barycentric: Tensor, 
     # Phong's reflection: r · e with r = 2 (n · l) n − l.
     mirrored = 2 * cosine * (normal * to_eye).sum(dim=1, keepdim=True) - (to_light * to_eye).sum(dim=1, keepdim=True)
     highlight = torch.where(cosine > 0, mirrored.clamp(min=0.0) ** style.shininess, 0.0)
-    albedo = surface.appearance.colour(face, barycentric, style.grey)
+    albedo = surface.appearance.color(face, barycentric, style.gray)
     return (albedo * (style.ambient + style.diffuse * lit) + style.specular * highlight).clamp(0.0, 1.0)
 
 
 def composite(canvas: Tensor, background: Background) -> Tensor:
     """Premultiplied RGBA (H, W, 4) → uint8 image (H, W, 3) on white, or (H, W, 4) with straight alpha."""
-    colour, alpha = canvas[..., :3], canvas[..., 3:]
+    color, alpha = canvas[..., :3], canvas[..., 3:]
     if background == "white":
-        flat = colour + (1.0 - alpha)
+        flat = color + (1.0 - alpha)
     else:
-        flat = torch.cat([torch.where(alpha > 0, colour / alpha.clamp(min=1e-6), 0.0), alpha], dim=-1)
+        flat = torch.cat([torch.where(alpha > 0, color / alpha.clamp(min=1e-6), 0.0), alpha], dim=-1)
     return flat.mul_(255.0).add_(0.5).to(torch.uint8)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 
 class Sample(NamedTuple):
@@ -39,7 +39,7 @@ def write_shard(path: Path, samples: Iterable[Sample], facts: dict[str, Any]) ->
         The index: bytes of the tar file, its samples as key, class and members (ending → offset and size), and `facts`.
     """
     index = []
-    with writing(path) as file:
+    with atomic_write(path) as file:
         # GNU names: long ones need no extra header with fields that could differ.
         with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
             for key, category, members in samples:
@@ -53,7 +53,7 @@ def write_shard(path: Path, samples: Iterable[Sample], facts: dict[str, Any]) ->
                 index.append({"key": key, "class": category, "members": places})
         size = file.tell()
     complete = {"bytes": size, "samples": index, **facts}
-    with writing(index_path(path)) as file:
+    with atomic_write(index_path(path)) as file:
         file.write((json.dumps(complete, separators=(",", ":")) + "\n").encode())
     return complete
 

@@ -75,7 +75,7 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, float]:
     """
     points = int(confusion.sum())
     if points == 0:
-        raise ValueError("found no labelled point, expected some: check the labels of the split")
+        raise ValueError("found no labeled point, expected some: check the labels of the split")
     ious = class_ious(confusion)
     return {
         "miou": 100.0 * float(np.nanmean(ious)),

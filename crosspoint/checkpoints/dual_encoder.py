@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crosspoint.checkpoints.load import ENCODER_KEY, fit_weights, load_encoder, read_checkpoint, weights_below
+from crosspoint.checkpoints.load import ENCODER_KEY, load_encoder, load_weights_strict, read_checkpoint, strip_prefix
 from crosspoint.models.build import build_encoder, encoder_config
 from crosspoint.models.image_encoder import ImageEncoder
 from crosspoint.models.projection_heads import cloud_head, image_head
@@ -19,19 +19,19 @@ PREFIX = "method."  # of the method's weights in a training checkpoint
 BOTTLENECK = "resnet.layer1.0.conv3.weight"  # a ResNet-50 has it, a ResNet-18 has not
 
 
-class Branches(NamedTuple):
+class DualEncoder(NamedTuple):
     """Encoder and projection head of each modality, in eval mode."""
 
     clouds: nn.Sequential  # (B, N, 3) → (B, projection)
-    images: nn.Sequential  # (B, 3, H, W), normalised → (B, projection)
+    images: nn.Sequential  # (B, 3, H, W), normalized → (B, projection)
 
 
-def load_branches(path: str | Path, *, k: int | None = None, seed: int | None = None) -> Branches:
+def load_dual_encoder(path: str | Path, *, k: int | None = None, seed: int | None = None) -> DualEncoder:
     """The branches of a checkpoint of `crosspoint pretrain`.
 
     Args:
         path: the .ckpt; exports hold the point encoder alone.
-        k: neighbours per point, where it should differ from the file's.
+        k: neighbors per point, where it should differ from the file's.
         seed: random weights in place of the file's.
 
     Raises:
@@ -46,7 +46,7 @@ def load_branches(path: str | Path, *, k: int | None = None, seed: int | None = 
             f"found no image branch in {path}, expected one beside the point encoder: give a checkpoint (.ckpt) of "
             "crosspoint pretrain with method.cross_weight above 0"
         )
-    parts = {name: weights_below(weights, f"{name}.") for name in ("head", "image_encoder", "image_head")}
+    parts = {name: strip_prefix(weights, f"{name}.") for name in ("head", "image_encoder", "image_head")}
     network: ImageNetwork = "resnet50" if BOTTLENECK in parts["image_encoder"] else "resnet18"
     projection = len(parts["head"]["3.weight"])
     with torch.random.fork_rng(devices=[]):
@@ -61,13 +61,13 @@ def load_branches(path: str | Path, *, k: int | None = None, seed: int | None = 
         }
     if seed is None:
         for name, module in networks.items():
-            fit_weights(module, parts[name], path, name)
-    branches = Branches(nn.Sequential(encoder, networks["head"]), nn.Sequential(images, networks["image_head"]))
-    return Branches(branches.clouds.eval(), branches.images.eval())
+            load_weights_strict(module, parts[name], path, name)
+    branches = DualEncoder(nn.Sequential(encoder, networks["head"]), nn.Sequential(images, networks["image_head"]))
+    return DualEncoder(branches.clouds.eval(), branches.images.eval())
 
 
 def has_image_branch(path: str | Path) -> bool:
-    """Whether `load_branches` finds both branches in a file that `load_encoder` reads."""
+    """Whether `load_dual_encoder` finds both branches in a file that `load_encoder` reads."""
     return _has_images(_method_weights(Path(path)))
 
 
@@ -95,7 +95,7 @@ def _method_weights(path: Path) -> dict[str, Tensor]:
     content = read_checkpoint(path)
     if ENCODER_KEY not in content:
         return {}
-    return weights_below(content["state_dict"], PREFIX)
+    return strip_prefix(content["state_dict"], PREFIX)
 
 
 def _has_images(weights: dict[str, Tensor]) -> bool:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from crosspoint.checkpoints.crosspoint_original import is_original, read_original
 from crosspoint.models.build import EncoderConfig, build_encoder, encoder_config
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 ENCODER_KEY = "crosspoint_encoder"  # where a checkpoint or an export keeps its encoder's configuration
 POINTS_KEY = "crosspoint_points"  # of each cloud that the encoder was trained on
@@ -31,7 +31,7 @@ class TrainedOn(NamedTuple):
     """The clouds of an encoder's training; None where its file does not say."""
 
     points: int | None
-    k: int | None  # neighbours per point
+    k: int | None  # neighbors per point
 
 
 def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
@@ -45,16 +45,16 @@ def load_encoder(path: str | Path, *, k: int | None = None) -> nn.Module:
 
     Args:
         path: the file.
-        k: neighbours per point, where it should differ from the file's; the original's files do not say and get 15.
+        k: neighbors per point, where it should differ from the file's; the original's files do not say and get 15.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is none of these, is damaged, or holds another architecture.
     """
-    path = existing(path)
+    path = require_file(path)
     config, weights, points = _read_export(path) if path.suffix == ".safetensors" else _read_torch(path)
     encoder = build_encoder(config if k is None else replace(config, k=k))
-    fit_weights(encoder, weights, path, config.network)
+    load_weights_strict(encoder, weights, path, config.network)
     known = TrainedOn(points, config.k if points and "k" in encoder.config else None)  # type: ignore[operator]
     return remember_training(encoder, known).eval()
 
@@ -81,7 +81,7 @@ def save_encoder(encoder: nn.Module, path: str | Path) -> None:
     if points := trained_on(encoder).points:
         metadata[POINTS_KEY] = str(points)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    with writing(Path(path)) as file:
+    with atomic_write(Path(path)) as file:
         file.write(save(weights, metadata=metadata))
 
 
@@ -95,7 +95,7 @@ def encoder_record(encoder: nn.Module, points: int | None) -> dict[str, Any]:
     return {ENCODER_KEY: asdict(encoder_config(encoder)), POINTS_KEY: points}
 
 
-def existing(path: str | Path) -> Path:
+def require_file(path: str | Path) -> Path:
     """The path, if there is such a file; raises FileNotFoundError if not."""
     path = Path(path)
     if not path.is_file():
@@ -103,12 +103,12 @@ def existing(path: str | Path) -> Path:
     return path
 
 
-def weights_below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip_prefix(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
 
 
-def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path, name: str) -> None:
+def load_weights_strict(network: nn.Module, weights: Mapping[str, Tensor], path: Path, name: str) -> None:
     """Load weights into a network in place; raises ValueError, which says its name, if they are another one's."""
     try:
         network.load_state_dict(weights)
@@ -145,7 +145,7 @@ def _read_torch(path: Path) -> tuple[EncoderConfig, dict[str, Tensor], int | Non
     content = read_checkpoint(path)
     if ENCODER_KEY in content:
         weights = content["state_dict"]
-        own = weights_below(weights, ENCODER_PREFIX)
+        own = strip_prefix(weights, ENCODER_PREFIX)
         return EncoderConfig(**content[ENCODER_KEY]), own, content.get(POINTS_KEY)
     if is_original(content):
         return *read_original(content), None

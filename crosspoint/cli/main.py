@@ -1,4 +1,4 @@
-"""The front door: `crosspoint render | pretrain | evaluate | show | synthesise | quickstart | doctor`.
+"""The front door: `crosspoint render | pretrain | evaluate | show | synthesize | quickstart | doctor`.
 
 This is the composition root: the one place where the rooms meet, each imported inside the command that needs it.
 """
@@ -130,16 +130,16 @@ def show(
     if regions and len(shown.images):
         import torch
 
-        from crosspoint.scene.data.superpixels import RegionConfig, superpixels
+        from crosspoint.scene.data.superpixels import SuperpixelConfig, superpixels
 
-        outlined = torch.stack([superpixels(image, RegionConfig()) for image in shown.images])
+        outlined = torch.stack([superpixels(image, SuperpixelConfig()) for image in shown.images])
     names: list[str] = getattr(scenes, "box_classes", [])
     for path in draw(shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=names):
         log.info("%s", path)
     return 0
 
 
-def synthesise(
+def synthesize(
     out: Path,
     train: int = 100,
     val: int = 20,
@@ -195,7 +195,7 @@ def doctor() -> int:
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
-    function.__name__: function for function in (render, show, synthesise, quickstart, doctor)
+    function.__name__: function for function in (render, show, synthesize, quickstart, doctor)
 }
 
 

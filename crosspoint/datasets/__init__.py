@@ -1,1 +1,1 @@
-"""Pairs to pre-train on, and labelled clouds to measure on."""
+"""Pairs to pre-train on, and labeled clouds to measure on."""

@@ -1,4 +1,4 @@
-"""What a protocol reads: labelled clouds, all in memory, in one frame."""
+"""What a protocol reads: labeled clouds, all in memory, in one frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Clouds:
-    """Labelled clouds of one split.
+    """Labeled clouds of one split.
 
     Raises:
         ValueError: if there is no cloud, if shapes do not fit, if a coordinate is not finite, or if a label has no

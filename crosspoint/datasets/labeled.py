@@ -1,4 +1,4 @@
-"""The labelled clouds that protocols measure on, by name."""
+"""The labeled clouds that protocols measure on, by name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DatasetName = Literal[
 ]
 
 
-def labelled_clouds(
+def labeled_clouds(
     name: DatasetName,
     root: str | Path,
     split: str,
     *,
     points: int,
-    normalise: bool = True,
+    normalize: bool = True,
     up_axis: UpAxis | None = None,
     seed: int = 0,
 ) -> Clouds:
@@ -41,7 +41,7 @@ def labelled_clouds(
         root: its folder.
         split: "train", "test", or another that the dataset has.
         points: per cloud.
-        normalise: centre each cloud on its mean and scale it into the unit sphere, as in pre-training; otherwise as
+        normalize: center each cloud on its mean and scale it into the unit sphere, as in pre-training; otherwise as
             stored, which is what the original CrossPoint measures.
         up_axis: of what is stored; by default z for "modelnet" and y for the others, which are stored y up. The
             clouds are turned to y up.
@@ -62,7 +62,7 @@ def labelled_clouds(
         if up_axis is not None:
             turned = clouds.points @ TO_Y_UP[up_axis].T.astype(np.float32)
             clouds = replace(clouds, points=turned)
-    if not normalise:
+    if not normalize:
         return clouds
     return replace(clouds, points=unit_sphere(torch.from_numpy(clouds.points)).numpy())
 

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import track
 
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Item, find_meshes
-from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalise, sample_surface
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, sample_surface
 
 _FORMAT = 1  # of the cache: a new number lets old files lie
 
@@ -56,7 +56,7 @@ def modelnet_clouds(
             what is there is not fetched again.
 
     Returns:
-        Clouds of meshes whose bounding boxes are centred and which fill the unit sphere.
+        Clouds of meshes whose bounding boxes are centered and which fill the unit sphere.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -74,7 +74,7 @@ def modelnet_clouds(
     if sampled is None:
         sampled = _sample_all(root, items, points, seed, up_axis, skip_broken, jobs)
         if stored is not None:
-            with writing(stored) as file:
+            with atomic_write(stored) as file:
                 np.savez(file, points=sampled.points, kept=sampled.kept)
     labels = np.array([classes.index(str(item.category)) for item in items], dtype=np.int64)[sampled.kept]
     return Clouds(sampled.points, labels, classes, "modelnet", split)
@@ -129,7 +129,7 @@ def _sample_all(
 def _sample(path: Path, place: str, points: int, seed: int, up_axis: UpAxis) -> np.ndarray | str:
     """Points (N, 3) of one mesh, or why there are none."""
     try:
-        mesh = normalise(load_mesh(path), up_axis)
+        mesh = normalize(load_mesh(path), up_axis)
         return sample_surface(mesh, points, np.random.default_rng([seed, zlib.crc32(place.encode())])).points
     except Exception as error:  # a file can be broken in any way that a reader of a dozen formats can stumble over
         return f"{place}: {error}"

@@ -22,7 +22,7 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
     """Read `ply_data_{train,test}*.h5` (9,840 and 2,468 clouds); y is up, as it is in the files.
 
     The points of each cloud are shuffled in the archive, so the first ones are a fair sample: this is how everybody
-    reads it. Nothing is centred or scaled.
+    reads it. Nothing is centered or scaled.
 
     Args:
         root: the folder `modelnet40_ply_hdf5_2048`, from

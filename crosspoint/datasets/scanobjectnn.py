@@ -27,7 +27,7 @@ _OFFICIAL = {"train": "training", "test": "test"}
 
 
 def scanobjectnn_clouds(
-    root: str | Path, split: str, points: int = 1024, variant: Variant = "obj_bg", normalise: bool = False
+    root: str | Path, split: str, points: int = 1024, variant: Variant = "obj_bg", normalize: bool = False
 ) -> Clouds:
     """Read one variant of ScanObjectNN from its HDF5 files; y is up, as it is in the files.
 
@@ -39,7 +39,7 @@ def scanobjectnn_clouds(
         points: of a cloud, at most 2,048: the first ones.
         variant: obj_bg, objects with the background in their boxes (2,309 and 581 clouds; what CrossPoint reports);
             obj_only, without background; pb_t50_rs, the hardest: boxes moved, turned and scaled.
-        normalise: centre each cloud and scale it into the unit sphere, as pre-training does; published results take
+        normalize: center each cloud and scale it into the unit sphere, as pre-training does; published results take
             the clouds as they are stored.
 
     Raises:
@@ -52,11 +52,11 @@ def scanobjectnn_clouds(
         raise ValueError(f"found the split {split!r}, expected one of: {', '.join(_OFFICIAL)}")
     archive = read_archives([_find(Path(root), split, variant)], points)
     clouds = archive.points
-    if normalise:
+    if normalize:
         clouds = clouds - clouds.mean(axis=1, keepdims=True)
         radius = np.linalg.norm(clouds, axis=2).max(axis=1)
         clouds = clouds / np.where(radius > 0, radius, 1.0)[:, None, None].astype(np.float32)
-    name = f"scanobjectnn/{variant}" + ("/normalised" if normalise else "")
+    name = f"scanobjectnn/{variant}" + ("/normalized" if normalize else "")
     return Clouds(clouds, archive.labels, list(CLASSES), name, split)
 
 

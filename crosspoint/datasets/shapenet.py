@@ -27,7 +27,7 @@ class ShapeNetPairs:
     """Pairs of a ShapeNet cloud and some of its renderings, laid out as the original CrossPoint code wants them.
 
     The tree is listed once, when this is made (a folder for each model: seconds on a local disk); files are read when
-    a pair is. The clouds are as they are stored: augmentation centres and scales them.
+    a pair is. The clouds are as they are stored: augmentation centers and scales them.
 
     Args:
         root: the folder that holds both `ShapeNet/<synset>/<model>.ply` and
@@ -37,7 +37,7 @@ class ShapeNetPairs:
         views: images per pair, drawn without repeats while there are enough.
         image_size: side that images are resized to; None leaves them as they are, all of one size.
         points: the first so many of each cloud; None takes as many as the first cloud has.
-        alpha: what becomes of a transparent background: "discard" keeps the colours under it, as the original code
+        alpha: what becomes of a transparent background: "discard" keeps the colors under it, as the original code
             (black, in these renderings); "white" puts white there.
         skip_missing: leave out models without an image instead of refusing the tree.
 

@@ -76,7 +76,7 @@ class CrossPoint(nn.Module):
         parts = {"intra": nt_xent(z1, z2, temperature=self.temperature)}
         loss = self.intra_weight * parts["intra"]
         if self.image_encoder is not None:
-            # The mean of the projections as they are; the loss normalises it.
+            # The mean of the projections as they are; the loss normalizes it.
             z_images = self.project_images(batch.images, generator)
             parts["cross"] = nt_xent((z1 + z2) / 2, z_images, temperature=self.temperature)
             loss = loss + self.cross_weight * parts["cross"]

@@ -20,7 +20,7 @@ class EncoderConfig:
 
     Args:
         network: name of the network
-        k: neighbours per point, itself included (both DGCNNs)
+        k: neighbors per point, itself included (both DGCNNs)
         channels: of the EdgeConv layers (dgcnn)
         embedding: width before pooling (dgcnn: features are twice as many; pointnet)
     """
@@ -62,6 +62,6 @@ def encoder_config(encoder: nn.Module) -> EncoderConfig:
     )
 
 
-def is_own(encoder: nn.Module) -> bool:
+def is_builtin(encoder: nn.Module) -> bool:
     """Whether a network is one of the toolkit's own, which files can hold with their settings."""
     return isinstance(encoder, DGCNN | PointNet | PartSegDGCNN)

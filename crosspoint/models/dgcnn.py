@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
-from crosspoint.ops.shared_mlp import SLOPE, SharedLayer
+from crosspoint.ops.shared_mlp import SLOPE, SharedMLP
 
 
 class DGCNN(nn.Module):
@@ -27,7 +27,7 @@ class DGCNN(nn.Module):
         torch.Size([2, 2048])
 
     Args:
-        k: neighbours per point, the point itself included; CrossPoint pre-trains and probes with 15.
+        k: neighbors per point, the point itself included; CrossPoint pre-trains and probes with 15.
         channels: outputs of the EdgeConv layers.
         embedding: outputs of the shared layer before pooling.
     """
@@ -38,7 +38,7 @@ class DGCNN(nn.Module):
         self.feature_dim = 2 * embedding
         widths = [3, *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
-        self.embed = SharedLayer(sum(channels), embedding)
+        self.embed = SharedMLP(sum(channels), embedding)
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 2 · embedding); raises ValueError if N < k."""

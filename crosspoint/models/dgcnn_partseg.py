@@ -13,20 +13,20 @@ from crosspoint.ops.edge_mlp import EdgeMLP
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.knn import knn
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 EMBEDDING = 1024
 LEVELS = 3 * 64  # channels of the three EdgeConv outputs side by side
 
 
 class TransformNet(nn.Module):
-    """Predict a 3×3 matrix per cloud, the identity at initialisation."""
+    """Predict a 3×3 matrix per cloud, the identity at initialization."""
 
     def __init__(self) -> None:
         super().__init__()
         self.edge = EdgeMLP(3, 64, 128)
-        self.embed = SharedLayer(128, 1024)
-        self.hidden = nn.Sequential(SharedLayer(1024, 512), SharedLayer(512, 256))
+        self.embed = SharedMLP(128, 1024)
+        self.hidden = nn.Sequential(SharedMLP(1024, 512), SharedMLP(512, 256))
         self.matrix = nn.Linear(256, 9)
         nn.init.zeros_(self.matrix.weight)
         nn.init.eye_(self.matrix.bias.view(3, 3))
@@ -41,7 +41,7 @@ class PartSegDGCNN(nn.Module):
     """Encode clouds (B, N, 3) as features (B, 1024), keeping per-point features for a decoder.
 
     Args:
-        k: neighbours per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
+        k: neighbors per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
     """
 
     feature_dim = EMBEDDING
@@ -54,7 +54,7 @@ class PartSegDGCNN(nn.Module):
         self.edge1 = EdgeMLP(3, 64, 64)
         self.edge2 = EdgeMLP(64, 64, 64)
         self.edge3 = EdgeConv(64, 64, k=k)
-        self.embed = SharedLayer(LEVELS, EMBEDDING)
+        self.embed = SharedMLP(LEVELS, EMBEDDING)
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 1024); raises ValueError if N < k."""
@@ -83,13 +83,13 @@ class PartSegmenter(nn.Module):
     def __init__(self, encoder: PartSegDGCNN, *, categories: int, parts: int, dropout: float = 0.5) -> None:
         super().__init__()
         self.encoder = encoder
-        self.category = SharedLayer(categories, 64)
+        self.category = SharedMLP(categories, 64)
         self.decoder = nn.Sequential(
-            SharedLayer(EMBEDDING + 64 + LEVELS, 256),
+            SharedMLP(EMBEDDING + 64 + LEVELS, 256),
             nn.Dropout(dropout),
-            SharedLayer(256, 256),
+            SharedMLP(256, 256),
             nn.Dropout(dropout),
-            SharedLayer(256, 128),
+            SharedMLP(256, 128),
             nn.Linear(128, parts, bias=False),
         )
 

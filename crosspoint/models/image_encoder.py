@@ -9,7 +9,7 @@ from crosspoint.training.config import ImageNetwork
 
 
 class ImageEncoder(nn.Module):
-    """Encode normalised images (B, 3, H, W) as features (B, 2048) (ResNet-50) or (B, 512) (ResNet-18).
+    """Encode normalized images (B, 3, H, W) as features (B, 2048) (ResNet-50) or (B, 512) (ResNet-18).
 
     CrossPoint trains a ResNet-50 from random weights beside the point encoder.
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from crosspoint.ops.fused_max_pool import layer_max
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 
 class PointNet(nn.Module):
@@ -31,12 +31,12 @@ class PointNet(nn.Module):
         self.config = {"embedding": embedding}
         self.feature_dim = embedding
         widths = [3, 64, 64, 64, 128, embedding]
-        self.layers = nn.Sequential(*(SharedLayer(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
+        self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, embedding)."""
         *layers, last = self.layers
-        assert isinstance(last, SharedLayer)
+        assert isinstance(last, SharedMLP)
         for layer in layers:
             points = layer(points)
         return layer_max(last, points)

@@ -25,7 +25,7 @@ def scale_and_offset(norm: nn.BatchNorm1d, moments: tuple[Tensor, Tensor] | None
 
 
 def _batch_moments(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """What a training batch is normalised with."""
+    """What a training batch is normalized with."""
     count = torch.full((), float(rows), device=mean.device)  # filled there: a copy from the host would wait
     if isinstance(norm, nn.SyncBatchNorm) and process_count() > 1:
         mean, variance, count = _pooled(mean, variance, count)

@@ -1,4 +1,4 @@
-"""Two shared layers on every edge and the maximum over neighbours, without an edge tensor.
+"""Two shared layers on every edge and the maximum over neighbors, without an edge tensor.
 
 The part-segmentation DGCNN and its transform net have such blocks. The first layer is linear in [x_j − x_i ; x_i] and
 becomes per-point, as in `edgeconv`: with BatchNorm folded in, its output on an edge is ``a_ij = σ(p_j + q_i)``. The
@@ -22,16 +22,16 @@ from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.edge_moments import edge_moments, row_chunks, winning_slots
 from crosspoint.ops.edgeconv import edge_features, edge_terms, flat_rows
 from crosspoint.ops.precision import full_precision, product_type
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 
-def edge_mlp(x: Tensor, neighbors: Tensor, first: SharedLayer, second: SharedLayer) -> Tensor:
+def edge_mlp(x: Tensor, neighbors: Tensor, first: SharedMLP, second: SharedMLP) -> Tensor:
     """The defining formula: x (B, N, C), neighbors (B, N, K) → (B, N, D)."""
     return second(first(edge_features(x, neighbors))).amax(dim=2)
 
 
 class EdgeMLP(nn.Module):
-    """Two shared layers on every edge, then the maximum over neighbours.
+    """Two shared layers on every edge, then the maximum over neighbors.
 
     Args:
         in_channels: C of the input (B, N, C).
@@ -41,20 +41,20 @@ class EdgeMLP(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()
-        self.first = SharedLayer(2 * in_channels, hidden)
-        self.second = SharedLayer(hidden, out_channels)
+        self.first = SharedMLP(2 * in_channels, hidden)
+        self.second = SharedMLP(hidden, out_channels)
 
     def forward(self, x: Tensor, neighbors: Tensor) -> Tensor:
         """x (B, N, C), neighbors (B, N, K) → (B, N, D)."""
         rows = flat_rows(neighbors)
         u, v, mean = edge_terms(x, self.first.linear.weight)
         product = product_type(x)
-        with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
+        with torch.autocast(x.device.type, enabled=False):  # normalization in full precision
             u, v = full_precision(u), full_precision(v)
-            p, q = self._first_normalised(u, v, mean, rows)
-            return self._second_normalised(p, q, rows, product).view(*x.shape[:2], -1)
+            p, q = self._first_normalized(u, v, mean, rows)
+            return self._second_normalized(p, q, rows, product).view(*x.shape[:2], -1)
 
-    def _first_normalised(self, u: Tensor, v: Tensor, mean: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _first_normalized(self, u: Tensor, v: Tensor, mean: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """p and q of a_ij = σ(p_j + q_i): u, v (R, C), mean (C,), rows (R, K) → two of (R, C)."""
         moments = None
         if self.first.norm.training:
@@ -63,8 +63,8 @@ class EdgeMLP(nn.Module):
         scale, offset = scale_and_offset(self.first.norm, moments, rows.numel())
         return u * scale, torch.addcmul(torch.addcmul(offset, mean, scale), v, scale)
 
-    def _second_normalised(self, p: Tensor, q: Tensor, rows: Tensor, product: torch.dtype) -> Tensor:
-        """The second layer and the maximum over neighbours: p, q (R, C), rows (R, K) → (R, D)."""
+    def _second_normalized(self, p: Tensor, q: Tensor, rows: Tensor, product: torch.dtype) -> Tensor:
+        """The second layer and the maximum over neighbors: p, q (R, C), rows (R, K) → (R, D)."""
         norm, weight = self.second.norm, self.second.linear.weight
         weight = weight.to(p.dtype)
         extremum, mean, variance = _EdgeLayer.apply(
@@ -75,7 +75,7 @@ class EdgeMLP(nn.Module):
 
 
 class _EdgeLayer(torch.autograd.Function):
-    """Extremum over neighbours, mean and biased variance over edges of h_ij = W σ(p_j + q_i)."""
+    """Extremum over neighbors, mean and biased variance over edges of h_ij = W σ(p_j + q_i)."""
 
     @staticmethod
     def forward(

@@ -1,14 +1,14 @@
-"""Maximum over neighbours and moments over edges of h_ij = u_j + v_i, without holding h.
+"""Maximum over neighbors and moments over edges of h_ij = u_j + v_i, without holding h.
 
-Let R rows (points of all clouds) have K neighbours each, M = R·K edges, deg_j = how often row j is a neighbour,
+Let R rows (points of all clouds) have K neighbors each, M = R·K edges, deg_j = how often row j is a neighbor,
 s_i = Σ_{j∈N(i)} u_j and t_j = Σ_{i: j∈N(i)} v_i. Then
 
     Σ h        = Σ_j deg_j u_j + K Σ_i v_i
     Σ h²       = Σ_j deg_j u_j² + 2 Σ_i v_i s_i + K Σ_i v_i²
     ∂Σh²/∂u_j  = 2 (deg_j u_j + t_j)          ∂Σh²/∂v_i = 2 (s_i + K v_i)
 
-and the variance is their difference, which does not cancel where u and v come from centred points. The maximum sends
-its gradient to one neighbour per row and channel. Everything is (R, D): an edge tensor exists
+and the variance is their difference, which does not cancel where u and v come from centered points. The maximum sends
+its gradient to one neighbor per row and channel. Everything is (R, D): an edge tensor exists
 only for a chunk of rows that fits a cache.
 """
 
@@ -36,7 +36,7 @@ def edge_moments(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _NeighborMaximum(torch.autograd.Function):
-    """Largest u over the neighbours of each row; the first of equal neighbours takes the gradient."""
+    """Largest u over the neighbors of each row; the first of equal neighbors takes the gradient."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, rows: Tensor) -> Tensor:
@@ -92,17 +92,17 @@ class _EdgeMoments(torch.autograd.Function):
 
 
 def _sum_over_sources(v: Tensor, rows: Tensor, degree: Tensor) -> Tensor:
-    """t_j = Σ_{i: j∈N(i)} v_i: the neighbour lists turned round, then summed as bags."""
+    """t_j = Σ_{i: j∈N(i)} v_i: the neighbor lists turned round, then summed as bags."""
     sources = torch.argsort(rows.flatten(), stable=True) // rows.shape[1]
     counts = degree.long()
     return F.embedding_bag(sources, v, counts.cumsum(0) - counts, mode="sum")
 
 
 def winning_slots(edges: Tensor, extremum: Tensor) -> Tensor:
-    """Which of the K neighbours is the first to have the extremum: (r, K, D), (r, D) → (r, D); overwrites `edges`.
+    """Which of the K neighbors is the first to have the extremum: (r, K, D), (r, D) → (r, D); overwrites `edges`.
 
     max with indices is many times slower on a CPU than a comparison and another max, both in place. NaN equals
-    nothing, not even itself: it is sent to the last neighbour, and comes to light in the loss.
+    nothing, not even itself: it is sent to the last neighbor, and comes to light in the loss.
     """
     k = edges.shape[1]
     codes = torch.arange(k, 0, -1, dtype=edges.dtype, device=edges.device).unsqueeze(1)  # highest for the first

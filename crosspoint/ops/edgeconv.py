@@ -1,14 +1,14 @@
 """EdgeConv: the graph convolution of DGCNN, per point instead of per edge.
 
 Wang et al., Dynamic Graph CNN for Learning on Point Clouds, 2019, https://arxiv.org/abs/1801.07829. For a point i and
-its neighbour j the layer computes ``h_ij = W [x_j − x_i ; x_i]``, normalises h over all edges, applies LeakyReLU and
+its neighbor j the layer computes ``h_ij = W [x_j − x_i ; x_i]``, normalizes h over all edges, applies LeakyReLU and
 takes the maximum over j.
 
 With ``W = [W1, W2]`` the edge value is a sum of two per-point values, ``h_ij = W1 x_j + (W2 − W1) x_i = u_j + v_i``:
 
 - two products per point replace one per edge, k times fewer operations;
-- the moments of h over all edges follow from sums of u over neighbourhoods, so BatchNorm stays exact;
-- normalisation and LeakyReLU are monotone in each channel, so the maximum over j is taken of u alone, before both
+- the moments of h over all edges follow from sums of u over neighborhoods, so BatchNorm stays exact;
+- normalization and LeakyReLU are monotone in each channel, so the maximum over j is taken of u alone, before both
   (the minimum where BatchNorm's weight is negative).
 
 `edge_conv` is the defining formula, `EdgeConv` the fast path; tests hold them together in values and gradients.
@@ -35,8 +35,8 @@ def gather_neighbors(x: Tensor, neighbors: Tensor) -> Tensor:
 def edge_features(x: Tensor, neighbors: Tensor) -> Tensor:
     """[x_j − x_i ; x_i] for every edge: x (B, N, C), neighbors (B, N, K) → (B, N, K, 2C)."""
     others = gather_neighbors(x, neighbors)
-    centre = x.unsqueeze(2).expand_as(others)
-    return torch.cat([others - centre, centre], dim=-1)
+    center = x.unsqueeze(2).expand_as(others)
+    return torch.cat([others - center, center], dim=-1)
 
 
 def edge_conv(x: Tensor, neighbors: Tensor, weight: Tensor, norm: nn.Module, slope: float) -> Tensor:
@@ -63,7 +63,7 @@ class EdgeConv(nn.Module):
     Args:
         in_channels: C of the input (B, N, C).
         out_channels: D of the output (B, N, D).
-        k: neighbours per point, the point itself included.
+        k: neighbors per point, the point itself included.
         slope: LeakyReLU's slope below zero, > 0 or 0: the fast path rests on a monotone activation.
     """
 
@@ -71,7 +71,7 @@ class EdgeConv(nn.Module):
         super().__init__()
         self.k = k
         self.slope = slope
-        # nn.Linear's initialisation is that of the 1×1 convolution which the original uses.
+        # nn.Linear's initialization is that of the 1×1 convolution which the original uses.
         self.weight = nn.Parameter(nn.Linear(2 * in_channels, out_channels, bias=False).weight.detach())
         self.norm = nn.BatchNorm1d(out_channels)
 
@@ -80,7 +80,7 @@ class EdgeConv(nn.Module):
         norm, rows = self.norm, flat_rows(knn(x, self.k))
         sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)  # where it is negative, the lowest value is wanted
         u, v, mean = edge_terms(x, self.weight * sign.unsqueeze(1))
-        with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
+        with torch.autocast(x.device.type, enabled=False):  # normalization in full precision
             u, v = full_precision(u), full_precision(v)
             moments = None
             if norm.training:
@@ -95,7 +95,7 @@ class EdgeConv(nn.Module):
 def edge_terms(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """u, v and m of `W [x_j − x_i ; x_i] = u_j + v_i + m`: x (B, N, C), weight (D, 2C) → two of (B·N, D), and (D,).
 
-    u and v are of centred points: sums of their squares do not cancel.
+    u and v are of centered points: sums of their squares do not cancel.
     """
     toward, own = weight.chunk(2, dim=1)
     mean = x.mean(dim=(0, 1))
@@ -105,6 +105,6 @@ def edge_terms(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def flat_rows(neighbors: Tensor) -> Tensor:
-    """Neighbours (B, N, K) within their clouds → (B·N, K) among the points of all clouds."""
+    """Neighbors (B, N, K) within their clouds → (B·N, K) among the points of all clouds."""
     batch, count, _ = neighbors.shape
     return (neighbors + count * torch.arange(batch, device=neighbors.device).view(-1, 1, 1)).flatten(0, 1)

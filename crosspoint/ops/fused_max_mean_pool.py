@@ -1,7 +1,7 @@
 """A shared layer of which the maximum and the mean over the points of a cloud are wanted.
 
 The mean sends a gradient to every point, so the products with W stay. What goes are passes over memory: the layer's
-values are written once, before BatchNorm, and everything after that (moments, normalisation, LeakyReLU, both pools, and
+values are written once, before BatchNorm, and everything after that (moments, normalization, LeakyReLU, both pools, and
 the same backwards) happens block by block in a cache.
 """
 
@@ -17,36 +17,36 @@ from torch.autograd.function import once_differentiable
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
 from crosspoint.ops.precision import full_precision, product_type
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 LEAST_VALUES = 2**22  # below, the formula is as fast or faster (benchmarks/pooling.py)
 
 
-def layer_max_and_mean_formula(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max_and_mean_formula(layer: SharedMLP, x: Tensor) -> Tensor:
     """The defining formula: x (B, N, C) → maximum and mean side by side (B, 2D)."""
     values = layer(x)
     return torch.cat([values.amax(dim=1), values.mean(dim=1)], dim=1)
 
 
-def layer_max_and_mean(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max_and_mean(layer: SharedMLP, x: Tensor) -> Tensor:
     """The same in fewer passes over memory where they count: x (B, N, C) → (B, 2D)."""
     if x.shape[0] * x.shape[1] * layer.norm.num_features < LEAST_VALUES:
         return layer_max_and_mean_formula(layer, x)
     return layer_max_and_mean_by_blocks(layer, x)
 
 
-def layer_max_and_mean_by_blocks(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max_and_mean_by_blocks(layer: SharedMLP, x: Tensor) -> Tensor:
     """The fast path."""
     norm, product = layer.norm, product_type(x)
-    with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
+    with torch.autocast(x.device.type, enabled=False):  # normalization in full precision
         x, weight = full_precision(x), full_precision(layer.linear.weight)
-        values, *moments = _CentredLinear.apply(x, weight, product, norm.training)
+        values, *moments = _CenteredLinear.apply(x, weight, product, norm.training)
         scale, offset = scale_and_offset(norm, moments if norm.training else None, x.shape[0] * x.shape[1])
         offset = torch.addcmul(offset, moments[0], scale)  # the values are less their own mean
         return torch.cat(_ActivatedPools.apply(values, scale, offset, layer.slope), dim=1)
 
 
-class _CentredLinear(torch.autograd.Function):
+class _CenteredLinear(torch.autograd.Function):
     """h = W (x − μ) (B, N, D), with the mean W μ and the biased variance (D,) of W x over all rows."""
 
     @staticmethod
@@ -54,29 +54,29 @@ class _CentredLinear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, product: torch.dtype, moments: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         mean = x.mean(dim=(0, 1))
-        centred, factors = (x - mean).to(product), weight.T.to(product)
-        values, squares = (centred @ factors).to(x.dtype), x.new_zeros(len(weight))
+        centered, factors = (x - mean).to(product), weight.T.to(product)
+        values, squares = (centered @ factors).to(x.dtype), x.new_zeros(len(weight))
         if moments:
             for block in blocks(x, len(weight)):
                 squares += values[block].square().sum(dim=(0, 1))
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(centred, mean, weight, values)
+            ctx.save_for_backward(centered, mean, weight, values)
         return values, weight @ mean, squares / (x.shape[0] * x.shape[1])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor | None, ...]:
-        centred, mean, weight, values = ctx.saved_tensors
+        centered, mean, weight, values = ctx.saved_tensors
         rows = values.shape[0] * values.shape[1]
-        slant, factors = 2 * grad_variance / rows, weight.to(centred.dtype)
-        grad_x, grad_weight = grad.new_empty(centred.shape), torch.zeros_like(factors)
-        total = grad.new_zeros(centred.shape[2])
-        for block in blocks(centred, len(weight)):
-            part = torch.addcmul(grad[block], values[block], slant).to(centred.dtype)
+        slant, factors = 2 * grad_variance / rows, weight.to(centered.dtype)
+        grad_x, grad_weight = grad.new_empty(centered.shape), torch.zeros_like(factors)
+        total = grad.new_zeros(centered.shape[2])
+        for block in blocks(centered, len(weight)):
+            part = torch.addcmul(grad[block], values[block], slant).to(centered.dtype)
             back = (part @ factors).to(grad.dtype)
             total += back.sum(dim=(0, 1))
             grad_x[block] = back
-            grad_weight.addmm_(part.flatten(0, 1).T, centred[block].flatten(0, 1))
+            grad_weight.addmm_(part.flatten(0, 1).T, centered[block].flatten(0, 1))
         # h is less μ's share: what all rows receive together, the rows give back in equal parts.
         grad_x += (grad_mean @ weight - total) / rows
         return grad_x, torch.addr(grad_weight.to(grad.dtype), grad_mean, mean), None, None

@@ -1,6 +1,6 @@
 """A shared layer of which only the maximum over the points of a cloud is wanted.
 
-The layer computes ``σ(BatchNorm(W x_r))`` at every row r of X, R rows in all. Normalisation and LeakyReLU are monotone
+The layer computes ``σ(BatchNorm(W x_r))`` at every row r of X, R rows in all. Normalization and LeakyReLU are monotone
 in each channel, so the maximum over points is taken of ``h_r = W (x_r − μ)`` alone, before both (the minimum where
 BatchNorm's weight is negative). In the backward pass, then, all but a few rows receive what the moments send:
 
@@ -23,19 +23,19 @@ from torch.autograd.function import once_differentiable
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
 from crosspoint.ops.precision import full_precision, product_type
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 # Below these the formula is as fast: fixed costs, and winners that are no longer few (benchmarks/pooling.py).
 LEAST_VALUES = 2**20
 LEAST_POINTS = 256
 
 
-def layer_max_formula(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max_formula(layer: SharedMLP, x: Tensor) -> Tensor:
     """The defining formula: x (B, N, C) → (B, D)."""
     return layer(x).amax(dim=1)
 
 
-def layer_max(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max(layer: SharedMLP, x: Tensor) -> Tensor:
     """The same, without the outputs at every point where they are many: x (B, N, C) → (B, D)."""
     batch, count, channels = x.shape
     width = layer.norm.num_features
@@ -44,10 +44,10 @@ def layer_max(layer: SharedLayer, x: Tensor) -> Tensor:
     return layer_max_by_blocks(layer, x)
 
 
-def layer_max_by_blocks(layer: SharedLayer, x: Tensor) -> Tensor:
+def layer_max_by_blocks(layer: SharedMLP, x: Tensor) -> Tensor:
     """The fast path."""
     norm, product = layer.norm, product_type(x)
-    with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
+    with torch.autocast(x.device.type, enabled=False):  # normalization in full precision
         x, weight = full_precision(x), full_precision(layer.linear.weight)
         lowest = norm.weight.detach() < 0
         extremum, *moments = _LinearExtremum.apply(x, weight, lowest, product, norm.training)
@@ -66,11 +66,11 @@ class _LinearExtremum(torch.autograd.Function):
         sign = torch.where(lowest, -1.0, 1.0).to(x)
         signed = (weight * sign.unsqueeze(1)).T.to(product)  # the lowest value is the highest of −h
         mean = x.mean(dim=(0, 1))
-        centred = (x - mean).to(product)  # products of mean zero: their squares add up to the variance
+        centered = (x - mean).to(product)  # products of mean zero: their squares add up to the variance
         highest = RunningMaximum(x, (len(x), width), winners=any(ctx.needs_input_grad))
         squares = x.new_zeros(width)
         for block in blocks(x, width):
-            values = (centred[block] @ signed).to(x.dtype)
+            values = (centered[block] @ signed).to(x.dtype)
             if moments:
                 squares += values.square().sum(dim=(0, 1))
             highest.update(block, values)
@@ -84,12 +84,12 @@ class _LinearExtremum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, weight, winners = ctx.saved_tensors
         batch, count, channels = x.shape
-        centred = (x - mean).flatten(0, 1)
-        slanted = weight * (2 * grad_variance / len(centred)).unsqueeze(1)
-        grad_x = torch.addmm(grad_mean @ weight / len(centred), centred, weight.T @ slanted)
+        centered = (x - mean).flatten(0, 1)
+        slanted = weight * (2 * grad_variance / len(centered)).unsqueeze(1)
+        grad_x = torch.addmm(grad_mean @ weight / len(centered), centered, weight.T @ slanted)
         rows = (winners + count * torch.arange(batch, device=x.device).unsqueeze(1)).flatten()
         grad_x.index_add_(0, rows, (grad.unsqueeze(2) * weight).flatten(0, 1))
         chosen = x.flatten(0, 1).index_select(0, rows).view(batch, -1, channels)
         grad_weight = torch.einsum("bd,bdc->dc", grad, chosen)
-        grad_weight += torch.outer(grad_mean, mean) + slanted @ (centred.T @ centred)
+        grad_weight += torch.outer(grad_mean, mean) + slanted @ (centered.T @ centered)
         return grad_x.view_as(x), grad_weight, None, None, None

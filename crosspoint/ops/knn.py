@@ -1,6 +1,6 @@
-"""Nearest neighbours inside each cloud of a batch: distances by one matrix product, then the k smallest of each row.
+"""Nearest neighbors inside each cloud of a batch: distances by one matrix product, then the k smallest of each row.
 
-On a CPU two things are better than a plain `topk` over whole rows, and give the same neighbours:
+On a CPU two things are better than a plain `topk` over whole rows, and give the same neighbors:
 
 - The k smallest values of a row lie in the k groups with the smallest minima: a value with fewer than k smaller ones is
   in a group whose minimum is no larger, and fewer than k groups have a smaller one. With groups of √(N/k), two short
@@ -27,15 +27,15 @@ SHORT_ROW = 128  # below, one selection is as fast as two
 
 @torch.no_grad()
 def knn(points: Tensor, k: int) -> Tensor:
-    """The k nearest neighbours of each point in its own cloud, the point itself included.
+    """The k nearest neighbors of each point in its own cloud, the point itself included.
 
-    Distances are taken in float32 or better, also under autocast: half precision would change the neighbours.
+    Distances are taken in float32 or better, also under autocast: half precision would change the neighbors.
     The order within a row is unspecified. Among points at the same distance (copies, say) any may be chosen, so a
-    point with k copies of itself need not be among its own neighbours.
+    point with k copies of itself need not be among its own neighbors.
 
     Args:
         points: (B, N, C) float.
-        k: how many neighbours, 1 ≤ k ≤ N.
+        k: how many neighbors, 1 ≤ k ≤ N.
 
     Returns:
         (B, N, k) int64, indices into N.
@@ -66,7 +66,7 @@ def _by_tree(points: Tensor, k: int) -> Tensor:
         torch.from_numpy(KDTree(cloud).query(cloud, k, workers=workers)[1])
         for cloud in points.detach().double().numpy()
     ]
-    return torch.stack(found).view(*points.shape[:2], k)  # a single neighbour comes without its axis
+    return torch.stack(found).view(*points.shape[:2], k)  # a single neighbor comes without its axis
 
 
 def _by_matrix(points: Tensor, k: int) -> Tensor:

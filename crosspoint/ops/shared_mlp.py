@@ -8,7 +8,7 @@ from torch import Tensor, nn
 SLOPE = 0.2  # of every LeakyReLU in DGCNN
 
 
-class SharedLayer(nn.Module):
+class SharedMLP(nn.Module):
     """The same linear map, BatchNorm and LeakyReLU at every point: (…, C) → (…, D)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, slope: float = SLOPE) -> None:

@@ -17,14 +17,14 @@ from torch import nn
 
 from crosspoint.checkpoints.load import read_checkpoint
 from crosspoint.datasets.pairs import PairDataset
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.transforms import unit_sphere
 
 log = logging.getLogger(__name__)
 
 
 class HoldOut(NamedTuple):
-    """Labelled clouds of the training data: what a probe fits, and what it measures on (never a test split)."""
+    """Labeled clouds of the training data: what a probe fits, and what it measures on (never a test split)."""
 
     fit_points: np.ndarray  # (n, N, 3)
     fit_labels: np.ndarray  # (n,)
@@ -108,7 +108,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write beside the old checkpoint, then take its name."""
-        with writing(Path(path)) as file:
+        with atomic_write(Path(path)) as file:
             torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:

@@ -82,22 +82,22 @@ class TrainingConfig:
     Args:
         epochs: passes over the training pairs
         batch_size: pairs per process and step
-        optimiser: of all weights that are trained
+        optimizer: of all weights that are trained
         learning_rate: at the start of the cosine
         weight_decay: of the weights
         warmup: epochs of linearly rising learning rate
         probe_every: epochs between probes on the hold-out
-        precision: of matrix products; losses and normalisation stay in float32
+        precision: of matrix products; losses and normalization stay in float32
         compile: torch.compile the encoders; needs a C++ compiler, or Triton
         accelerator: auto, cpu, gpu, …
         devices: how many on each node
         nodes: how many machines
-        sync_batchnorm: normalise over the batches of all processes
+        sync_batchnorm: normalize over the batches of all processes
     """
 
     epochs: int = 100
     batch_size: int = 20
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     warmup: int = 0
@@ -112,7 +112,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "probe_every", "nodes"):
             if getattr(self, name) < 1:
-                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at least 1")
+                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at min_batch 1")
         if self.learning_rate <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < self.epochs:
             raise ValueError(
                 f"found learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and warmup {self.warmup}, "
@@ -131,7 +131,7 @@ class PretrainConfig:
         encoder: the point encoder
         image_encoder: the image encoder
         method: losses and augmentations
-        training: optimisation
+        training: optimization
     """
 
     out: Path = Path("runs/crosspoint")

@@ -86,7 +86,7 @@ def build_optimizer(weights: list[nn.Parameter], training: TrainingConfig) -> Op
         "weight_decay": training.weight_decay,
         "fused": weights[0].device.type in ("cpu", "cuda"),  # a single pass over the weights
     }
-    match training.optimiser:
+    match training.optimizer:
         case "adam":
             return Adam(weights, **settings)
         case "adamw":
@@ -109,7 +109,7 @@ def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:
     return factor
 
 
-class PairModule(lightning.LightningDataModule):
+class PairDataModule(lightning.LightningDataModule):
     """Batches of pairs in an order that (seed, epoch) decide; each process reads its own share.
 
     Args:
@@ -119,7 +119,7 @@ class PairModule(lightning.LightningDataModule):
         workers: loader processes.
         seed: of the run.
         collate: pairs → a batch.
-        least: pairs that a batch needs: objects are compared with each other, points of a scene among themselves.
+        min_batch: pairs that a batch needs: objects are compared with each other, points of a scene among themselves.
 
     Raises:
         ValueError: if the indices do not fill one batch.
@@ -134,13 +134,13 @@ class PairModule(lightning.LightningDataModule):
         workers: int,
         seed: int,
         collate: Callable[[list[Any]], Any] = stack_pairs,
-        least: int = 2,
+        min_batch: int = 2,
     ) -> None:
         super().__init__()
-        if not least <= batch_size <= len(indices):
+        if not min_batch <= batch_size <= len(indices):
             raise ValueError(
                 f"found {len(indices)} pairs for training and a batch size of {batch_size}, expected a batch size "
-                f"from {least} to the number of pairs: change training.batch_size or the data"
+                f"from {min_batch} to the number of pairs: change training.batch_size or the data"
             )
         self.dataset = dataset
         self.indices = indices

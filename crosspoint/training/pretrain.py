@@ -18,7 +18,7 @@ from crosspoint.models.image_encoder import ImageEncoder
 from crosspoint.training.callbacks import HoldOut, HoldOutProbe
 from crosspoint.training.compilation import compile_encoders, on_a_copy
 from crosspoint.training.config import DataConfig, PretrainConfig
-from crosspoint.training.lightning_module import PairModule, Pretraining
+from crosspoint.training.lightning_module import PairDataModule, Pretraining
 from crosspoint.training.run_folder import BEST, LAST, last_checkpoint, run
 
 Probe = Callable[[nn.Module, HoldOut], dict[str, float]]
@@ -49,7 +49,9 @@ def pretrain(
     dataset = open_pairs(config.data)
     trained, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
     training = config.training
-    data = PairModule(dataset, trained, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed)
+    data = PairDataModule(
+        dataset, trained, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed
+    )
     method = build_method(config)
     if training.compile:
         compile_encoders(method, training.accelerator)
@@ -99,7 +101,7 @@ def open_pairs(config: DataConfig) -> PairDataset:
 def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices for training and for the hold-out, a share of every class; labels (n,), -1 where unknown.
 
-    A class keeps at least one item for training; without labels nothing is held out, as nothing could be probed.
+    A class keeps at min_batch one item for training; without labels nothing is held out, as nothing could be probed.
     """
     if not 0 <= share < 1:
         raise ValueError(f"found a hold-out share of {share}, expected 0 ≤ share < 1: change data.holdout")
@@ -118,6 +120,6 @@ def _probes(
     """The probe, which keeps the best checkpoint, where something is held out for it."""
     if probe is None or len(held) == 0:
         return []
-    labelled = fit[dataset.labels[fit] >= 0]
-    data = HoldOut.of(dataset, labelled, held, config.data.probe_points)
+    labeled = fit[dataset.labels[fit] >= 0]
+    data = HoldOut.of(dataset, labeled, held, config.data.probe_points)
     return [HoldOutProbe(probe, data, config.training.probe_every, config.out / BEST)]

@@ -13,14 +13,14 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport, StopOnDivergence
 from crosspoint.training.config import TrainingConfig
-from crosspoint.training.lightning_module import PairModule
+from crosspoint.training.lightning_module import PairDataModule
 from crosspoint.training.trainer import fit
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
-FREE_TO_CHANGE = {
+IGNORED_ON_RESUME = {
     *("out", "data.workers", "data.root", "sparse_backend"),
     *("training.devices", "training.accelerator", "training.nodes", "training.compile"),
 }
@@ -65,7 +65,7 @@ def last_checkpoint(config: RunConfig, resume: bool) -> Path | None:
 def run(
     config: RunConfig,
     module: lightning.LightningModule,
-    data: PairModule,
+    data: PairDataModule,
     *,
     last: Path | None,
     callbacks: Sequence[Callback] = (),
@@ -85,7 +85,7 @@ def run(
         ValueError: if the loss stops being finite.
     """
     if first_process() and not (config.out / CONFIG).exists():
-        with writing(config.out / CONFIG) as file:
+        with atomic_write(config.out / CONFIG) as file:
             file.write(yaml.safe_dump(_settings(config), sort_keys=False).encode())
     training = config.training
     trainer = lightning.Trainer(
@@ -138,6 +138,6 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changed += _differences(before, after, f"{name}.")
-        elif before != after and name not in FREE_TO_CHANGE:
+        elif before != after and name not in IGNORED_ON_RESUME:
             changed.append(f"{name}: {before} then, {after} now")
     return changed

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from crosspoint.eval.classifiers.svm import svm_predictions
 
-Scaling = Literal["raw", "standardised"]
+Scaling = Literal["raw", "standardized"]
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 STEPS_PER_DECADE = 2
@@ -56,7 +56,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> Folds:
 
 
 def scaled(train: np.ndarray, test: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
-    """Both parts (n, C) and (m, C) in float64, standardised by the mean and deviation of the first where asked."""
+    """Both parts (n, C) and (m, C) in float64, standardized by the mean and deviation of the first where asked."""
     train, test = train.astype(np.float64), test.astype(np.float64)
     if scaling == "raw":
         return train, test

@@ -46,7 +46,7 @@ def svm_predictions(
 def gram_matrix(x: np.ndarray) -> np.ndarray:
     """Products (n, n) of all rows of x (n, C) float64, on which libsvm finds the solution of its own linear kernel.
 
-    libsvm optimises on a kernel rounded to float32. That swallows the last digits, where a matrix product and a dot
+    libsvm optimizes on a kernel rounded to float32. That swallows the last digits, where a matrix product and a dot
     product differ (but for values within 1e-15 of the border between two roundings). The diagonal alone it takes as
     float64, so that comes from the function which libsvm calls itself: the solutions then agree bit for bit.
     """

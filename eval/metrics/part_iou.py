@@ -45,14 +45,16 @@ def part_ious(predicted: np.ndarray, truth: np.ndarray, parts: int) -> np.ndarra
     return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
 
 
-def shape_ious(predicted: np.ndarray, truth: np.ndarray, categories: np.ndarray, owned: np.ndarray) -> np.ndarray:
+def shape_ious(
+    predicted: np.ndarray, truth: np.ndarray, categories: np.ndarray, parts_of_category: np.ndarray
+) -> np.ndarray:
     """Mean IoU of each shape, over the parts of its category.
 
     Args:
         predicted: (n, N) integer parts.
         truth: (n, N) integer parts.
         categories: (n,) integer category of each shape.
-        owned: (categories, parts) bool, the parts of each category.
+        parts_of_category: (categories, parts) bool, the parts of each category.
 
     Returns:
         (n,) float64 from 0 to 1.
@@ -60,8 +62,8 @@ def shape_ious(predicted: np.ndarray, truth: np.ndarray, categories: np.ndarray,
     Raises:
         ValueError: as `part_ious`, or if the category of a shape has no part.
     """
-    ious = part_ious(predicted, truth, owned.shape[1])
-    mine = owned[categories]
+    ious = part_ious(predicted, truth, parts_of_category.shape[1])
+    mine = parts_of_category[categories]
     count = mine.sum(axis=1)
     if count.min() == 0:
         raise ValueError(f"found category {categories[count.argmin()]} without parts, expected at least one part each")
@@ -75,7 +77,7 @@ def category_ious(ious: np.ndarray, categories: np.ndarray) -> tuple[np.ndarray,
 
 
 def part_scores(
-    predicted: np.ndarray, truth: np.ndarray, categories: np.ndarray, owned: np.ndarray
+    predicted: np.ndarray, truth: np.ndarray, categories: np.ndarray, parts_of_category: np.ndarray
 ) -> dict[str, float]:
     """What papers report of a segmentation, in percent; arguments and errors as those of `shape_ious`.
 
@@ -84,11 +86,11 @@ def part_scores(
     - point_accuracy: points with the right part, over all points of all shapes.
 
     Example:
-        >>> owned = np.array([[True, True, False], [False, False, True]])
-        >>> part_scores(np.array([[0, 0], [0, 2]]), np.array([[0, 1], [2, 2]]), np.array([0, 1]), owned)
+        >>> parts_of_category = np.array([[True, True, False], [False, False, True]])
+        >>> part_scores(np.array([[0, 0], [0, 2]]), np.array([[0, 1], [2, 2]]), np.array([0, 1]), parts_of_category)
         {'instance_miou': 37.5, 'category_miou': 37.5, 'point_accuracy': 50.0}
     """
-    ious = shape_ious(predicted, truth, categories, owned)
+    ious = shape_ious(predicted, truth, categories, parts_of_category)
     return {
         "instance_miou": 100.0 * float(ious.mean()),
         "category_miou": 100.0 * float(category_ious(ious, categories)[1].mean()),

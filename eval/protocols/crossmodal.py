@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from crosspoint.checkpoints.dual_encoder import Branches
+from crosspoint.checkpoints.dual_encoder import DualEncoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import extract_features, frozen
 from crosspoint.eval.protocols.retrieval import retrieve_across
 from crosspoint.eval.results import Result
 from crosspoint.renderers import RenderedSet
-from crosspoint.transforms import normalise_images
+from crosspoint.transforms import normalize_images
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Projected:
 
 
 def retrieve_modalities(
-    branches: Branches,
+    branches: DualEncoder,
     clouds: Clouds,
     rendered: RenderedSet,
     *,
@@ -94,7 +94,7 @@ def project_views(
             images = rendered.images(index, range(views)).to(device).float() / 255
             if images.shape[2:] != (size, size):
                 images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
-            projections.append(branch(normalise_images(images)).float().cpu().numpy())
+            projections.append(branch(normalize_images(images)).float().cpu().numpy())
     return np.stack(projections)
 
 

@@ -19,7 +19,7 @@ from crosspoint.eval.classifiers.svm import accuracy, check_features, svm_predic
 from crosspoint.eval.results import Result
 
 SETTINGS = ((5, 10), (5, 20), (10, 10), (10, 20))  # ways and shots that the papers report
-SCALING = "standardised on the support set"
+SCALING = "standardized on the support set"
 SmallClasses = Literal["refuse", "leave out"]
 
 
@@ -103,7 +103,7 @@ def few_shot(
         features: (n, C) features of the pool.
         labels: (n,) labels.
         ways: classes in a task.
-        shots: labelled samples of each class.
+        shots: labeled samples of each class.
         queries: samples of each class to answer.
         runs: number of tasks; CrossPoint reports 10.
         C: of the SVM.

@@ -1,4 +1,4 @@
-"""Nearest neighbours on frozen features: no weights to fit, so it shows what the distances alone have learnt.
+"""Nearest neighbors on frozen features: no weights to fit, so it shows what the distances alone have learnt.
 
 The weighted vote is that of instance discrimination (Wu et al., CVPR 2018, https://arxiv.org/abs/1805.01978); DINO
 (Caron et al., ICCV 2021, https://arxiv.org/abs/2104.14294) keeps its temperature and finds it best at k = 20.
@@ -43,7 +43,7 @@ def knn_classify(
     - "validated": k of `K_GRID` chosen by stratified cross-validation on the training split, the smallest of equal
       ones, and then used once on the test split. The table of all candidates is in `records`.
 
-    Of classes with equal votes the first in sorted order wins. Which of several neighbours at the same distance is
+    Of classes with equal votes the first in sorted order wins. Which of several neighbors at the same distance is
     among the k depends on their order in the training split.
 
     Args:
@@ -54,7 +54,7 @@ def knn_classify(
         protocol: which of the two.
         k: of "fixed"; "validated" finds its own.
         metric: "cosine" does not see the length of a feature, "euclidean" does.
-        weights: "uniform" counts neighbours; "temperature" weighs each by `exp(cosine similarity / temperature)`.
+        weights: "uniform" counts neighbors; "temperature" weighs each by `exp(cosine similarity / temperature)`.
         temperature: of the weights.
         folds: of "validated"; fewer are used where the smallest class has fewer members.
         seed: of the folds.

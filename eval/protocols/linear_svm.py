@@ -33,9 +33,9 @@ def linear_svm(
     """Accuracy of a linear SVM on frozen features, in percent.
 
     - "paper": `SVC(kernel="linear", C=C)` on the features as they are.
-    - "validated": C, and whether features are standardised, chosen by stratified cross-validation on the training
+    - "validated": C, and whether features are standardized, chosen by stratified cross-validation on the training
       split; the pair is then fitted on all of it and scored once on the test split. The best of raw and of
-      standardised features are reported beside it, and the table of all candidates in `records`.
+      standardized features are reported beside it, and the table of all candidates in `records`.
 
     Args:
         train_x: (n, C) features.
@@ -106,7 +106,7 @@ def _validated(
     parts = stratified_folds(train_y, folds, seed)
     searches = [
         search_cost(train_x, train_y, parts, "raw", jobs),
-        search_cost(train_x, train_y, parts, "standardised", jobs),
+        search_cost(train_x, train_y, parts, "standardized", jobs),
     ]
     chosen = max(searches, key=lambda search: search.accuracy)  # the first, raw, where both are equal
     constants: dict[str, Any] = {

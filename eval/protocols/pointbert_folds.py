@@ -54,11 +54,11 @@ def folds_svm(
     settings: Sequence[tuple[int, int]] = SETTINGS,
     folds: int = 10,
     points: int | None = 1024,
-    normalise: bool = True,
+    normalize: bool = True,
     C: float = 1.0,
     progress: bool = False,
 ) -> Result:
-    """Accuracy on stored folds of a linear SVM on frozen features, standardised on the support set as in `few_shot`.
+    """Accuracy on stored folds of a linear SVM on frozen features, standardized on the support set as in `few_shot`.
 
     The literature fine-tunes on these folds (`crosspoint.eval.supervised.pointbert_folds`); this is the frozen
     encoder's figure on the same tasks. Nothing is drawn.
@@ -69,7 +69,7 @@ def folds_svm(
         settings: pairs of ways and shots.
         folds: of each setting, from number 0.
         points: of a cloud, None for all.
-        normalise: scale clouds into the unit sphere.
+        normalize: scale clouds into the unit sphere.
         C: of the SVM.
         progress: show a bar, where the output is a terminal.
 
@@ -95,7 +95,7 @@ def folds_svm(
         settings=settings,
         folds=folds,
         points=points,
-        normalise=normalise,
+        normalize=normalize,
         constants={"C": float(C), "scaling": SCALING},
         progress=progress,
     )
@@ -109,7 +109,7 @@ def evaluate_folds(
     settings: Sequence[tuple[int, int]] = SETTINGS,
     folds: int = 10,
     points: int | None = 1024,
-    normalise: bool = True,
+    normalize: bool = True,
     seed: int = 0,
     constants: dict[str, Any] | None = None,
     on_fold: Callable[[dict[str, Any]], None] | None = None,
@@ -127,7 +127,7 @@ def evaluate_folds(
         settings: pairs of ways and shots.
         folds: of each setting, from number 0.
         points: of a cloud, None for all.
-        normalise: scale clouds into the unit sphere.
+        normalize: scale clouds into the unit sphere.
         seed: of all folds' seeds.
         constants: what else decides the figures.
         on_fold: takes each row of `records` as soon as it is known, so that an interrupt loses one fold.
@@ -146,7 +146,7 @@ def evaluate_folds(
     console = Console(stderr=True)
     records: list[dict[str, Any]] = []
     for (ways, shots), number in track(work, "folds", console=console, disable=not (progress and console.is_terminal)):
-        fold = read_fold(paths[ways, shots][number], ways, shots, points=points, normalise=normalise)
+        fold = read_fold(paths[ways, shots][number], ways, shots, points=points, normalize=normalize)
         given = (fold.train_points, fold.train_labels, fold.test_points, fold.test_labels)
         figures = {name: float(value) for name, value in evaluate(*given, seeds[number]).items()}
         for name, value in figures.items():
@@ -166,7 +166,7 @@ def evaluate_folds(
         "settings": [{"ways": ways, "shots": shots} for ways, shots in settings],
         "folds": folds,
         "points": "all" if points is None else points,
-        "normalise": normalise,
+        "normalize": normalize,
         "seed": seed,
     }
     return Result(protocol, metrics, facts | (constants or {}), records)
@@ -217,7 +217,7 @@ def find_folds(
     return paths
 
 
-def read_fold(path: Path, ways: int, shots: int, *, points: int | None = 1024, normalise: bool = True) -> Fold:
+def read_fold(path: Path, ways: int, shots: int, *, points: int | None = 1024, normalize: bool = True) -> Fold:
     """Read one fold with an unpickler that calls nothing which a file names.
 
     Args:
@@ -225,7 +225,7 @@ def read_fold(path: Path, ways: int, shots: int, *, points: int | None = 1024, n
         ways: classes that it must have.
         shots: training clouds of each class that it must have.
         points: of a cloud, None for all: the first of the file, which farthest point sampling chose first.
-        normalise: centre each stored cloud on its mean and scale it into the unit sphere, before points are taken,
+        normalize: center each stored cloud on its mean and scale it into the unit sphere, before points are taken,
             as Point-BERT does.
 
     Raises:
@@ -245,8 +245,8 @@ def read_fold(path: Path, ways: int, shots: int, *, points: int | None = 1024, n
         ) from error
     if not isinstance(stored, dict) or not {"train", "test"} <= stored.keys():
         raise ValueError(f"found {_named(stored)} in {path}, expected a dict of 'train' and 'test': is it a fold?")
-    train_points, train_labels = _clouds(stored["train"], f"{path}, train", points, normalise)
-    test_points, test_labels = _clouds(stored["test"], f"{path}, test", points, normalise)
+    train_points, train_labels = _clouds(stored["train"], f"{path}, train", points, normalize)
+    test_points, test_labels = _clouds(stored["test"], f"{path}, test", points, normalize)
     classes, members = np.unique(train_labels, return_counts=True)
     if classes.tolist() != list(range(ways)) or (members != shots).any():
         raise ValueError(
@@ -261,7 +261,7 @@ def read_fold(path: Path, ways: int, shots: int, *, points: int | None = 1024, n
     return Fold(train_points, train_labels, test_points, test_labels)
 
 
-def _clouds(entries: object, where: str, points: int | None, normalise: bool) -> tuple[np.ndarray, np.ndarray]:
+def _clouds(entries: object, where: str, points: int | None, normalize: bool) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, N, 3) float32 and labels (n,) int64 of a list of (points, label, class)."""
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{where}: found {_named(entries)}, expected a list of clouds")
@@ -280,7 +280,7 @@ def _clouds(entries: object, where: str, points: int | None, normalise: bool) ->
         cloud = torch.from_numpy(np.ascontiguousarray(stored[:, :3], dtype=np.float32))[None]
         if not cloud.isfinite().all():
             raise ValueError(f"{where}: found NaN or infinite coordinates at {number}, expected finite ones")
-        clouds.append((unit_sphere(cloud) if normalise else cloud)[0, :points])
+        clouds.append((unit_sphere(cloud) if normalize else cloud)[0, :points])
         labels.append(label)
     sizes = {len(cloud) for cloud in clouds}
     if len(sizes) > 1:

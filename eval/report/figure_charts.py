@@ -25,12 +25,12 @@ def legible(name: str, length: int = 22) -> str:
 
 
 def draw_embedding(embedding: Embedding, classes: Sequence[str]) -> Figure:
-    """The map, coloured by class; hollow marks are misclassified."""
+    """The map, colored by class; hollow marks are misclassified."""
     figure = Figure(figsize=(9, 6.5))
     axes = figure.add_subplot()
     axes.set_aspect("equal")
     axes.axis("off")
-    colours = palette(len(classes))
+    colors = palette(len(classes))
     present = np.unique(embedding.labels).tolist()
     size = float(np.clip(8000 / max(1, len(embedding.labels)), 7, 40))
     for label in present:
@@ -41,11 +41,11 @@ def draw_embedding(embedding: Embedding, classes: Sequence[str]) -> Figure:
                 embedding.positions[chosen, 1],
                 s=size,
                 marker=_marker(label),
-                facecolors=colours[label] if right else "none",
-                edgecolors=colours[label],
+                facecolors=colors[label] if right else "none",
+                edgecolors=colors[label],
                 linewidths=0 if right else 0.9,
             )
-    handles = [Line2D([], [], color=colours[c], marker=_marker(c), linestyle="", markersize=5) for c in present]
+    handles = [Line2D([], [], color=colors[c], marker=_marker(c), linestyle="", markersize=5) for c in present]
     legend = axes.legend(
         handles,
         [""] * len(present),
@@ -71,8 +71,8 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     side = 2.5 + 0.16 * len(present)
     figure = Figure(figsize=(side, side))
     axes = figure.add_subplot()
-    for colours, hidden in ((AGREE, ~diagonal), (DIFFER, diagonal)):
-        axes.imshow(np.ma.masked_array(share, hidden), cmap=colours, vmin=0, vmax=1)
+    for colors, hidden in ((AGREE, ~diagonal), (DIFFER, diagonal)):
+        axes.imshow(np.ma.masked_array(share, hidden), cmap=colors, vmin=0, vmax=1)
     names = [legible(classes[label]) for label in present.tolist()]
     axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False, fontsize=7)
     axes.set_yticks(range(len(names)), names, parse_math=False, fontsize=7)

@@ -47,22 +47,22 @@ def draw_parts(segmented: Sequence[Segmented]) -> Figure:
         axes.set_axis_off()
     parts = parts_by_category(segmented)
     for axes, cloud in zip(grid.reshape(-1, 2), segmented, strict=False):
-        colours = np.array(palette(len(parts[cloud.category])))
+        colors = np.array(palette(len(parts[cloud.category])))
         right, up, towards = three_quarter(cloud.points).T
         order = np.argsort(towards)
         for panel, name, given in zip(axes, ("truth", "prediction"), (cloud.truth, cloud.predicted), strict=True):
             index = np.searchsorted(parts[cloud.category], given[order])
-            panel.scatter(right[order], up[order], s=3, c=colours[index], linewidths=0)
+            panel.scatter(right[order], up[order], s=3, c=colors[index], linewidths=0)
             panel.set_aspect("equal")
             panel.set_title(f"{legible(cloud.category)}, {name}", fontsize=8, color=QUIET, parse_math=False)
     return figure
 
 
-def _framed(axes: Axes, picture: bytes, caption: str, colour: str, line: str) -> None:
+def _framed(axes: Axes, picture: bytes, caption: str, color: str, line: str) -> None:
     axes.set_axis_on()
     axes.imshow(np.asarray(open_picture(picture).convert("RGB")))
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(caption, fontsize=7, color=colour, parse_math=False)
+    axes.set_xlabel(caption, fontsize=7, color=color, parse_math=False)
     for side in axes.spines.values():
-        side.set(color=colour, linestyle=line, linewidth=1.4)
+        side.set(color=color, linestyle=line, linewidth=1.4)

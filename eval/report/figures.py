@@ -13,7 +13,7 @@ from crosspoint.eval.report.figure_objects import draw_parts, draw_strips
 from crosspoint.eval.report.file_names import file_names
 from crosspoint.eval.report.page_data import confusion
 from crosspoint.eval.report.report_model import Report, Section
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 
 def save_figures(report: Report, folder: Path) -> list[Path]:
@@ -30,7 +30,7 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
     for name, section in zip(file_names([section.name for section in report.sections]), report.sections, strict=True):
         for kind, figure in _figures(section, report.classes):
             path = folder / f"{name}_{kind}.png"
-            with writing(path) as file:
+            with atomic_write(path) as file:
                 figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
             paths.append(path)
     return paths

@@ -21,7 +21,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 
 def parts_by_category(segmented: Sequence[Segmented]) -> dict[str, list[int]]:
-    """The parts that occur in each category, in truth or prediction: a part has one colour in all its clouds."""
+    """The parts that occur in each category, in truth or prediction: a part has one color in all its clouds."""
     found: dict[str, set[int]] = {}
     for cloud in segmented:
         found.setdefault(cloud.category, set()).update(np.union1d(cloud.truth, cloud.predicted).tolist())
@@ -41,7 +41,7 @@ def payload(report: Report) -> dict[str, Any]:
     return {
         "title": report.title,
         "classes": list(report.classes),
-        "colours": palette(max([len(report.classes), *parts])),
+        "colors": palette(max([len(report.classes), *parts])),
         "columns": list(report.columns),
         "rows": [_row(row) for row in report.rows],
         "facts": list(report.facts.items()),  # an object would put names that look like numbers first

@@ -1,4 +1,4 @@
-"""Colours and markers that tell many classes apart, on white and on black paper."""
+"""Colors and markers that tell many classes apart, on white and on black paper."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 MARKERS = ("o", "s", "^", "D", "v")  # as matplotlib names them; class c has MARKERS[c % 5] on the page as well
 
 LIGHTNESS = (0.50, 0.76)  # darker is lost on black, lighter on white
-CHROMA = (0.07, 0.19)  # less is grey, more glares
-SEED = (70, 130, 200)  # the first colour, a quiet blue
+CHROMA = (0.07, 0.19)  # less is gray, more glares
+SEED = (70, 130, 200)  # the first color, a quiet blue
 
 
 def oklab(rgb: np.ndarray) -> np.ndarray:
@@ -38,10 +38,10 @@ def oklab(rgb: np.ndarray) -> np.ndarray:
 
 @cache
 def palette(count: int) -> tuple[str, ...]:
-    """`count` colours as "#rrggbb", each the one farthest in OKLab from all before it.
+    """`count` colors as "#rrggbb", each the one farthest in OKLab from all before it.
 
-    Distance from a colour with another marker counts twice, since the marker tells those two apart as well. A longer
-    palette begins with the shorter ones, so a class keeps its colour when classes are added after it.
+    Distance from a color with another marker counts twice, since the marker tells those two apart as well. A longer
+    palette begins with the shorter ones, so a class keeps its color when classes are added after it.
 
     Example:
         >>> palette(2) == palette(40)[:2]
@@ -55,7 +55,7 @@ def palette(count: int) -> tuple[str, ...]:
     rgb, lab = rgb[legible], lab[legible]
 
     chosen = [int(np.linalg.norm(lab - oklab(np.array([SEED])), axis=1).argmin())]
-    distance = np.full((len(MARKERS), len(lab)), np.inf)  # from the nearest chosen colour that has this marker
+    distance = np.full((len(MARKERS), len(lab)), np.inf)  # from the nearest chosen color that has this marker
     while len(chosen) < count:
         last = distance[(len(chosen) - 1) % len(MARKERS)]
         np.minimum(last, np.linalg.norm(lab - lab[chosen[-1]], axis=1), out=last)

@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.labeled import DatasetName, labelled_clouds
+from crosspoint.datasets.labeled import DatasetName, labeled_clouds
 from crosspoint.eval.encoder_target import PROBE_POINTS, chosen_device
 from crosspoint.eval.protocols.few_shot import SmallClasses
-from crosspoint.eval.study.table_rows import Method, methods
-from crosspoint.eval.supervised.config import Optimiser
+from crosspoint.eval.study.table_rows import TableRow, methods
+from crosspoint.eval.supervised.config import Optimizer
 from crosspoint.renderers import RenderedSet
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.meshes import UpAxis
 
 PROTOCOLS = ("linear", "knn", "retrieval", "fewshot", "folds", "crossmodal", "finetune", "partseg")
 SETTINGS, SHA256 = "settings.json", "sha256"
-MOVE_NO_FIGURE = {"out", "cache", "jobs"}
+IGNORED_ON_RESUME = {"out", "cache", "jobs"}
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyConfig:
     """Which checkpoints are measured, on which data, by which protocols.
 
     Args:
         checkpoint: [NAME=]FILE, again for each; those of one NAME are seeds of one row
-        dataset: which labelled clouds
+        dataset: which labeled clouds
         root: where they lie
         out: folder of the study; goes on where it stopped
         protocols: some of linear, knn, retrieval, fewshot, folds, crossmodal, finetune, partseg
@@ -40,18 +40,18 @@ class Study:
         folds: Point-BERT's stored tasks, of folds
         points: points per cloud, if not those that all checkpoints were trained on (else 1,024)
         part_points: points per cloud in partseg
-        normalise: scale clouds into the unit sphere, as in pre-training; false takes them as stored
+        normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         up_axis: of the stored clouds, if not the dataset's own
-        k: neighbours per point, if not the checkpoints' (in partseg 40)
+        k: neighbors per point, if not the checkpoints' (in partseg 40)
         svm: C and scaling by cross-validation, or raw features at C = 0.1
         split: pool of the few-shot tasks
         ways: classes in a few-shot task
-        shots: labelled samples of each class
+        shots: labeled samples of each class
         queries: samples of each class to answer
         runs: few-shot tasks of each setting
         small_classes: what happens to classes with too few members for a task
         epochs: of finetune and partseg, if not their recipes' 250 and 300
-        optimiser: of finetune and partseg, if not their recipes' sgd; adam gets further in few epochs
+        optimizer: of finetune and partseg, if not their recipes' sgd; adam gets further in few epochs
         seed: of the first checkpoint of a row; the next have the next ones
         device: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
@@ -69,7 +69,7 @@ class Study:
     folds: Path | None = None
     points: int | None = None
     part_points: int = 2048
-    normalise: bool = True
+    normalize: bool = True
     up_axis: UpAxis | None = None
     k: int | None = None
     svm: Literal["validated", "paper"] = "validated"
@@ -80,7 +80,7 @@ class Study:
     runs: int = 10
     small_classes: SmallClasses = "refuse"
     epochs: int | None = None
-    optimiser: Optimiser | None = None
+    optimizer: Optimizer | None = None
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
@@ -90,7 +90,7 @@ class Study:
         """Check what needs no file.
 
         Raises:
-            ValueError: if a protocol is unknown, given twice, or lacks its data.
+            ValueError: if a protocol is unknown, given twice, or unsupported its data.
         """
         chosen, known = self.chosen, ", ".join(PROTOCOLS)
         unknown = [name for name in chosen if name not in PROTOCOLS]
@@ -108,7 +108,7 @@ class Study:
         return tuple(name.strip() for name in self.protocols.split(","))
 
     @cached_property
-    def rows(self) -> list[Method]:
+    def rows(self) -> list[TableRow]:
         """The methods, measured in this order."""
         return methods(self.checkpoint, self.random_init, self.k)
 
@@ -139,12 +139,12 @@ class Study:
         """One split of the dataset; kept in memory."""
         known: dict[str, Clouds] = self.__dict__.setdefault("_clouds", {})
         if split not in known:
-            known[split] = labelled_clouds(
+            known[split] = labeled_clouds(
                 self.dataset,
                 self.root,
                 split,
                 points=self.cloud_points,
-                normalise=self.normalise,
+                normalize=self.normalize,
                 up_axis=self.up_axis,
                 seed=self.seed,
             )
@@ -156,8 +156,8 @@ class Study:
         assert self.rendered_root is not None
         if self.rendered is None:
             return self.clouds("test"), RenderedSet(self.root, "test")
-        clouds = labelled_clouds(
-            "rendered", self.rendered, "test", points=self.cloud_points, normalise=self.normalise, up_axis=self.up_axis
+        clouds = labeled_clouds(
+            "rendered", self.rendered, "test", points=self.cloud_points, normalize=self.normalize, up_axis=self.up_axis
         )
         return clouds, RenderedSet(self.rendered, "test")
 
@@ -166,7 +166,7 @@ class Study:
         """Splits "train", "val" and "test" of the clouds with parts."""
         assert self.parts is not None
         return {
-            split: labelled_clouds("shapenetpart", self.parts, split, points=self.part_points, normalise=self.normalise)
+            split: labeled_clouds("shapenetpart", self.parts, split, points=self.part_points, normalize=self.normalize)
             for split in ("train", "val", "test")
         }
 
@@ -178,7 +178,7 @@ class Study:
         plain["device"] = self.device_name.split(":")[0]
         files = {checkpoint.path for row in self.rows for checkpoint in row.checkpoints}
         plain[SHA256] = {str(path): _digest(path) for path in sorted(files)}
-        return {name: value for name, value in plain.items() if name not in MOVE_NO_FIGURE}
+        return {name: value for name, value in plain.items() if name not in IGNORED_ON_RESUME}
 
     def open(self) -> None:
         """Begin in a new folder, or go on in that of the same study.
@@ -190,7 +190,7 @@ class Study:
         if not saved.is_file():
             if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
                 raise ValueError(f"found {self.out} without a study, expected a new folder: choose another --out")
-            with writing(saved) as file:
+            with atomic_write(saved) as file:
                 file.write(json.dumps(settings, indent=2, ensure_ascii=False).encode() + b"\n")
             return
         changed = _differences(_read(saved), settings)

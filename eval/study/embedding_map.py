@@ -1,4 +1,4 @@
-"""What a report draws of a network beyond its figures: a map of the test clouds, and their nearest neighbours."""
+"""What a report draws of a network beyond its figures: a map of the test clouds, and their nearest neighbors."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from crosspoint.eval.protocols.retrieval import nearest_items
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.query_selection import NEAREST, choose_mapped, choose_queries
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 SCENERY = "scenery.npz"
 FROZEN = {"linear", "knn", "retrieval", "fewshot"}  # protocols that leave features of the dataset to draw from
 PERPLEXITY = 30.0
 
 
-def draw_scenery(subject: Subject) -> None:
+def draw_scenery(subject: EvaluationRun) -> None:
     """Write `mapped` (m,), `positions` (m, 2), `queries` (q,) and `found` (q, 5) once, beside the network's results."""
     path = subject.folder / SCENERY
     if path.is_file():
@@ -23,13 +23,13 @@ def draw_scenery(subject: Subject) -> None:
     features, labels = subject.features("test"), subject.study.clouds("test").labels
     mapped = choose_mapped(len(features), subject.study.seed)
     queries = choose_queries(labels, subject.study.seed)
-    with writing(path) as file:
+    with atomic_write(path) as file:
         np.savez(
             file,
             mapped=mapped,
             positions=embed(features[mapped], subject.study.seed),
             queries=queries,
-            found=neighbours(features, queries, min(NEAREST, len(features) - 1)),
+            found=neighbors(features, queries, min(NEAREST, len(features) - 1)),
         )
 
 
@@ -46,7 +46,7 @@ def embed(features: np.ndarray, seed: int) -> np.ndarray:
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(directions)
 
 
-def neighbours(features: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
+def neighbors(features: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
     """Indices (q, count) of the features (n, C) most similar to those of queries (q,), which do not find themselves."""
     found = nearest_items(features[queries], features, count + 1)
     others = [row[row != query][:count] for row, query in zip(found, queries, strict=True)]

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from crosspoint.eval.encoder_target import Measured
-from crosspoint.eval.study.config import Study
-from crosspoint.eval.study.table_rows import Method
+from crosspoint.eval.encoder_target import ClassificationTarget
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.table_rows import TableRow
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationRun:
     """One network of a study; its features are extracted once, when they are first asked for."""
 
-    study: Study
-    method: Method
+    study: StudyConfig
+    method: TableRow
     number: int
 
     @property
@@ -38,15 +38,15 @@ class Subject:
         return self.method.checkpoints[self.number].path
 
     @cached_property
-    def measured(self) -> Measured:
+    def measured(self) -> ClassificationTarget:
         """The same as the single commands know it, but for its clouds, which are the study's."""
         study = self.study
-        return Measured(
+        return ClassificationTarget(
             self.checkpoint,
             study.dataset,
             study.root,
             points=study.cloud_points,
-            normalise=study.normalise,
+            normalize=study.normalize,
             up_axis=study.up_axis,
             random_init=self.method.random_init,
             k=study.k,

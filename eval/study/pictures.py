@@ -24,13 +24,13 @@ def cloud_picture(points: np.ndarray, size: int = SIZE) -> bytes:
         points: of any scale; the picture shows all of them.
         size: side in pixels.
     """
-    centred = points.astype(np.float64) - points.mean(axis=0)
-    x, y, depth = three_quarter(centred).T
+    centered = points.astype(np.float64) - points.mean(axis=0)
+    x, y, depth = three_quarter(centered).T
     reach = max(float(np.hypot(x, y).max()), 1e-9)
     scale = (size / 2 - RADIUS - 1) / reach
     columns, rows = size / 2 + scale * x, size / 2 - scale * y
     nearness = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-9)
-    colours = FAR + nearness[:, None] * (NEAR - FAR)
+    colors = FAR + nearness[:, None] * (NEAR - FAR)
 
     span = int(np.ceil(RADIUS))
     offsets = np.mgrid[-span : span + 1, -span : span + 1].reshape(2, -1).T
@@ -40,7 +40,7 @@ def cloud_picture(points: np.ndarray, size: int = SIZE) -> bytes:
     row, column = row + offsets[:, 0], column + offsets[:, 1]  # (N, offsets)
     inside = np.hypot(row + 0.5 - rows[order][:, None], column + 0.5 - columns[order][:, None]) <= RADIUS
     point = np.broadcast_to(order[:, None], row.shape)
-    canvas[row[inside], column[inside]] = colours[point[inside]]
+    canvas[row[inside], column[inside]] = colors[point[inside]]
     return encoded(canvas.round().astype(np.uint8))
 
 

@@ -11,15 +11,15 @@ from crosspoint.eval.encoder_target import warn_of_mismatch
 from crosspoint.eval.protocols.few_shot import task_pool
 from crosspoint.eval.protocols.pointbert_folds import find_folds, stored_settings
 from crosspoint.eval.protocols.retrieval import RANKS
-from crosspoint.eval.study.config import Study
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.protocols import VALIDATION, recipe
 from crosspoint.eval.supervised.classification import CLASSIFICATION
 from crosspoint.eval.supervised.part_segmentation import PARTS
 from crosspoint.eval.supervised.splits import split_clouds
 
 
-def check_study(study: Study) -> dict[tuple[str, str], str]:
+def check_study(study: StudyConfig) -> dict[tuple[str, str], str]:
     """Refuse what cannot be measured, in seconds.
 
     Returns:
@@ -31,7 +31,10 @@ def check_study(study: Study) -> dict[tuple[str, str], str]:
     """
     rows = study.rows
     reasons = {
-        (row.name, protocol): reason for row in rows for protocol in study.chosen if (reason := row.lacks(protocol))
+        (row.name, protocol): reason
+        for row in rows
+        for protocol in study.chosen
+        if (reason := row.unsupported(protocol))
     }
     for protocol in study.chosen:
         if all((row.name, protocol) in reasons for row in rows):
@@ -46,14 +49,14 @@ def check_study(study: Study) -> dict[tuple[str, str], str]:
             raise ValueError(f"{protocol}: {error}") from error
     cloud = study.clouds("test").points[:1]
     for row in rows:
-        Subject(study, row, 0).measured.features(cloud, progress=False)
+        EvaluationRun(study, row, 0).measured.features(cloud, progress=False)
         for checkpoint in () if row.random_init else row.checkpoints:
             clouds = TrainedOn(study.cloud_points, checkpoint.config.get("k"))
-            warn_of_mismatch(checkpoint.trained_on, clouds, checkpoint.path, study.normalise)
+            warn_of_mismatch(checkpoint.trained_on, clouds, checkpoint.path, study.normalize)
     return reasons
 
 
-def _check_data(study: Study, protocol: str) -> None:
+def _check_data(study: StudyConfig, protocol: str) -> None:
     """One protocol's data, with features of zero where it asks for features."""
     if protocol == "folds":
         assert study.folds is not None

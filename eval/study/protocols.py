@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.checkpoints.dual_encoder import load_branches, trained_image_size
+from crosspoint.checkpoints.dual_encoder import load_dual_encoder, trained_image_size
 from crosspoint.eval.protocols.crossmodal import retrieve_modalities
 from crosspoint.eval.protocols.few_shot import few_shot_table
 from crosspoint.eval.protocols.knn import knn_classify
@@ -18,12 +18,12 @@ from crosspoint.eval.protocols.linear_svm import answer_linear_svm
 from crosspoint.eval.protocols.pointbert_folds import folds_svm, stored_settings
 from crosspoint.eval.protocols.retrieval import nearest_items, retrieve_within
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import Study
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.query_selection import NEAREST, choose_queries
 from crosspoint.eval.supervised.classification import CLASSIFICATION, fine_tune
 from crosspoint.eval.supervised.cloud_training import ENCODER, NETWORK, PREDICTIONS
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import PARTS, check_encoder, segment_parts
 
 VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-tuned classification
@@ -31,7 +31,7 @@ VALIDATION = 0.1  # share of the training clouds that chooses the epoch of fine-
 Measured = tuple[Result, dict[str, np.ndarray]]  # figures, and arrays that the report shows
 
 
-def linear(subject: Subject) -> Measured:
+def linear(subject: EvaluationRun) -> Measured:
     """Linear SVM, and its answers."""
     study = subject.study
     result, predicted = answer_linear_svm(
@@ -46,8 +46,8 @@ def linear(subject: Subject) -> Measured:
     return result, {"predicted": predicted}
 
 
-def knn(subject: Subject) -> Measured:
-    """Nearest neighbours, their number by cross-validation."""
+def knn(subject: EvaluationRun) -> Measured:
+    """Nearest neighbors, their number by cross-validation."""
     study = subject.study
     result = knn_classify(
         subject.features("train"),
@@ -61,12 +61,12 @@ def knn(subject: Subject) -> Measured:
     return result, {}
 
 
-def retrieval(subject: Subject) -> Measured:
+def retrieval(subject: EvaluationRun) -> Measured:
     """Retrieval within the test split."""
     return retrieve_within(subject.features("test"), subject.study.clouds("test").labels), {}
 
 
-def fewshot(subject: Subject) -> Measured:
+def fewshot(subject: EvaluationRun) -> Measured:
     """CrossPoint's few-shot tasks, all settings."""
     study = subject.study
     result = few_shot_table(
@@ -82,7 +82,7 @@ def fewshot(subject: Subject) -> Measured:
     return result, {}
 
 
-def folds(subject: Subject) -> Measured:
+def folds(subject: EvaluationRun) -> Measured:
     """Point-BERT's stored tasks, all settings that lie there, by an SVM."""
     study = subject.study
     assert study.folds is not None
@@ -92,19 +92,19 @@ def folds(subject: Subject) -> Measured:
         partial(subject.measured.features, progress=False),  # of the folds there is a bar already
         settings=settings,
         points=study.cloud_points,
-        normalise=study.normalise,
+        normalize=study.normalize,
         progress=True,
     )
     return result, {}
 
 
-def crossmodal(subject: Subject) -> Measured:
+def crossmodal(subject: EvaluationRun) -> Measured:
     """Views and shapes of the rendered set, and what some views find."""
     study = subject.study
     clouds, rendered = study.rendered_set
     seed = subject.seed if subject.method.random_init else None
     result, projected = retrieve_modalities(
-        load_branches(subject.checkpoint, k=study.k, seed=seed),
+        load_dual_encoder(subject.checkpoint, k=study.k, seed=seed),
         clouds,
         rendered,
         image_size=trained_image_size(subject.checkpoint),
@@ -117,7 +117,7 @@ def crossmodal(subject: Subject) -> Measured:
     return result, {"queries": queries, "found": found}
 
 
-def finetune(subject: Subject) -> Measured:
+def finetune(subject: EvaluationRun) -> Measured:
     """Fine-tuned classification."""
     study = subject.study
     result = fine_tune(
@@ -134,7 +134,7 @@ def finetune(subject: Subject) -> Measured:
     return result, {}
 
 
-def partseg(subject: Subject) -> Measured:
+def partseg(subject: EvaluationRun) -> Measured:
     """Fine-tuned part segmentation; its answers lie beside the network."""
     study, clouds = subject.study, subject.study.part_clouds
     result = segment_parts(
@@ -152,7 +152,7 @@ def partseg(subject: Subject) -> Measured:
     return replace(result, constants={**result.constants, "points": study.part_points}), {}
 
 
-MEASURES: dict[str, Callable[[Subject], Measured]] = {
+MEASURES: dict[str, Callable[[EvaluationRun], Measured]] = {
     "linear": linear,
     "knn": knn,
     "retrieval": retrieval,
@@ -164,12 +164,12 @@ MEASURES: dict[str, Callable[[Subject], Measured]] = {
 }
 
 
-def recipe(standard: Recipe, study: Study) -> Recipe:
-    """A protocol's own recipe, with the epochs and the optimiser that the user asks for."""
-    return replace(standard, epochs=study.epochs or standard.epochs, optimiser=study.optimiser or standard.optimiser)
+def recipe(standard: FinetuneConfig, study: StudyConfig) -> FinetuneConfig:
+    """A protocol's own recipe, with the epochs and the optimizer that the user asks for."""
+    return replace(standard, epochs=study.epochs or standard.epochs, optimizer=study.optimizer or standard.optimizer)
 
 
-def _resources(study: Study) -> Resources:
+def _resources(study: StudyConfig) -> Resources:
     return Resources(accelerator="cpu" if study.device_name == "cpu" else "auto")
 
 

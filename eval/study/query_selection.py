@@ -1,4 +1,4 @@
-"""Which clouds of a test split a report asks for their neighbours, and which of them it maps."""
+"""Which clouds of a test split a report asks for their neighbors, and which of them it maps."""
 
 from __future__ import annotations
 

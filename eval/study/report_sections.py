@@ -12,9 +12,9 @@ import numpy as np
 
 from crosspoint.eval.report.report_model import Curve, Embedding, Retrieved, Section, Segmented
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.embedding_map import FROZEN, SCENERY
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.pictures import cloud_picture, view_picture
 from crosspoint.eval.supervised.cloud_training import PREDICTIONS
 
@@ -25,7 +25,7 @@ TRAINED = {"finetune": "fine-tuning", "partseg": "part segmentation"}
 class Gallery:
     """Pictures of the test clouds, drawn once for all methods: rendered views where there are some."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudyConfig) -> None:
         self.study = study
 
     @cached_property
@@ -37,7 +37,7 @@ class Gallery:
         return [cloud_picture(points) for points in self.study.clouds("test").points]
 
 
-def section(subject: Subject, results: dict[str, Result], gallery: Gallery) -> Section:
+def section(subject: EvaluationRun, results: dict[str, Result], gallery: Gallery) -> Section:
     """All there is to see of a method.
 
     Args:
@@ -102,7 +102,7 @@ def _recorded_curves(name: str, result: Result) -> list[Curve]:
 SPLITS, MAIN = ("validation", "test"), ("accuracy", "instance_miou")
 
 
-def _embedding(subject: Subject, gallery: Gallery) -> Embedding:
+def _embedding(subject: EvaluationRun, gallery: Gallery) -> Embedding:
     arrays, answers = np.load(subject.folder / SCENERY), np.load(subject.folder / "linear.npz")
     mapped = arrays["mapped"]
     return Embedding(
@@ -113,7 +113,7 @@ def _embedding(subject: Subject, gallery: Gallery) -> Embedding:
     )
 
 
-def _within(subject: Subject, gallery: Gallery) -> list[Retrieved]:
+def _within(subject: EvaluationRun, gallery: Gallery) -> list[Retrieved]:
     """Clouds that ask for clouds."""
     arrays, clouds = np.load(subject.folder / SCENERY), subject.study.clouds("test")
     named = [clouds.classes[label] for label in clouds.labels]
@@ -123,7 +123,7 @@ def _within(subject: Subject, gallery: Gallery) -> list[Retrieved]:
     ]
 
 
-def _across(subject: Subject) -> list[Retrieved]:
+def _across(subject: EvaluationRun) -> list[Retrieved]:
     """Views that ask for clouds."""
     arrays = np.load(subject.folder / "crossmodal.npz")
     clouds, rendered = subject.study.rendered_set
@@ -138,7 +138,7 @@ def _across(subject: Subject) -> list[Retrieved]:
     ]
 
 
-def _segmented(subject: Subject) -> list[Segmented]:
+def _segmented(subject: EvaluationRun) -> list[Segmented]:
     """One cloud of each category, until there are enough."""
     arrays, clouds = np.load(subject.folder / "partseg" / PREDICTIONS), subject.study.part_clouds["test"]
     _, first = np.unique(clouds.labels, return_index=True)

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.embedding_map import FROZEN, draw_scenery
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.protocols import MEASURES
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 log = logging.getLogger("crosspoint")
 
@@ -31,7 +31,7 @@ class Outcome:
     failed: list[Failure] = field(default_factory=list)
 
 
-def run_all(study: Study, left_out: dict[tuple[str, str], str]) -> Outcome:
+def run_all(study: StudyConfig, left_out: dict[tuple[str, str], str]) -> Outcome:
     """Measure everything that no earlier call has measured.
 
     A protocol that fails is noted with its reason, and tried again by the next call; the others go on.
@@ -45,7 +45,7 @@ def run_all(study: Study, left_out: dict[tuple[str, str], str]) -> Outcome:
     with _progress() as bar:
         task = bar.add_task("", total=len(numbered) * len(study.chosen))
         for row, number in numbered:
-            subject = Subject(study, row, number)  # of which only one is kept in memory, with its features
+            subject = EvaluationRun(study, row, number)  # of which only one is kept in memory, with its features
             name, results = row.name, outcome.results.setdefault((row.name, number), {})
             for protocol in study.chosen:
                 bar.update(task, description=f"{name}, seed {subject.seed}: {protocol}")
@@ -65,7 +65,7 @@ def run_all(study: Study, left_out: dict[tuple[str, str], str]) -> Outcome:
     return outcome
 
 
-def _result(subject: Subject, protocol: str, bar: Progress) -> Result:
+def _result(subject: EvaluationRun, protocol: str, bar: Progress) -> Result:
     """From an earlier call, or measured now and kept."""
     path = subject.folder / f"{protocol}.json"
     if path.is_file():
@@ -87,16 +87,16 @@ def _result(subject: Subject, protocol: str, bar: Progress) -> Result:
     return result
 
 
-def _splits(protocol: str, study: Study) -> tuple[str, ...]:
+def _splits(protocol: str, study: StudyConfig) -> tuple[str, ...]:
     """Whose features a protocol wants; none where it goes another way."""
     if protocol in ("linear", "knn"):
         return "train", "test"
     return {"retrieval": ("test",), "fewshot": (study.split,)}.get(protocol, ())
 
 
-def save_arrays(subject: Subject, name: str, **arrays: np.ndarray) -> None:
+def save_arrays(subject: EvaluationRun, name: str, **arrays: np.ndarray) -> None:
     """Keep what the report shows."""
-    with writing(subject.folder / f"{name}.npz") as file:
+    with atomic_write(subject.folder / f"{name}.npz") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

@@ -11,20 +11,20 @@ from typing import Any
 from crosspoint.eval.report.report_model import Report, Row
 from crosspoint.eval.report.tables import latex_table, markdown_table
 from crosspoint.eval.results import library_versions
-from crosspoint.eval.study.config import Study
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.preflight import check_study
 from crosspoint.eval.study.report_sections import Gallery, section
 from crosspoint.eval.study.runs import Outcome, run_all
 from crosspoint.eval.study.table import columns, measured_row, published_rows
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 log = logging.getLogger("crosspoint")
 
 INCOMPLETE = 1  # exit code where a protocol failed on the way
 
 
-def report_study(study: Study) -> int:
+def report_study(study: StudyConfig) -> int:
     """Measure what is not measured yet, then write `results.json`, `table.md`, `table.tex`, `report.html`, `figures/`.
 
     Returns:
@@ -54,7 +54,9 @@ def report_study(study: Study) -> int:
     return INCOMPLETE if outcome.failed else 0
 
 
-def _summary(study: Study, rows: list[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]) -> dict[str, Any]:
+def _summary(
+    study: StudyConfig, rows: list[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]
+) -> dict[str, Any]:
     """`results.json`: neither times nor places, so that the same study gives the same bytes."""
     runs = [
         {
@@ -80,27 +82,27 @@ def _summary(study: Study, rows: list[Row], outcome: Outcome, left_out: dict[tup
     }
 
 
-def _draw(study: Study, titles: list[str], rows: list[Row], outcome: Outcome) -> None:
+def _draw(study: StudyConfig, titles: list[str], rows: list[Row], outcome: Outcome) -> None:
     """The page and the pictures."""
     from crosspoint.eval.report.figures import save_figures  # matplotlib takes a second to import
     from crosspoint.eval.report.page import write_page
 
     gallery = Gallery(study)
-    sections = [section(Subject(study, row, 0), outcome.results[row.name, 0], gallery) for row in study.rows]
+    sections = [section(EvaluationRun(study, row, 0), outcome.results[row.name, 0], gallery) for row in study.rows]
     classes = study.clouds("test").classes
     report = Report(f"Study of {study.root.name or study.dataset}", classes, titles, rows, sections, _facts(study))
     save_figures(report, study.out / "figures")
     write_page(report, study.out / "report.html")
 
 
-def _facts(study: Study) -> dict[str, str]:
+def _facts(study: StudyConfig) -> dict[str, str]:
     """What decided the figures."""
     train, test = study.clouds("train"), study.clouds("test")
     seeds = {row.name: len(row.checkpoints) for row in study.rows}
     facts = {
         "data": f"{study.dataset}, {len(test.classes)} classes, {len(train)} clouds to train, {len(test)} to test on",
-        "clouds": f"{study.cloud_points:,} points, " + ("in the unit sphere" if study.normalise else "as stored"),
-        "neighbours": "the checkpoints' own" if study.k is None else str(study.k),
+        "clouds": f"{study.cloud_points:,} points, " + ("in the unit sphere" if study.normalize else "as stored"),
+        "neighbors": "the checkpoints' own" if study.k is None else str(study.k),
         "seeds": ", ".join(f"{name}: {count}" for name, count in seeds.items()),
         "figures": "percent; mean ± population deviation over seeds, or over tasks where there is one seed",
     }
@@ -113,6 +115,6 @@ def _facts(study: Study) -> dict[str, str]:
     return {**facts, "versions": ", ".join(f"{name} {number}" for name, number in library_versions().items())}
 
 
-def _write(study: Study, name: str, text: str) -> None:
-    with writing(study.out / name) as file:
+def _write(study: StudyConfig, name: str, text: str) -> None:
+    with atomic_write(study.out / name) as file:
         file.write(text.encode() + b"\n")

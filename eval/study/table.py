@@ -14,7 +14,7 @@ from crosspoint.datasets.shapenetpart import SHAPENETPART
 from crosspoint.eval.protocols.pointbert_folds import stored_settings
 from crosspoint.eval.report.report_model import Cell, Row
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.published import PUBLISHED
 
 
@@ -35,12 +35,12 @@ class Column:
     published: tuple[str, str] | None = None
 
 
-def columns(study: Study) -> list[Column]:
+def columns(study: StudyConfig) -> list[Column]:
     """Those of the protocols that were chosen, in their order."""
     return [column for protocol in study.chosen for column in _of(protocol, study)]
 
 
-def _of(protocol: str, study: Study) -> list[Column]:
+def _of(protocol: str, study: StudyConfig) -> list[Column]:
     data = _label(study.clouds("test"), study.root)
     known = known_data(study.clouds("test"))
     if protocol in ("linear", "knn", "finetune"):

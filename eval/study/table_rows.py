@@ -20,7 +20,7 @@ class Checkpoint:
     Args:
         path: of the file.
         network: class of its point encoder.
-        config: of the encoder, with the neighbours per point of the study.
+        config: of the encoder, with the neighbors per point of the study.
         trained_on: clouds of its training.
         has_images: whether the image branch lies beside it.
     """
@@ -33,7 +33,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path, k: int | None) -> Checkpoint:
-        """Facts of a file, its encoder with k neighbours where that is not None."""
+        """Facts of a file, its encoder with k neighbors where that is not None."""
         encoder = load_encoder(path, k=k)
         config: dict[str, Any] = encoder.config  # type: ignore[assignment] # torch's typing expects tensors, modules
         return cls(path, type(encoder), config, trained_on(encoder), has_image_branch(path))
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Method:
+class TableRow:
     """One row: networks of one architecture, which differ in their seed.
 
     Args:
@@ -60,7 +60,7 @@ class Method:
     random_init: bool
     folder: str
 
-    def lacks(self, protocol: str) -> str | None:
+    def unsupported(self, protocol: str) -> str | None:
         """Why a protocol cannot be run on this architecture; None where it can."""
         if protocol == "crossmodal" and not all(checkpoint.has_images for checkpoint in self.checkpoints):
             return "no image branch in the checkpoint"
@@ -69,14 +69,14 @@ class Method:
         return None
 
 
-def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> list[Method]:
+def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> list[TableRow]:
     """Rows in the order of the checkpoints, then a random one of each architecture.
 
     Args:
         checkpoints: "[NAME=]FILE"; those of one name are seeds of one row. Without a name, a file has that of its
             run's folder, or its own.
         random_init: add the random rows, with as many seeds as the longest row of their architecture.
-        k: neighbours per point, where it should differ from the files'.
+        k: neighbors per point, where it should differ from the files'.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -102,7 +102,7 @@ def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> lis
     rows = [(name, seeds, False) for name, seeds in known.items()]
     rows += [(name, seeds, True) for name, seeds in (_random_rows(known) if random_init else {}).items()]
     folders = file_names([name for name, _, _ in rows])
-    return [Method(*row, folder) for row, folder in zip(rows, folders, strict=True)]
+    return [TableRow(*row, folder) for row, folder in zip(rows, folders, strict=True)]
 
 
 def _random_rows(known: dict[str, tuple[Checkpoint, ...]]) -> dict[str, tuple[Checkpoint, ...]]:
@@ -113,7 +113,7 @@ def _random_rows(known: dict[str, tuple[Checkpoint, ...]]) -> dict[str, tuple[Ch
     kinds = [seeds[0].network.__name__ for seeds in longest.values()]
     rows = {}
     for kind, (architecture, seeds) in zip(kinds, longest.items(), strict=True):
-        label = f"random initialisation ({kind if kinds.count(kind) == 1 else architecture})"
+        label = f"random initialization ({kind if kinds.count(kind) == 1 else architecture})"
         if label in known:
             raise ValueError(f"found a checkpoint called {label}, which is the random row's name: choose another")
         rows[label] = seeds

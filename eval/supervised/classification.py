@@ -18,15 +18,15 @@ from crosspoint.eval.classifiers.svm import accuracy, class_accuracy
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import Evaluation, check_free, save_trained, train_supervised
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.build import build_encoder, encoder_config
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 Mode = Literal["finetuned", "scratch", "frozen"]
 
-CLASSIFICATION = Recipe()
+CLASSIFICATION = FinetuneConfig()
 
 
 class Classifier(nn.Module):
@@ -45,18 +45,18 @@ class Classifier(nn.Module):
 def classification_head(features: int, classes: int, dropout: float) -> nn.Sequential:
     """(B, features) → (B, classes) through 512 and 256 units, as DGCNN ends."""
     return nn.Sequential(
-        SharedLayer(features, 512),
+        SharedMLP(features, 512),
         nn.Dropout(dropout),
-        SharedLayer(512, 256),
+        SharedMLP(512, 256),
         nn.Dropout(dropout),
         nn.Linear(256, classes),
     )
 
 
 def linear_head(features: int, classes: int) -> nn.Sequential:
-    """(B, features) → (B, classes): one linear layer on standardised features.
+    """(B, features) → (B, classes): one linear layer on standardized features.
 
-    Without the normalisation the scale of the features would decide, as masked autoencoders found before (He et al.,
+    Without the normalization the scale of the features would decide, as masked autoencoders found before (He et al.,
     2022, https://arxiv.org/abs/2111.06377, whose linear probe has the same).
     """
     return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Linear(features, classes))
@@ -68,7 +68,7 @@ def fine_tune(
     test: Clouds,
     *,
     mode: Mode = "finetuned",
-    recipe: Recipe = CLASSIFICATION,
+    recipe: FinetuneConfig = CLASSIFICATION,
     validation: Clouds | float = 0.1,
     fraction: float = 1.0,
     seed: int = 0,

@@ -25,11 +25,11 @@ from crosspoint.checkpoints.load import TrainedOn, remember_training, save_encod
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import feature_key, frozen
 from crosspoint.eval.results import Result
-from crosspoint.eval.supervised.config import Recipe, Resources
-from crosspoint.eval.supervised.resume import Unfinished
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
+from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
-from crosspoint.models.build import is_own
-from crosspoint.renderers.atomic import writing
+from crosspoint.models.build import is_builtin
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.training.epoch_sampler import step_seed
 
 NETWORK, ENCODER, PREDICTIONS = "network.safetensors", "encoder.safetensors", "predictions.npz"
@@ -48,7 +48,7 @@ class SupervisedTraining(Training):
     """Train a network that maps inputs to logits (…, K): clouds are the first input, targets (…) the last tensor."""
 
     def __init__(
-        self, network: nn.Module, tensors: Sequence[Tensor], recipe: Recipe, resources: Resources, seed: int
+        self, network: nn.Module, tensors: Sequence[Tensor], recipe: FinetuneConfig, resources: Resources, seed: int
     ) -> None:
         super().__init__(network, _Indexed(*tensors), batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
@@ -68,14 +68,14 @@ class SupervisedTraining(Training):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[CosineAnnealingLR]]:
         """SGD or Adam; the rate falls after every epoch."""
         recipe = self.recipe
-        optimiser: Optimizer
-        if recipe.optimiser == "sgd":
-            optimiser = SGD(
+        optimizer: Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = SGD(
                 self.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
             )
         else:
-            optimiser = Adam(self.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
-        return [optimiser], [CosineAnnealingLR(optimiser, recipe.epochs, eta_min=recipe.rate * recipe.final_rate)]
+            optimizer = Adam(self.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+        return [optimizer], [CosineAnnealingLR(optimizer, recipe.epochs, eta_min=recipe.rate * recipe.final_rate)]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def train_supervised(
     arrays: Sequence[np.ndarray],
     evaluation: Evaluation,
     *,
-    recipe: Recipe,
+    recipe: FinetuneConfig,
     resources: Resources,
     seed: int,
     progress: bool,
@@ -168,7 +168,9 @@ def train_supervised(
     unfinished = None
     if folder is not None:
         keys = [feature_key(network, array) for array in arrays]
-        unfinished = Unfinished.of(folder, keys, recipe.constants(), resources.precision, resources.devices, seed)
+        unfinished = InterruptedTraining.of(
+            folder, keys, recipe.constants(), resources.precision, resources.devices, seed
+        )
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
     training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed)
     fitted = fit_and_choose(training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
@@ -223,7 +225,7 @@ def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: n
         predictions: on the test split.
     """
     encoder: Any = network.encoder
-    if is_own(encoder):
+    if is_builtin(encoder):
         points = clouds.points.shape[1]
         save_encoder(remember_training(encoder, TrainedOn(points, encoder.config.get("k"))), out / ENCODER)
     save_network(out, network, **predictions)
@@ -232,11 +234,11 @@ def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: n
 @rank_zero_only
 def save_network(out: Path, network: nn.Module, **predictions: np.ndarray) -> None:
     """Write predictions and weights, each file whole or not at all; what an interrupted training would need goes."""
-    with writing(out / PREDICTIONS) as file:
+    with atomic_write(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
-    with writing(out / NETWORK) as file:
+    with atomic_write(out / NETWORK) as file:
         file.write(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
-    Unfinished.remove(out)
+    InterruptedTraining.remove(out)
 
 
 class _Indexed(TensorDataset):

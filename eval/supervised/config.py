@@ -1,4 +1,4 @@
-"""How a network is trained on labelled clouds, and on what.
+"""How a network is trained on labeled clouds, and on what.
 
 The defaults are those of DGCNN (Wang et al., 2019, https://arxiv.org/abs/1801.07829, code at
 https://github.com/WangYueFt/dgcnn), which CrossPoint fine-tunes with.
@@ -16,8 +16,8 @@ from torch import Generator, Tensor
 from crosspoint.training.config import Precision
 from crosspoint.transforms import CloudAugmentation
 
-Optimiser = Literal["sgd", "adam"]
-RATES: dict[Optimiser, float] = {"sgd": 0.1, "adam": 1e-3}  # where the recipe names none: CrossPoint's and DGCNN's
+Optimizer = Literal["sgd", "adam"]
+RATES: dict[Optimizer, float] = {"sgd": 0.1, "adam": 1e-3}  # where the recipe names none: CrossPoint's and DGCNN's
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ Augmentation = ScaleAndShift | CloudAugmentation
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a network is trained on labelled clouds; the defaults are DGCNN's for classification.
+class FinetuneConfig:
+    """How a network is trained on labeled clouds; the defaults are DGCNN's for classification.
 
     Args:
         epochs: passes over the training clouds
         batch_size: clouds per process and step; the rest of an epoch is dropped, and small splits are one batch
-        optimiser: sgd or adam
+        optimizer: sgd or adam
         learning_rate: at the start of the cosine; null takes 0.1 for sgd and 0.001 for adam
         final_rate: share of it at the end of the cosine
         momentum: of sgd
@@ -68,7 +68,7 @@ class Recipe:
 
     epochs: int = 250
     batch_size: int = 32
-    optimiser: Optimiser = "sgd"
+    optimizer: Optimizer = "sgd"
     learning_rate: float | None = None
     final_rate: float = 0.01
     momentum: float = 0.9
@@ -83,8 +83,8 @@ class Recipe:
                 f"found {self.epochs} epochs of batches of {self.batch_size}, expected at least 1 epoch, and 2 clouds "
                 "for BatchNorm"
             )
-        if self.optimiser not in RATES:
-            raise ValueError(f"found the optimiser {self.optimiser!r}, expected one of: {', '.join(RATES)}")
+        if self.optimizer not in RATES:
+            raise ValueError(f"found the optimizer {self.optimizer!r}, expected one of: {', '.join(RATES)}")
         if not (math.isfinite(self.rate) and self.rate > 0 and self.weight_decay >= 0):
             raise ValueError(
                 f"found learning_rate {self.rate} and weight_decay {self.weight_decay}, expected a positive rate and "
@@ -97,7 +97,7 @@ class Recipe:
     @property
     def rate(self) -> float:
         """The learning rate at the start."""
-        return RATES[self.optimiser] if self.learning_rate is None else self.learning_rate
+        return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
     def constants(self) -> dict[str, Any]:
         """All settings, as JSON holds them."""

@@ -1,4 +1,4 @@
-"""Labelled frames as voxels: what segmentation is trained on and measured with."""
+"""Labeled frames as voxels: what segmentation is trained on and measured with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, collate
 
 
-class LabelledFrames:
+class LabeledFrames:
     """Frames of a dataset as clouds with a label at every point; images are left aside.
 
     Args:
@@ -70,7 +70,7 @@ class LabelledFrames:
             labels=_labels(frame, len(self.dataset.classes)),
         )
 
-    def witness(self) -> np.ndarray:
+    def fingerprint(self) -> np.ndarray:
         """Points and labels of the first and the last frame, (n, 5) float32, by which the data are known again."""
         clouds = [self.cloud(0), self.cloud(len(self) - 1)]
         return np.concatenate([torch.column_stack([cloud.points, cloud.labels]).numpy() for cloud in clouds])

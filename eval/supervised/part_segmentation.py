@@ -1,7 +1,7 @@
 """Part segmentation: fine-tune a part-segmentation encoder on clouds with a part label at every point.
 
 The protocol of CrossPoint (Afham et al., 2022, https://arxiv.org/abs/2203.00680, and its code): the decoder gets the
-category, 40 neighbours, 300 epochs, and each point takes the likeliest of all parts of all categories. Other papers
+category, 40 neighbors, 300 epochs, and each point takes the likeliest of all parts of all categories. Other papers
 let it choose among the parts of its category alone; both are reported.
 """
 
@@ -21,7 +21,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.metrics.part_iou import part_scores
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import Evaluation, check_free, predict, save_trained, train_supervised
-from crosspoint.eval.supervised.config import Recipe, Resources, ScaleAndShift
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources, ScaleAndShift
 from crosspoint.eval.supervised.splits import Splits, split_clouds
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter
@@ -31,7 +31,7 @@ from crosspoint.transforms import CloudAugmentation
 Mode = Literal["finetuned", "scratch"]
 
 # CrossPoint permutes the points in training, which changes nothing for a network that treats all alike.
-PARTS = Recipe(epochs=300, batch_size=8, augmentation=None)
+PARTS = FinetuneConfig(epochs=300, batch_size=8, augmentation=None)
 # RS-CNN (Liu et al., 2019, https://arxiv.org/abs/1904.07601) votes like this, ten times.
 VOTING = ScaleAndShift(scale=(0.87, 1.15), shift=0.0)
 
@@ -72,7 +72,7 @@ def segment_parts(
     test: Clouds,
     *,
     mode: Mode = "finetuned",
-    recipe: Recipe = PARTS,
+    recipe: FinetuneConfig = PARTS,
     k: int = 40,
     validation: Clouds | float = 0.1,
     fraction: float = 1.0,
@@ -99,10 +99,10 @@ def segment_parts(
         test: the test split, with parts.
         mode: "finetuned" trains on from the encoder's weights, "scratch" from random ones in their place.
         recipe: of training; an augmentation must keep every point.
-        k: neighbours per point, whatever the encoder was pre-trained with.
+        k: neighbors per point, whatever the encoder was pre-trained with.
         validation: clouds of their own (the dataset's "val" split), or the share of each category of `train`; 0
             trains on all and takes the last epoch.
-        fraction: of the labelled clouds of each category that is trained on, after validation clouds are set aside.
+        fraction: of the labeled clouds of each category that is trained on, after validation clouds are set aside.
         votes: passes over each test cloud, the first of which sees it as it is.
         voting: how the other passes see it.
         seed: of the splits, the decoder, the order, the augmentation, dropout and the votes.
@@ -121,14 +121,19 @@ def segment_parts(
     resources = resources or Resources()
     splits = split_clouds(train, test, validation, fraction, seed)
     _check(recipe, mode, k, votes, splits)
-    owned = category_parts(train, *splits.present.values())
+    parts_of_category = category_parts(train, *splits.present.values())
     with seeded(seed):
         start = PartSegDGCNN(k=k)
         if mode == "finetuned":
             start.load_state_dict(encoder.state_dict())
-        network = PartSegmenter(start, categories=len(owned), parts=owned.shape[1], dropout=recipe.dropout)
+        network = PartSegmenter(
+            start, categories=len(parts_of_category), parts=parts_of_category.shape[1], dropout=recipe.dropout
+        )
     held = {name: (_inputs(clouds), clouds) for name, clouds in splits.present.items() if name != "train"}
-    answer, score = partial(part_answers, owned=owned), partial(_scores, owned=owned)
+    answer, score = (
+        partial(part_answers, parts_of_category=parts_of_category),
+        partial(_scores, parts_of_category=parts_of_category),
+    )
     trained = train_supervised(
         network,
         [*_inputs(splits.train), _parts(splits.train)],
@@ -152,7 +157,7 @@ def segment_parts(
         "fraction": fraction,
         "votes": votes,
         "voting": {"scale": list(voting.scale), "shift": voting.shift} if votes > 1 else None,
-        "parts": owned.shape[1],
+        "parts": parts_of_category.shape[1],
         **splits.constants(),
     }
     result = trained.result(f"part_segmentation/{mode}", "instance_miou", constants)
@@ -170,13 +175,13 @@ def category_parts(*clouds: Clouds) -> np.ndarray:
     """
     names = clouds[0].part_names
     count = len(names) if names is not None else 1 + max(int(_parts(each).max()) for each in clouds)
-    owned = np.zeros((len(clouds[0].classes), count), dtype=bool)
+    parts_of_category = np.zeros((len(clouds[0].classes), count), dtype=bool)
     for category, name in enumerate(clouds[0].classes):
         for part, part_name in enumerate(names or []):
-            owned[category, part] = part_name.startswith(f"{name}/")
+            parts_of_category[category, part] = part_name.startswith(f"{name}/")
     for each in clouds:
-        owned[each.labels[:, None], _parts(each)] = True
-    return owned
+        parts_of_category[each.labels[:, None], _parts(each)] = True
+    return parts_of_category
 
 
 def check_encoder(encoder: nn.Module) -> PartSegDGCNN:
@@ -193,7 +198,7 @@ def check_encoder(encoder: nn.Module) -> PartSegDGCNN:
     )
 
 
-def _check(recipe: Recipe, mode: Mode, k: int, votes: int, splits: Splits) -> None:
+def _check(recipe: FinetuneConfig, mode: Mode, k: int, votes: int, splits: Splits) -> None:
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
     if votes < 1:
@@ -225,17 +230,17 @@ def _inputs(clouds: Clouds) -> list[np.ndarray]:
     return [clouds.points.astype(np.float32), np.eye(len(clouds.classes), dtype=np.float32)[clouds.labels]]
 
 
-def part_answers(scores: Tensor, points: Tensor, category: Tensor, *_: Tensor, owned: np.ndarray) -> Tensor:
+def part_answers(scores: Tensor, points: Tensor, category: Tensor, *_: Tensor, parts_of_category: np.ndarray) -> Tensor:
     """scores (B, N, parts) → (B, 2, N): the highest of all parts, and of those of the category."""
-    mine = torch.from_numpy(owned).to(scores.device)[category.argmax(dim=1)]
+    mine = torch.from_numpy(parts_of_category).to(scores.device)[category.argmax(dim=1)]
     own = scores.masked_fill(~mine.unsqueeze(1), -torch.inf)
     return torch.stack([scores.argmax(dim=2), own.argmax(dim=2)], dim=1)
 
 
-def _scores(predicted: np.ndarray, clouds: Clouds, *, owned: np.ndarray) -> dict[str, float]:
+def _scores(predicted: np.ndarray, clouds: Clouds, *, parts_of_category: np.ndarray) -> dict[str, float]:
     """predicted (n, 2, N), as `part_answers` gives it."""
     parts = _parts(clouds)
-    of_all, of_own = (part_scores(predicted[:, choice], parts, clouds.labels, owned) for choice in (0, 1))
+    of_all, of_own = (part_scores(predicted[:, choice], parts, clouds.labels, parts_of_category) for choice in (0, 1))
     return {**of_all, **{f"{name}_own_parts": value for name, value in of_own.items()}}
 
 

@@ -23,9 +23,9 @@ from crosspoint.eval.protocols.few_shot import SETTINGS
 from crosspoint.eval.protocols.pointbert_folds import evaluate_folds
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import Mode, fine_tune
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 
-FOLDS = Recipe(epochs=150)
+FOLDS = FinetuneConfig(epochs=150)
 
 
 def folds_finetune(
@@ -33,11 +33,11 @@ def folds_finetune(
     encoder: nn.Module,
     *,
     mode: Mode = "finetuned",
-    recipe: Recipe = FOLDS,
+    recipe: FinetuneConfig = FOLDS,
     settings: Sequence[tuple[int, int]] = SETTINGS,
     folds: int = 10,
     points: int | None = 1024,
-    normalise: bool = True,
+    normalize: bool = True,
     seed: int = 0,
     resources: Resources | None = None,
     cache: Path | None = None,
@@ -57,7 +57,7 @@ def folds_finetune(
         settings: pairs of ways and shots.
         folds: of each setting, from number 0.
         points: of a cloud, None for all.
-        normalise: scale clouds into the unit sphere.
+        normalize: scale clouds into the unit sphere.
         seed: of all folds' heads, orders, augmentation and dropout.
         resources: what it runs on.
         cache: folder that keeps the figures of each fold, known by all that decides them: interrupted, the same call
@@ -103,7 +103,7 @@ def folds_finetune(
         settings=settings,
         folds=folds,
         points=points,
-        normalise=normalise,
+        normalize=normalize,
         seed=seed,
         constants={"mode": mode, **recipe.constants(), "precision": resources.precision},
         progress=progress,

@@ -16,7 +16,7 @@ CHECKPOINT = "training.ckpt"
 DIGEST_KEY = "crosspoint_training"  # where the checkpoint keeps what it is known by
 
 
-class Unfinished(Callback):
+class InterruptedTraining(Callback):
     """Write the state of a training after every epoch.
 
     Args:
@@ -29,7 +29,7 @@ class Unfinished(Callback):
         self.digest = digest
 
     @classmethod
-    def of(cls, folder: Path, *decides: Any) -> Unfinished:
+    def of(cls, folder: Path, *decides: Any) -> InterruptedTraining:
         """A training that all of `decides` decides, values that JSON holds: of network, data, recipe and seed.
 
         Raises:

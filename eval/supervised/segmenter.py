@@ -36,8 +36,8 @@ Mode = Literal["linear", "finetuned", "scratch"]
 
 
 @dataclass(frozen=True)
-class SegmentationRecipe:
-    """How a network is trained on labelled frames; the defaults are SLidR's on nuScenes.
+class SegmentationConfig:
+    """How a network is trained on labeled frames; the defaults are SLidR's on nuScenes.
 
     Args:
         epochs: passes over the training frames; null takes 50 for a linear probe and 100 otherwise
@@ -48,7 +48,7 @@ class SegmentationRecipe:
         dampening: of the momentum
         weight_decay: in the gradient
         norm_momentum: of the BatchNorms between blocks; null leaves the encoder's. A linear probe holds them all still
-        standardise: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
+        standardize: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
             their scale decides how fast it learns, and a random network's are small
         augment: turn the clouds about z and mirror them; a linear probe without it computes all features once and
             keeps them in memory
@@ -62,7 +62,7 @@ class SegmentationRecipe:
     dampening: float = 0.1
     weight_decay: float = 1e-4
     norm_momentum: float | None = 0.02
-    standardise: bool = False
+    standardize: bool = False
     augment: bool = True
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class SegmentationRecipe:
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"found {name} {value}, expected a share from 0 to 1")
 
-    def of(self, mode: Mode) -> SegmentationRecipe:
+    def of(self, mode: Mode) -> SegmentationConfig:
         """With the numbers of a mode where none are given."""
         epochs, rate = (50, 0.05) if mode == "linear" else (100, 2.0)
         return replace(
@@ -97,21 +97,21 @@ class Segmenter(nn.Module):
     Args:
         encoder: describes the voxels; None for voxels whose features are an encoder's already.
         head: (M, C) → (M, classes).
-        still: hold the encoder's weights, and its BatchNorms in evaluation mode.
+        freeze_encoder: hold the encoder's weights, and its BatchNorms in evaluation mode.
     """
 
-    def __init__(self, encoder: MinkUNet | None, head: nn.Module, *, still: bool = False) -> None:
+    def __init__(self, encoder: MinkUNet | None, head: nn.Module, *, freeze_encoder: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.still = still
-        if encoder is not None and still:
+        self.freeze_encoder = freeze_encoder
+        if encoder is not None and freeze_encoder:
             encoder.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Segmenter:
         """Switch what may be trained."""
         super().train(mode)
-        if self.encoder is not None and self.still:
+        if self.encoder is not None and self.freeze_encoder:
             self.encoder.eval()
         return self
 
@@ -141,7 +141,7 @@ class SegmentationTraining(Training):
     """
 
     def __init__(
-        self, network: Segmenter, frames: Examples, recipe: SegmentationRecipe, resources: Resources, seed: int
+        self, network: Segmenter, frames: Examples, recipe: SegmentationConfig, resources: Resources, seed: int
     ) -> None:
         super().__init__(
             network,
@@ -169,10 +169,10 @@ class SegmentationTraining(Training):
         recipe, network = self.recipe, self.network
         assert isinstance(network, Segmenter) and recipe.epochs is not None and recipe.head_learning_rate is not None
         groups: list[dict[str, Any]] = [{"params": network.head.parameters(), "lr": recipe.head_learning_rate}]
-        if not network.still and network.encoder is not None:
+        if not network.freeze_encoder and network.encoder is not None:
             groups.insert(0, {"params": network.encoder.parameters(), "lr": recipe.learning_rate})
-        optimiser = SGD(groups, momentum=recipe.momentum, dampening=recipe.dampening, weight_decay=recipe.weight_decay)
-        return [optimiser], [CosineAnnealingLR(optimiser, recipe.epochs)]
+        optimizer = SGD(groups, momentum=recipe.momentum, dampening=recipe.dampening, weight_decay=recipe.weight_decay)
+        return [optimizer], [CosineAnnealingLR(optimizer, recipe.epochs)]
 
 
 def measure_segmenter(

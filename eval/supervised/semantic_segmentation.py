@@ -21,11 +21,11 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabelledFrames, encode_frames, label_step
-from crosspoint.eval.supervised.resume import Unfinished
+from crosspoint.eval.supervised.labeled_frames import LabeledFrames, encode_frames, label_step
+from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import (
     Mode,
-    SegmentationRecipe,
+    SegmentationConfig,
     SegmentationTraining,
     Segmenter,
     measure_segmenter,
@@ -37,7 +37,7 @@ from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
 
-RECIPE = SegmentationRecipe()
+RECIPE = SegmentationConfig()
 RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
 
 
@@ -73,7 +73,7 @@ def semantic_segmentation(
     *,
     voxels: VoxelConfig,
     mode: Mode = "finetuned",
-    recipe: SegmentationRecipe = RECIPE,
+    recipe: SegmentationConfig = RECIPE,
     validation: SceneDataset | None = None,
     fraction: float = 1.0,
     seed: int = 0,
@@ -100,7 +100,7 @@ def semantic_segmentation(
         mode: "linear" trains one linear layer on the encoder, whose weights and BatchNorms are held still; "finetuned"
             trains all, "scratch" from random weights in the encoder's place.
         recipe: of training.
-        validation: frames that choose the epoch; None takes the last one. Neighbouring frames of one drive are nearly
+        validation: frames that choose the epoch; None takes the last one. Neighboring frames of one drive are nearly
             the same, so no share of `train` is set aside here.
         fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on.
         seed: of the linear layer, random weights, the order and the augmentation.
@@ -116,9 +116,9 @@ def semantic_segmentation(
     """
     check_free(out)
     recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
-    learned = LabelledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
-    held = None if validation is None else LabelledFrames(validation, voxels)
-    tested = LabelledFrames(test, voxels)
+    learned = LabeledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
+    held = None if validation is None else LabeledFrames(validation, voxels)
+    tested = LabeledFrames(test, voxels)
     with seeded(seed):
         network = build_segmenter(encoder, len(train.classes), mode, recipe)
     trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out)
@@ -151,22 +151,22 @@ def semantic_segmentation(
     return Result(f"semseg/{mode}", metrics, constants, [*fitted.records, *class_rows(chosen, train.classes)])
 
 
-def build_segmenter(encoder: MinkUNet, classes: int, mode: Mode, recipe: SegmentationRecipe) -> Segmenter:
+def build_segmenter(encoder: MinkUNet, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
     """The network before its first step; its random weights come from torch's global generator."""
     momentum = encoder.config.momentum if recipe.norm_momentum is None else recipe.norm_momentum
     start = MinkUNet(replace(encoder.config, momentum=momentum))
     if mode != "scratch":
         start.load_state_dict(encoder.state_dict())
     use_backend(start, encoder.backend)
-    layer = linear_head if mode == "linear" and recipe.standardise else nn.Linear
-    return Segmenter(start, layer(encoder.feature_dim, classes), still=mode == "linear").eval()
+    layer = linear_head if mode == "linear" and recipe.standardize else nn.Linear
+    return Segmenter(start, layer(encoder.feature_dim, classes), freeze_encoder=mode == "linear").eval()
 
 
 def _train(
     network: Segmenter,
-    train: LabelledFrames,
-    validation: LabelledFrames | None,
-    recipe: SegmentationRecipe,
+    train: LabeledFrames,
+    validation: LabeledFrames | None,
+    recipe: SegmentationConfig,
     resources: Resources,
     seed: int,
     progress: bool,
@@ -176,13 +176,13 @@ def _train(
     unfinished = None
     if folder is not None:
         splits = [train] if validation is None else [train, validation]
-        data = [[feature_key(network, frames.witness()), frames.dataset.name, len(frames)] for frames in splits]
+        data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
         settings = [asdict(train.voxels), asdict(recipe), resources.precision, resources.devices, seed]
-        unfinished = Unfinished.of(folder, data, network.still, settings)
+        unfinished = InterruptedTraining.of(folder, data, network.freeze_encoder, settings)
     learned: Examples = train
     held: Examples | None = validation
     trained, encoder = network, network.encoder
-    if encoder is not None and network.still and not recipe.augment:
+    if encoder is not None and network.freeze_encoder and not recipe.augment:
         trained, resources = Segmenter(None, network.head), replace(resources, workers=0)
         encode = partial(encode_frames, encoder, device=resources.device, progress=progress)
         learned, held = encode(train), None if validation is None else encode(validation)
@@ -200,8 +200,8 @@ def _check(
     validation: SceneDataset | None,
     voxels: VoxelConfig,
     mode: Mode,
-    recipe: SegmentationRecipe,
-) -> SegmentationRecipe:
+    recipe: SegmentationConfig,
+) -> SegmentationConfig:
     """Refuse what does not fit together; the recipe of the mode."""
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
@@ -215,7 +215,7 @@ def _check(
             "space as in its pre-training"
         )
     if len(train.classes) < 2:
-        raise ValueError(f"found classes {train.classes} in {train.name}, expected two or more: take labelled frames")
+        raise ValueError(f"found classes {train.classes} in {train.name}, expected two or more: take labeled frames")
     for other in [test] if validation is None else [validation, test]:
         if other.classes != train.classes:
             raise ValueError(

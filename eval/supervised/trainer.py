@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.resume import Unfinished
+from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.training.epoch_sampler import epoch_loader
 from crosspoint.training.trainer import fit
 
 
 class Examples(Protocol):
-    """A map-style dataset of labelled examples."""
+    """A map-style dataset of labeled examples."""
 
     def __len__(self) -> int: ...
 
@@ -169,7 +169,7 @@ def fit_and_choose(
     *,
     epochs: int,
     progress: bool,
-    unfinished: Unfinished | None = None,
+    unfinished: InterruptedTraining | None = None,
 ) -> Fitted:
     """Train the network in place; it ends in eval mode, on the CPU.
 

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from crosspoint.checkpoints.load import existing, read_checkpoint
+from crosspoint.checkpoints.load import read_checkpoint, require_file
 from crosspoint.training.config import ImageNetwork
 
 MOCO_V2 = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"
@@ -68,7 +68,7 @@ def read_image_weights(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged or holds no ResNet.
     """
-    return _encoder_alone(read_checkpoint(existing(path)), str(path))
+    return _encoder_alone(read_checkpoint(require_file(path)), str(path))
 
 
 def _download(network: ImageNetwork, name: str) -> dict[str, Any]:

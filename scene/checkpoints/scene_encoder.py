@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crosspoint.checkpoints.load import ENCODER_PREFIX, existing, fit_weights, read_checkpoint, weights_below
+from crosspoint.checkpoints.load import ENCODER_PREFIX, load_weights_strict, read_checkpoint, require_file, strip_prefix
 from crosspoint.scene.checkpoints.minkowski_engine import load_minkowski
 from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
 from crosspoint.scene.models.pointnet2 import PointNet2Config
@@ -37,14 +37,14 @@ def load_scene_encoder(path: str | Path) -> SceneEncoder:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is none of these, is damaged, or holds another architecture.
     """
-    path = existing(path)
+    path = require_file(path)
     content = read_checkpoint(path)
     if POINTNET2_KEY in content:
         raise ValueError(f"found SimIPU's point network in {path}, expected a MinkUNet: use its image network")
     if SCENE_ENCODER_KEY not in content:
         return SceneEncoder(load_minkowski(path).eval(), None)
     network = MinkUNet(MinkUNetConfig(**content[SCENE_ENCODER_KEY]))
-    fit_weights(network, weights_below(content["state_dict"], ENCODER_PREFIX), path, "MinkUNet")
+    load_weights_strict(network, strip_prefix(content["state_dict"], ENCODER_PREFIX), path, "MinkUNet")
     return SceneEncoder(network.eval(), VoxelConfig(**content[VOXELS_KEY]))
 
 

@@ -20,7 +20,7 @@ class SceneSample(NamedTuple):
 
     @classmethod
     def of(cls, pair: ScenePair, config: VoxelConfig) -> SceneSample:
-        """Voxelise the cloud of a pair."""
+        """Voxelize the cloud of a pair."""
         return cls(pair, voxelize(pair.points, config))
 
 

@@ -23,7 +23,7 @@ def rigid(rotation: ArrayLike, translation: ArrayLike) -> np.ndarray:
 
     Args:
         rotation: (3, 3), orthonormal to 1e-4, no mirror.
-        translation: (3,) metres.
+        translation: (3,) meters.
 
     Returns:
         (4, 4) float64.
@@ -53,7 +53,7 @@ def quaternion_rotation(wxyz: ArrayLike) -> np.ndarray:
     """The rotation (3, 3) of a unit quaternion w, x, y, z, in nuScenes' order (ROS and scipy put w last).
 
     Raises:
-        ValueError: if there are not four finite numbers of length 1 (to 1e-3; the rest is normalised away).
+        ValueError: if there are not four finite numbers of length 1 (to 1e-3; the rest is normalized away).
     """
     quaternion = _numbers(wxyz, (4,), "quaternion")
     length = np.linalg.norm(quaternion)
@@ -92,7 +92,7 @@ def through_ego(
     Raises:
         ValueError: if one is not a rigid transform.
     """
-    # World coordinates reach kilometres: the two poses meet first, so their difference is small before it is used.
+    # World coordinates reach kilometers: the two poses meet first, so their difference is small before it is used.
     ego_motion = invert(ego_to_world_at_camera) @ _rigid(ego_to_world_at_lidar)
     return invert(camera_to_ego) @ ego_motion @ _rigid(lidar_to_ego)
 
@@ -103,13 +103,13 @@ def lidar_cameras(
     size: tuple[int, int],
     pixel_centres: Literal["integer", "half"] = "integer",
 ) -> Cameras:
-    """The cameras of a rig, from the LiDAR's frame to pixels whose centres lie at +0.5.
+    """The cameras of a rig, from the LiDAR's frame to pixels whose centers lie at +0.5.
 
     Args:
         intrinsics: (V, 3, 3) of images without distortion: focal lengths and principal point in pixels.
         from_lidar: (V, 4, 4) LiDAR → camera.
         size: (H, W) of all images.
-        pixel_centres: where the intrinsics put the centre of the top-left pixel. "integer": at (0, 0), as OpenCV's and
+        pixel_centres: where the intrinsics put the center of the top-left pixel. "integer": at (0, 0), as OpenCV's and
             ROS's calibration and all that were made with them or in their manner: KITTI (so SemanticKITTI), nuScenes,
             RELLIS-3D; half a pixel is added to the principal point. "half": at (0.5, 0.5), as
             `crosspoint.renderers.cameras`, so the synthetic world.
@@ -119,7 +119,7 @@ def lidar_cameras(
             rigid.
     """
     if pixel_centres not in ("integer", "half"):
-        raise ValueError(f'found pixel centres "{pixel_centres}", expected "integer" or "half"')
+        raise ValueError(f'found pixel centers "{pixel_centres}", expected "integer" or "half"')
     K = _numbers(intrinsics, ("V", 3, 3), "intrinsics").copy()
     transforms = _numbers(from_lidar, (len(K), 4, 4), "LiDAR-to-camera transforms")
     for view, (matrix, transform) in enumerate(zip(K, transforms, strict=True)):

@@ -27,15 +27,15 @@ def pair_points(
     holds one that is nearer by more than `occlusion` + 2 % of its depth. The image is divided into coarse cells (100
     along its height) that keep their nearest depth; a quadrant is the 4 × 4 cells diagonally beyond the point's own.
     Nearer points on one side alone hide nothing, and in a plane, however slanted, the nearer points are all on one
-    side: ground that falls 2 metres back from one row of pixels to the next hides no part of itself, as it would in a
+    side: ground that falls 2 meters back from one row of pixels to the next hides no part of itself, as it would in a
     plain depth buffer. The price: what is hidden by things thinner than a cell, or within a cell of an outline or the
     image's border, remains a pair.
 
     Args:
         frame: with its images and cameras.
-        min_depth: metres before the camera that a point must exceed.
+        min_depth: meters before the camera that a point must exceed.
         margin: pixels from the image's border that a pixel must exceed.
-        occlusion: metres, see above; None, as all public codes, tests nothing.
+        occlusion: meters, see above; None, as all public codes, tests nothing.
 
     Raises:
         ValueError: if no image sees any point, a coordinate is not finite, the frame's parts do not fit each other, or
@@ -69,8 +69,8 @@ def pair_points(
     )
 
 
-def pair_colours(pair: ScenePair) -> Tensor:
-    """The colour of the pixel of each pair: (P, 3) uint8."""
+def pair_colors(pair: ScenePair) -> Tensor:
+    """The color of the pixel of each pair: (P, 3) uint8."""
     x, y = pair.pair_pixel.floor().long().unbind(dim=1)
     return pair.images[pair.pair_view, :, y, x]
 

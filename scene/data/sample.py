@@ -1,7 +1,7 @@
 """What the scene room passes around: a frame as a sensor rig took it, and a frame as pairs of points and pixels.
 
-One frame of reference: metres in the LiDAR's frame at its timestamp, x forward, y left, z up. Cameras map that frame to
-pixels, ego motion between the timestamps included. Pixels are (x, y) with the centre of the top-left one at (0.5, 0.5),
+One frame of reference: meters in the LiDAR's frame at its timestamp, x forward, y left, z up. Cameras map that frame to
+pixels, ego motion between the timestamps included. Pixels are (x, y) with the center of the top-left one at (0.5, 0.5),
 so the pixel that holds a position is its floor.
 """
 
@@ -23,7 +23,7 @@ class Boxes:
     """Upright 3D boxes around objects.
 
     Args:
-        geometry: (n, 7) float64: centre x y z, length, width and height in metres, heading in radians about z from x.
+        geometry: (n, 7) float64: center x y z, length, width and height in meters, heading in radians about z from x.
         labels: (n,) int64, index into the dataset's box classes.
     """
 
@@ -37,12 +37,12 @@ class SceneFrame:
 
     Args:
         name: for messages: which frame of which sequence.
-        points: (N, 4) float32: x y z in metres, intensity in [0, 1].
+        points: (N, 4) float32: x y z in meters, intensity in [0, 1].
         images: (V, 3, H, W) uint8.
         cameras: V cameras, from the LiDAR's frame to pixels.
-        labels: (N,) int64, index into the dataset's classes or `IGNORED`; None where nothing is labelled.
-        instances: (N,) int64, numbers of objects within the frame, 0 for none; None where nothing is labelled.
-        boxes: of objects; None where nothing is labelled.
+        labels: (N,) int64, index into the dataset's classes or `IGNORED`; None where nothing is labeled.
+        instances: (N,) int64, numbers of objects within the frame, 0 for none; None where nothing is labeled.
+        boxes: of objects; None where nothing is labeled.
     """
 
     name: str
@@ -73,5 +73,5 @@ class ScenePair(NamedTuple):
     pair_point: Tensor  # (P,) int64, rows of points
     pair_view: Tensor  # (P,) int64
     pair_pixel: Tensor  # (P, 2) float32, x and y
-    labels: Tensor  # (N,) int64, IGNORED everywhere where nothing is labelled
+    labels: Tensor  # (N,) int64, IGNORED everywhere where nothing is labeled
     regions: Tensor | None = None  # (V, H, W) int64, superpixels of each image from 0; None where no method asks

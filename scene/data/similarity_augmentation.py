@@ -14,7 +14,7 @@ class Similarity(NamedTuple):
     """x → A x + t, where A keeps all angles: one for each cloud."""
 
     matrix: Tensor  # (B, 3, 3) float64
-    shift: Tensor  # (B, 3) float64, metres
+    shift: Tensor  # (B, 3) float64, meters
 
     def apply(self, positions: Tensor) -> Tensor:
         """Positions (B, N, 3) in the second view."""
@@ -27,7 +27,7 @@ class Similarity(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SecondView:
+class SimilarityAugmentation:
     """How a cloud's second view differs, the draws of SimIPU (Li et al., 2022, https://arxiv.org/abs/2112.04680).
 
     Applied in this order, about the sensor. SimIPU turns and scales about the middle of KITTI's range: that shifts
@@ -36,7 +36,7 @@ class SecondView:
     Args:
         rotation: largest angle about z to either side, in degrees
         scale: the cloud is scaled by a uniform factor between these
-        translation: standard deviation along each axis, in metres; SimIPU has 0
+        translation: standard deviation along each axis, in meters; SimIPU has 0
         flip: probability of mirroring y, left and right
     """
 
@@ -51,7 +51,7 @@ class SecondView:
         if not (0 <= self.rotation <= 180 and self.translation >= 0 and 0 <= self.flip <= 1):
             raise ValueError(
                 f"found rotation {self.rotation}, translation {self.translation} and flip {self.flip}, "
-                "expected degrees up to 180, metres from 0 and a probability"
+                "expected degrees up to 180, meters from 0 and a probability"
             )
 
     def draw(self, clouds: int, generator: Generator) -> Similarity:

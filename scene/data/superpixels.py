@@ -1,4 +1,4 @@
-"""Superpixels: regions of an image that one colour and place hold together, found once per image and kept on disk."""
+"""Superpixels: regions of an image that one color and place hold together, found once per image and kept on disk."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.scene.data.sample import SceneDataset, ScenePair
 
 
 @dataclass(frozen=True)
-class RegionConfig:
+class SuperpixelConfig:
     """How images are divided; the defaults are SLidR's for MinkUNet.
 
     Args:
         segments: about how many superpixels an image gets; around 150 was SLidR's best
-        compactness: weight of place against colour
+        compactness: weight of place against color
         sigma: width of the blur before, in pixels
     """
 
@@ -40,7 +40,7 @@ class RegionConfig:
             )
 
 
-def superpixels(image: Tensor, config: RegionConfig) -> Tensor:
+def superpixels(image: Tensor, config: SuperpixelConfig) -> Tensor:
     """Divide an image by SLIC (Achanta et al., 2012, https://doi.org/10.1109/TPAMI.2012.120), as scikit-image does it.
 
     Args:
@@ -69,7 +69,7 @@ def superpixels(image: Tensor, config: RegionConfig) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64))
 
 
-class RegionCache:
+class SuperpixelCache:
     """The superpixels of images, read from a folder or found and left there.
 
     A file belongs to the bytes of an image and the configuration: another image or setting gets another file, the same
@@ -81,9 +81,9 @@ class RegionCache:
         config: how images are divided.
     """
 
-    def __init__(self, folder: str | Path, config: RegionConfig | None = None) -> None:
+    def __init__(self, folder: str | Path, config: SuperpixelConfig | None = None) -> None:
         self.folder = Path(folder)
-        self.config = config or RegionConfig()
+        self.config = config or SuperpixelConfig()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The regions of images (V, 3, H, W) uint8: (V, H, W) int64.
@@ -113,12 +113,12 @@ class RegionCache:
             return _read(path, (image.shape[1], image.shape[2]))
         regions = superpixels(image, self.config)
         kind = np.uint8 if int(regions.max()) < 2**8 else np.uint16
-        with writing(path) as file:
+        with atomic_write(path) as file:
             Image.fromarray(regions.numpy().astype(kind)).save(file, format="PNG")
         return regions
 
 
-def compute_regions(dataset: SceneDataset, cache: RegionCache, jobs: int = -1) -> int:
+def compute_superpixels(dataset: SceneDataset, cache: SuperpixelCache, jobs: int = -1) -> int:
     """Fill a cache with the superpixels of all images of a dataset, several frames at a time.
 
     Args:
@@ -137,7 +137,7 @@ def compute_regions(dataset: SceneDataset, cache: RegionCache, jobs: int = -1) -
     return sum(work)
 
 
-def _fill(dataset: SceneDataset, cache: RegionCache, index: int) -> int:
+def _fill(dataset: SceneDataset, cache: SuperpixelCache, index: int) -> int:
     return len(cache(dataset[index].images))
 
 

@@ -1,4 +1,4 @@
-"""Frames of a dataset as training samples: paired, given superpixels, augmented, voxelised."""
+"""Frames of a dataset as training samples: paired, given superpixels, augmented, voxelized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.data.batch import SceneSample
 from crosspoint.scene.data.sample import SceneDataset
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.superpixels import RegionCache
+from crosspoint.scene.data.superpixels import SuperpixelCache
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 
@@ -20,8 +20,8 @@ class SceneTrainingSet(Dataset[SceneSample]):
         dataset: the frames.
         augmentation: of cloud and images.
         voxels: how the augmented cloud is cut.
-        min_depth: metres before a camera that a paired point exceeds.
-        occlusion: metres; see `pair_points`.
+        min_depth: meters before a camera that a paired point exceeds.
+        occlusion: meters; see `pair_points`.
         regions: finds the superpixels of images; None where no method asks for them.
     """
 
@@ -33,7 +33,7 @@ class SceneTrainingSet(Dataset[SceneSample]):
         *,
         min_depth: float = 1.0,
         occlusion: float | None = None,
-        regions: RegionCache | None = None,
+        regions: SuperpixelCache | None = None,
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation

@@ -90,7 +90,7 @@ def flip_cloud(pair: ScenePair, generator: Generator, probability: float = 0.5) 
 def drop_cuboid(
     pair: ScenePair, generator: Generator, largest: float = 0.2, *, pairs: int = 1024, share: float = 0.75
 ) -> ScenePair:
-    """Remove the points strictly inside a box with sides along the axes, centred on a random point.
+    """Remove the points strictly inside a box with sides along the axes, centered on a random point.
 
     Along each axis the box's side is up to `largest` of the cloud's extent. Nothing is removed if a view that had
     `pairs` pairs would fall below them. The public code asks that of all views, so that one view with few points ends
@@ -209,7 +209,7 @@ def _cut(pair: ScenePair, boxes: list[Box], size: tuple[int, int]) -> ScenePair:
 
 
 def _nearest(region: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
-    """The box of a map of numbers (H, W), resized to `size`: each pixel takes the one that holds its centre."""
+    """The box of a map of numbers (H, W), resized to `size`: each pixel takes the one that holds its center."""
     left, top, width, height = box
     rows = top + ((torch.arange(size[0]) + 0.5) * (height / size[0])).long()
     columns = left + ((torch.arange(size[1]) + 0.5) * (width / size[1])).long()

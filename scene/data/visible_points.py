@@ -12,7 +12,7 @@ from crosspoint.ops.precision import full_precision
 from crosspoint.scene.data.batch import SceneBatch
 
 
-class SeenPoints(NamedTuple):
+class VisiblePoints(NamedTuple):
     """Those of the sampled points that an image sees, each in the first image that does."""
 
     samples: Tensor  # (P,) int64, among the B · S samples
@@ -20,7 +20,7 @@ class SeenPoints(NamedTuple):
     pixels: Tensor  # (P, 2) float32, x and y
 
 
-def find_seen(batch: SceneBatch, rows: Tensor) -> SeenPoints:
+def find_visible(batch: SceneBatch, rows: Tensor) -> VisiblePoints:
     """Which of some points images see, and where.
 
     A point without a pair is outside of all images. Of several pairs the first counts: with both, the same feature
@@ -37,13 +37,13 @@ def find_seen(batch: SceneBatch, rows: Tensor) -> SeenPoints:
     pair = first[rows]
     samples = (pair < pairs).nonzero().squeeze(1)
     pair = pair[samples]
-    return SeenPoints(samples, batch.pair_image[pair], batch.pair_pixel[pair])
+    return VisiblePoints(samples, batch.pair_image[pair], batch.pair_pixel[pair])
 
 
 def sample_bilinear(maps: Tensor, images: Tensor, pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features at pixels, between the centres of the cells into which a map divides its image.
+    """Features at pixels, between the centers of the cells into which a map divides its image.
 
-    Beyond the outermost centres the outermost cells are continued. As `grid_sample` without align_corners and with
+    Beyond the outermost centers the outermost cells are continued. As `grid_sample` without align_corners and with
     padding "border", but each position picks its own map.
 
     Args:

@@ -1,12 +1,12 @@
 """A user's own rig, and how the synthetic world is kept: plain files in one folder.
 
     <root>/calibration.yaml               cameras, classes, scale of the intensity: see scene/datasets/rig.py
-    <root>/points/<name>.bin              float32 rows x y z intensity; metres, x forward, y left, z up
+    <root>/points/<name>.bin              float32 rows x y z intensity; meters, x forward, y left, z up
     <root>/images/<camera>/<name>.png     or .jpg; without lens distortion, one size for all cameras
     <root>/labels/<name>.label            optional: uint32 per return; lower 16 bits the class's place in `classes`
                                           from 1 on (0: ignored), upper 16 the object's number in the frame (0: none)
     <root>/boxes/<name>.txt               optional: a line per object: class x y z length width height heading;
-                                          centre and size in metres, heading in radians about z from x
+                                          center and size in meters, heading in radians about z from x
     <root>/poses.txt                      optional: a line per frame: name and 3×4 matrix from LiDAR to world, by rows
     <root>/splits/{train,val}.txt         optional: a name per line
 
@@ -24,12 +24,12 @@ from crosspoint.scene.data.calibration import rigid
 from crosspoint.scene.data.sample import Boxes, SceneFrame
 from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
 from crosspoint.scene.datasets.readers import (
-    every,
     find_sweeps,
     read_images,
     read_labels,
     read_lines,
     read_sweep,
+    subsample,
     to_classes,
 )
 from crosspoint.scene.datasets.rig import Rig, read_rig, write_rig
@@ -59,7 +59,7 @@ class FolderScenes:
         self.classes = self.rig.classes
         self.box_classes = self.rig.box_classes
         names = [path.stem for path in find_sweeps(self.root / "points", "sweeps <name>.bin of a rig")]
-        self.names = every(names if split is None else self._split(split, set(names)), skip)
+        self.names = subsample(names if split is None else self._split(split, set(names)), skip)
 
     def __len__(self) -> int:
         return len(self.names)

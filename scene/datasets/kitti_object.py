@@ -18,7 +18,7 @@ import numpy as np
 from crosspoint.scene.data.calibration import invert, lidar_cameras
 from crosspoint.scene.data.sample import Boxes, SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.readers import every, find_sweeps, read_images, read_lines, read_sweep
+from crosspoint.scene.datasets.readers import find_sweeps, read_images, read_lines, read_sweep, subsample
 
 BOX_CLASSES = ("Car", "Pedestrian", "Cyclist")  # the three that are evaluated; others are left out
 
@@ -44,7 +44,7 @@ class KittiObject:
         self.classes: list[str] = []
         self.box_classes = list(BOX_CLASSES)
         self._folder = Path(root) / part
-        self._labelled = part == "training"
+        self._labeled = part == "training"
         sweeps = find_sweeps(self._folder / "velodyne", "sweeps of KITTI's object benchmark: give the folder above")
         numbers = [path.stem for path in sweeps]
         if split is not None:
@@ -56,7 +56,7 @@ class KittiObject:
                     f"found {len(numbers)} numbers in {path}, {len(absent)} without a sweep"
                     f"{f', the first {absent[0]}' if absent else ''}, expected those of frames in {self._folder}"
                 )
-        self._numbers = every(numbers, skip)
+        self._numbers = subsample(numbers, skip)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -77,7 +77,7 @@ class KittiObject:
         """The files that an access reads: sweep, image, calibration, boxes."""
         number = self._numbers[index]
         places = [("velodyne", ".bin"), ("image_2", ".png"), ("calib", ".txt")]
-        places += [("label_2", ".txt")] * self._labelled
+        places += [("label_2", ".txt")] * self._labeled
         return [self._folder / folder / f"{number}{suffix}" for folder, suffix in places]
 
 
@@ -107,8 +107,8 @@ def read_boxes(path: Path, to_rectified: np.ndarray) -> Boxes:
         if kind not in BOX_CLASSES:
             continue
         height, width, length, x, y, z, turn = numbers[7:14]
-        centre = to_lidar @ [x, y - height / 2, z, 1.0]
+        center = to_lidar @ [x, y - height / 2, z, 1.0]
         ahead = to_lidar[:3, :3] @ [math.cos(turn), 0.0, -math.sin(turn)]  # the length's direction, level in the camera
-        geometry.append([*centre[:3], length, width, height, math.atan2(ahead[1], ahead[0])])
+        geometry.append([*center[:3], length, width, height, math.atan2(ahead[1], ahead[0])])
         labels.append(BOX_CLASSES.index(kind))
     return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))

@@ -20,9 +20,9 @@ import numpy as np
 from crosspoint.scene.data.calibration import lidar_cameras
 from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.readers import every, read_images, read_sweep
+from crosspoint.scene.datasets.readers import read_images, read_sweep, subsample
 
-CAMERAS = ("image_02", "image_03")  # left and right colour camera
+CAMERAS = ("image_02", "image_03")  # left and right color camera
 
 
 class KittiRaw:
@@ -55,7 +55,7 @@ class KittiRaw:
         self._rigs: dict[Path, _Rig] = {}
         for drive in _find_drives(Path(root), drives):
             self._rigs.setdefault(drive.parent, _read_rig(drive.parent, self.cameras))
-            self._frames += [_Frame(drive, number) for number in every(_complete(drive, self.cameras), skip)]
+            self._frames += [_Frame(drive, number) for number in subsample(_complete(drive, self.cameras), skip)]
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -95,15 +95,15 @@ class NuScenes:
         self.root = Path(root)
         tables = Tables(self.root, version)
         self.name = f"nuscenes ({split or tables.folder.name})"
-        labelled = tables.has("lidarseg") if labels is None else labels
-        self.classes = list(CLASSES) if labelled else []
+        labeled = tables.has("lidarseg") if labels is None else labels
+        self.classes = list(CLASSES) if labeled else []
         boxed = tables.has("sample_annotation") if boxes is None else boxes
         self.box_classes = list(BOX_CLASSES) if boxed else []
         self._keyframes = _find_keyframes(tables, split, skip, cameras)
         data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images)]
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
-        self._labels = self._find_labels(tables) if labelled else {}
+        self._labels = self._find_labels(tables) if labeled else {}
         self._boxes = self._find_boxes(tables) if boxed else None
 
     def __len__(self) -> int:

@@ -20,13 +20,13 @@ from crosspoint.scene.data.sample import IGNORED
 
 Item = TypeVar("Item")
 
-FARTHEST = 10_000.0  # metres; no LiDAR sees farther, and bytes of another type almost always do
+FARTHEST = 10_000.0  # meters; no LiDAR sees farther, and bytes of another type almost always do
 
 
 class Sweep(NamedTuple):
     """The returns of one file that have a position."""
 
-    points: np.ndarray  # (N, 4) float32: x y z in metres, intensity in [0, 1]
+    points: np.ndarray  # (N, 4) float32: x y z in meters, intensity in [0, 1]
     kept: np.ndarray  # (M,) bool: which of the file's M returns these are
 
 
@@ -185,7 +185,7 @@ def find_sweeps(folder: Path, where: str) -> list[Path]:
     return paths
 
 
-def every(items: list[Item], skip: int) -> list[Item]:
+def subsample(items: list[Item], skip: int) -> list[Item]:
     """Every `skip`-th of the items, from the first on.
 
     Raises:

@@ -26,12 +26,12 @@ import yaml
 from crosspoint.scene.data.calibration import invert, lidar_cameras, quaternion_rotation, rigid
 from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.datasets.readers import (
-    every,
     find_sweeps,
     read_images,
     read_labels,
     read_lines,
     read_sweep,
+    subsample,
     to_classes,
 )
 
@@ -71,7 +71,7 @@ class Rellis3d:
         self.name = "rellis3d" if split is None else f"rellis3d ({split})"
         self.classes = list(CLASSES)
         frames = _find_frames(Path(root), split)
-        self._frames = every(frames, skip)
+        self._frames = subsample(frames, skip)
         self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}
 
     def __len__(self) -> int:

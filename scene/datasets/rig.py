@@ -7,7 +7,7 @@
       size: [720, 1280]                  # height, width in pixels; one size for all cameras
       K: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
       lidar_to_camera: [[…], […], […], [0, 0, 0, 1]]  # x_camera = R x_lidar + t; x right, y down, z forward
-    pixel_centres: integer               # K puts the top-left pixel's centre at (0, 0), as OpenCV does; or half
+    pixel_centres: integer               # K puts the top-left pixel's center at (0, 0), as OpenCV does; or half
     intensity_scale: 255                 # the sensor's largest intensity, which becomes 1; 1 where left out
     classes: [road, car, …]              # of the labels; may be left out
     box_classes: [car, …]                # of the boxes; may be left out
@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.calibration import lidar_cameras
 from crosspoint.scene.datasets.readers import read_lines
@@ -38,7 +38,7 @@ _CAMERA_KEYS = {"name", "size", "K", "lidar_to_camera"}
 class Rig:
     """What `calibration.yaml` says."""
 
-    cameras: Cameras  # from the LiDAR's frame, pixel centres at +0.5
+    cameras: Cameras  # from the LiDAR's frame, pixel centers at +0.5
     camera_names: list[str]
     classes: list[str] = field(default_factory=list)
     box_classes: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ def write_rig(
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"found another rig in {path}, expected none or the same: give a new folder")
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 

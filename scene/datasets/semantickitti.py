@@ -1,10 +1,10 @@
-"""SemanticKITTI (Behley et al. 2019, https://arxiv.org/abs/1904.01416): KITTI's odometry sweeps, every return labelled.
+"""SemanticKITTI (Behley et al. 2019, https://arxiv.org/abs/1904.01416): KITTI's odometry sweeps, every return labeled.
 
     <root>/sequences/00/velodyne/000000.bin
     <root>/sequences/00/labels/000000.label       not of the test sequences
     <root>/sequences/00/calib.txt                 where images or poses are used
     <root>/sequences/00/poses.txt                 where poses are used
-    <root>/sequences/00/image_2/000000.png        optional: KITTI odometry's colour images, a separate download
+    <root>/sequences/00/image_2/000000.png        optional: KITTI odometry's color images, a separate download
 
 Sweeps are float32 rows x y z remission, the remission in [0, 1]. A label is a uint32: the class in the lower 16 bits,
 the object's number in the upper 16, unique within its class.
@@ -23,12 +23,12 @@ from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid
 from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import (
-    every,
     find_sweeps,
     read_images,
     read_labels,
     read_lines,
     read_sweep,
+    subsample,
     to_classes,
 )
 
@@ -52,13 +52,13 @@ _LABELS = {
     "parking": (44,), "sidewalk": (48,), "other-ground": (49,), "building": (50,), "fence": (51,), "vegetation": (70,),
     "trunk": (71,), "terrain": (72,), "pole": (80,), "traffic-sign": (81,),
 }  # fmt: skip
-_IGNORED = (0, 1, 52, 99)  # unlabelled, outlier, other structure, other object
+_IGNORED = (0, 1, 52, 99)  # unlabeled, outlier, other structure, other object
 CLASS_OF_LABEL = {label: place for place, name in enumerate(CLASSES) for label in _LABELS[name]}
 CLASS_OF_LABEL |= dict.fromkeys(_IGNORED, IGNORED)
 
 
 class SemanticKitti:
-    """Sweeps of SemanticKITTI with 19 classes, and the left colour image where it is there.
+    """Sweeps of SemanticKITTI with 19 classes, and the left color image where it is there.
 
     Args:
         root: the folder of `sequences`.
@@ -91,10 +91,10 @@ class SemanticKitti:
         sweeps = [path for folder in folders for path in find_sweeps(folder / "velodyne", where)]
         blind = [folder for folder in folders if not (folder / "image_2").is_dir()]
         if images and blind:
-            raise FileNotFoundError(f"found no folder {blind[0] / 'image_2'}, expected KITTI odometry's colour images")
+            raise FileNotFoundError(f"found no folder {blind[0] / 'image_2'}, expected KITTI odometry's color images")
         self._images = not blind if images is None else images
-        self._labelled = split != "test"
-        self._sweeps = every(sweeps, skip)
+        self._labeled = split != "test"
+        self._sweeps = subsample(sweeps, skip)
         self._rigs = {folder: _read_rig(folder) for folder in folders} if self._images else {}
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ class SemanticKitti:
             images = torch.zeros((0, 3, 1, 1), dtype=torch.uint8)
             cameras = lidar_cameras(np.zeros((0, 3, 3)), np.zeros((0, 4, 4)), (1, 1))
         labels = instances = None
-        if self._labelled:
+        if self._labeled:
             labels, instances = _read_labels(_beside(path, "labels", ".label"), sweep.kept)
         return SceneFrame(f"{folder.name}/{path.stem}", sweep.points, images, cameras, labels, instances)
 
@@ -118,7 +118,7 @@ class SemanticKitti:
         """The files that an access reads: sweep, image, labels."""
         path = self._sweeps[index]
         image = [_beside(path, "image_2", ".png")] * self._images
-        return [path, *image, *[_beside(path, "labels", ".label")] * self._labelled]
+        return [path, *image, *[_beside(path, "labels", ".label")] * self._labeled]
 
 
 def read_poses(sequence: str | Path) -> np.ndarray:

@@ -18,13 +18,13 @@ from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
 from crosspoint.scene.data.batch import SceneBatch
-from crosspoint.scene.data.similarity_augmentation import SecondView
-from crosspoint.scene.data.visible_points import SeenPoints, find_seen, sample_bilinear
+from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
+from crosspoint.scene.data.visible_points import VisiblePoints, find_visible, sample_bilinear
 from crosspoint.scene.methods.ppkt import check_pairs
 from crosspoint.scene.models.pixel_encoder import RANDOM, resnet_trunk, trunk_channels
 from crosspoint.scene.models.pointnet2 import PointNet2
 from crosspoint.training.config import ImageNetwork
-from crosspoint.transforms import normalise_images
+from crosspoint.transforms import normalize_images
 
 
 class SimIPU(nn.Module):
@@ -43,7 +43,7 @@ class SimIPU(nn.Module):
         projection: dimensions in which the losses compare.
         temperature: of both losses.
         points: drawn from each frame for both views, all of its points and some again where it has fewer.
-        reach: metres around the sensor within which they are drawn; None: anywhere. KITTI's range, with which SimIPU
+        reach: meters around the sensor within which they are drawn; None: anywhere. KITTI's range, with which SimIPU
             trains, ends here.
         seen_only: draw points that an image sees, from frames that have such, as SimIPU does with KITTI's clouds cut
             to the camera's view; otherwise all around.
@@ -65,7 +65,7 @@ class SimIPU(nn.Module):
         points: int = 16384,
         reach: float | None = 70.4,
         seen_only: bool = False,
-        view: SecondView | None = None,
+        view: SimilarityAugmentation | None = None,
     ) -> None:
         super().__init__()
         needed = encoder.config.stages[0].needs
@@ -75,7 +75,7 @@ class SimIPU(nn.Module):
                 "that the encoder's first stage needs, and 1 feature: the intensity"
             )
         if reach is not None and not reach > 0:
-            raise ValueError(f"found reach {reach}, expected metres above 0, or null")
+            raise ValueError(f"found reach {reach}, expected meters above 0, or null")
         if projection < 1 or not temperature > 0:
             raise ValueError(f"found a projection to {projection} and temperature {temperature}, expected both above 0")
         self.encoder = encoder
@@ -87,7 +87,7 @@ class SimIPU(nn.Module):
         self.points = points
         self.reach = reach
         self.seen_only = seen_only
-        self.view = view or SecondView()
+        self.view = view or SimilarityAugmentation()
 
     def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch of frames → "loss" and its parts "intra" and "inter", all scalars.
@@ -112,7 +112,7 @@ class SimIPU(nn.Module):
         samples = self.encoder(clouds)
         target = self.matched_features(clouds, samples.positions, generator)
         intra = self.intra_loss(samples.features, target)
-        seen = find_seen(batch, drawn.gather(1, samples.rows).flatten())
+        seen = find_visible(batch, drawn.gather(1, samples.rows).flatten())
         inter = self.inter_loss(samples.features.flatten(0, 1), batch.images, seen)
         return {"loss": intra + inter, "intra": intra, "inter": inter}
 
@@ -130,7 +130,7 @@ class SimIPU(nn.Module):
             found = allowed.nonzero().squeeze(1) + start
             if len(found) == 0:
                 raise ValueError(
-                    f"found no point within {self.reach} metres in frame {frame} of a batch, expected some: raise reach"
+                    f"found no point within {self.reach} meters in frame {frame} of a batch, expected some: raise reach"
                 )
             found = found[torch.randperm(len(found), generator=generator, device=found.device)]
             again = torch.randint(
@@ -144,7 +144,7 @@ class SimIPU(nn.Module):
         """Features of the second view, each at the place of the sample of the first view that it belongs to.
 
         The second view has the same points in another order, so other ones are sampled; brought back, they are matched
-        by their distances in metres. No gradient is wanted, so none is recorded.
+        by their distances in meters. No gradient is wanted, so none is recorded.
 
         Args:
             clouds: (B, N, 4), the first view.
@@ -171,7 +171,7 @@ class SimIPU(nn.Module):
             keys = self.intra_head(target.flatten(0, 1))
         return info_nce(queries, keys, temperature=self.temperature)
 
-    def inter_loss(self, features: Tensor, images: Tensor, seen: SeenPoints) -> Tensor:
+    def inter_loss(self, features: Tensor, images: Tensor, seen: VisiblePoints) -> Tensor:
         """Each pixel that a sample is seen at is to find this sample among those of all frames.
 
         The gradient reaches the image network and its head alone.
@@ -186,7 +186,7 @@ class SimIPU(nn.Module):
         """
         if len(seen.samples) < 2:  # nothing to compare; every weight still takes part, as several processes demand
             return sum_of_nothing(self.image_encoder, self.image_head)
-        x = normalise_images(images.float() / 255).contiguous(memory_format=torch.channels_last)
+        x = normalize_images(images.float() / 255).contiguous(memory_format=torch.channels_last)
         maps = self.image_encoder(x)
         queries = self.image_head(sample_bilinear(maps, seen.images, seen.pixels, (images.shape[2], images.shape[3])))
         with torch.no_grad():
@@ -197,7 +197,7 @@ class SimIPU(nn.Module):
 def three_layers(features: int, projection: int) -> nn.Sequential:
     """The heads of SimIPU: (P, features) → (P, projection), hidden layers as wide as the features."""
     return nn.Sequential(
-        nn.Linear(features, features, bias=False),  # a bias would be lost in the normalisation, here and below
+        nn.Linear(features, features, bias=False),  # a bias would be lost in the normalization, here and below
         nn.BatchNorm1d(features),
         nn.ReLU(inplace=True),
         nn.Linear(features, features, bias=False),
@@ -213,7 +213,7 @@ def match_positions(positions: Tensor, others: Tensor) -> Tensor:
     """The one-to-one matching within each cloud that has the least sum of distances (Hungarian method, on the CPU).
 
     Args:
-        positions: (B, S, 3) metres.
+        positions: (B, S, 3) meters.
         others: (B, S, 3).
 
     Returns:

@@ -82,7 +82,7 @@ def _regions(batch: SceneBatch) -> Tensor:
     """The batch's superpixels, if they are those of its images."""
     if batch.regions is None:
         raise ValueError(
-            "found frames without superpixels in a batch, expected them for SLidR: add them by RegionCache.add_to"
+            "found frames without superpixels in a batch, expected them for SLidR: add them by SuperpixelCache.add_to"
         )
     size, expected = tuple(batch.regions.shape), (len(batch.images), *batch.images.shape[2:])
     if size != expected:

@@ -158,7 +158,7 @@ def _relu(x: SparseTensor) -> SparseTensor:
 
 
 def _stage(conv: SubmanifoldConv3d | SparseConv3d | SparseTransposedConv3d, config: MinkUNetConfig) -> nn.Sequential:
-    """A convolution between blocks, normalised and rectified."""
+    """A convolution between blocks, normalized and rectified."""
     return nn.Sequential(conv, SparseBatchNorm(conv.kernel.shape[2], config.momentum), _Rectifier())
 
 

@@ -14,7 +14,7 @@ from crosspoint.ops.precision import full_precision
 from crosspoint.scene.checkpoints.image_weights import load_weights
 from crosspoint.scene.ops.upsampling import upsample, upsampled_at, upsampled_means
 from crosspoint.training.config import ImageNetwork
-from crosspoint.transforms import normalise_images
+from crosspoint.transforms import normalize_images
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ class PixelEncoder(nn.Module):
     def maps(self, images: Tensor) -> Tensor:
         """images (I, 3, H, W) uint8 → (I, projection, h, w) at the trunk's stride, of any length."""
         with torch.no_grad():  # not inference_mode: the decoder must keep the trunk's output for its own gradient
-            normalised = normalise_images(images.to(self.decoder.weight.dtype) / 255)
-            features = self.trunk(normalised.contiguous(memory_format=torch.channels_last))
+            normalized = normalize_images(images.to(self.decoder.weight.dtype) / 255)
+            features = self.trunk(normalized.contiguous(memory_format=torch.channels_last))
         return full_precision(self.decoder(features))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class PixelEncoder(nn.Module):
         Args:
             images: (I, 3, H, W) uint8.
             image: (P,) int64.
-            pixel: (P, 2) x and y in [0, W) × [0, H); pixel centres lie at +0.5.
+            pixel: (P, 2) x and y in [0, W) × [0, H); pixel centers lie at +0.5.
         """
         return upsampled_at(self.maps(images), _size(images), image, pixel)
 
@@ -108,7 +108,7 @@ class PixelEncoder(nn.Module):
 
 
 def resnet_trunk(network: ImageNetwork, *, dilated: bool, weights: str) -> nn.Sequential:
-    """A ResNet up to its last map: images (I, 3, H, W), normalised → (I, trunk_channels, h, w), strides of 4 or 32.
+    """A ResNet up to its last map: images (I, 3, H, W), normalized → (I, trunk_channels, h, w), strides of 4 or 32.
 
     Weights as in `crosspoint.scene.checkpoints.image_weights.load_weights`, or "none"; it can be trained, as SimIPU
     does.

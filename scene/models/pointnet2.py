@@ -55,7 +55,7 @@ class PointNet2Config:
         features: of a point beside its position: intensity.
         stages: of set abstraction.
         rings: leave out of each ball what the next smaller one holds, as 3DSSD.
-        relative_positions: show the network where in a ball its neighbours lie. SimIPU does not: it describes a place
+        relative_positions: show the network where in a ball its neighbors lie. SimIPU does not: it describes a place
             by the intensities in the rings around it, which turning and shifting the frame leaves as they are. Clouds
             without intensity need this.
     """
@@ -100,7 +100,7 @@ class PointNet2Config:
 class SampledPoints(NamedTuple):
     """The points that the last stage leaves."""
 
-    positions: Tensor  # (B, S, 3) metres
+    positions: Tensor  # (B, S, 3) meters
     features: Tensor  # (B, S, C)
     rows: Tensor  # (B, S) int64: which points of the input they are
 

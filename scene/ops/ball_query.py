@@ -1,4 +1,4 @@
-"""Ball query: the first K points inside each of some balls, the neighbourhoods of PointNet++.
+"""Ball query: the first K points inside each of some balls, the neighborhoods of PointNet++.
 
 Qi et al., 2017, https://arxiv.org/abs/1706.02413. "First" is in the order of the cloud, as the CUDA kernels of public
 codes have it (https://github.com/sshaoshuai/Pointnet2.PyTorch, mmdetection3d), so a cloud is shuffled before.
@@ -19,24 +19,24 @@ DISTANCES_GPU = 2**26
 
 
 class Ball(NamedTuple):
-    """How far a neighbourhood reaches, and how many of its points are taken."""
+    """How far a neighborhood reaches, and how many of its points are taken."""
 
-    radius: float  # metres; a point at this distance is outside
+    radius: float  # meters; a point at this distance is outside
     neighbors: int
-    inner: float = 0.0  # metres; closer points are left out, but for those at the centre itself
+    inner: float = 0.0  # meters; closer points are left out, but for those at the center itself
 
 
 @torch.no_grad()
-def ball_query(points: Tensor, centres: Tensor, balls: Sequence[Ball]) -> list[Tensor]:
-    """The first points inside balls around centres.
+def ball_query(points: Tensor, centers: Tensor, balls: Sequence[Ball]) -> list[Tensor]:
+    """The first points inside balls around centers.
 
-    A ball with fewer points than are asked for repeats its first one. An empty ball, which has no centre among the
-    points, repeats the point nearest to its centre (the CUDA kernels leave point 0 there, wherever that is).
+    A ball with fewer points than are asked for repeats its first one. An empty ball, which has no center among the
+    points, repeats the point nearest to its center (the CUDA kernels leave point 0 there, wherever that is).
 
     Args:
-        points: (B, N, 3) float, metres.
-        centres: (B, M, 3).
-        balls: all of them around every centre; one pass over the distances serves them all.
+        points: (B, N, 3) float, meters.
+        centers: (B, M, 3).
+        balls: all of them around every center; one pass over the distances serves them all.
 
     Returns:
         For each ball (B, M, neighbors) int64, rows of points, ascending but for the repetitions.
@@ -45,26 +45,26 @@ def ball_query(points: Tensor, centres: Tensor, balls: Sequence[Ball]) -> list[T
         ValueError: if there is no point, or a ball's numbers make no sense.
     """
     _check(points, balls)
-    points, centres = full_precision(points), full_precision(centres)
+    points, centers = full_precision(points), full_precision(centers)
     batch, size, _ = points.shape
-    found = [torch.empty(*centres.shape[:2], ball.neighbors, dtype=torch.int64, device=points.device) for ball in balls]
+    found = [torch.empty(*centers.shape[:2], ball.neighbors, dtype=torch.int64, device=points.device) for ball in balls]
     rows = max(1, (DISTANCES_GPU if points.is_cuda else DISTANCES_CPU) // size)
     for cloud in range(batch):
         axes = points[cloud].T.contiguous()
-        for first in range(0, centres.shape[1], rows):
+        for first in range(0, centers.shape[1], rows):
             part = slice(first, first + rows)
-            squares = _squared_distances(centres[cloud, part], axes)
+            squares = _squared_distances(centers[cloud, part], axes)
             for ball, result in zip(balls, found, strict=True):
                 result[cloud, part] = _first_inside(squares, ball)
     return found
 
 
-def _squared_distances(centres: Tensor, axes: Tensor) -> Tensor:
-    """centres (m, 3), axes (3, N) → (m, N). By differences: |x|² − 2 x·y + |y|² loses centimetres at 80 metres."""
-    squares = centres.new_zeros(len(centres), axes.shape[1])
+def _squared_distances(centers: Tensor, axes: Tensor) -> Tensor:
+    """centers (m, 3), axes (3, N) → (m, N). By differences: |x|² − 2 x·y + |y|² loses centimeters at 80 meters."""
+    squares = centers.new_zeros(len(centers), axes.shape[1])
     difference = torch.empty_like(squares)
-    for centre, axis in zip(centres.T, axes, strict=True):
-        torch.sub(axis, centre.unsqueeze(1), out=difference)
+    for center, axis in zip(centers.T, axes, strict=True):
+        torch.sub(axis, center.unsqueeze(1), out=difference)
         squares.addcmul_(difference, difference)
     return squares
 

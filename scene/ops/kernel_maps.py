@@ -1,11 +1,11 @@
 """Which voxels a convolution kernel brings together: sorted 64-bit keys, searched once per column of the kernel.
 
-A key packs frame, x, y and z into fixed fields, so that a neighbour's key is a sum and sorted keys are sorted
+A key packs frame, x, y and z into fixed fields, so that a neighbor's key is a sum and sorted keys are sorted
 coordinates. Kernel maps depend on coordinates alone: a `Grid` keeps those of a batch, and all layers of a network share
 it.
 
 Offsets are numbered as MinkowskiEngine numbers them (`kernel_region::coordinate_at` in src/kernel_region.hpp of
-https://github.com/NVIDIA/MinkowskiEngine): x runs fastest, then y, then z; an odd kernel is centred, an even one
+https://github.com/NVIDIA/MinkowskiEngine): x runs fastest, then y, then z; an odd kernel is centered, an even one
 begins at its output's own corner. So kernel 3 at stride 1 begins (−1, −1, −1), (0, −1, −1), (1, −1, −1), (−1, 0, −1).
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 BITS = 17  # of x, y and z
 FRAMES = 1 << 12  # 12 bits; the sign stays clear
-MARGIN = 1 << 10  # that neighbours may reach over the border of what is allowed
+MARGIN = 1 << 10  # that neighbors may reach over the border of what is allowed
 LIMIT = (1 << (BITS - 1)) - MARGIN  # of coordinates
 ROWS = 1 << 12  # of a block on a CPU: what is gathered stays in its caches until it is multiplied and added
 _BEYOND = torch.iinfo(torch.int64).max  # a key that no voxel has
@@ -39,20 +39,20 @@ class KernelMap:
         volume: offsets of the kernel.
         input_count: voxels that go in.
         output_count: voxels that come out.
-        centre: the offset that maps every voxel to itself; it has no block.
+        center: the offset that maps every voxel to itself; it has no block.
     """
 
     blocks: list[Block]
     volume: int
     input_count: int
     output_count: int
-    centre: int | None
+    center: int | None
 
     @cached_property
     def transposed(self) -> KernelMap:
         """The same pairs with inputs and outputs exchanged."""
         blocks = [(offset, outputs, inputs) for offset, inputs, outputs in self.blocks]
-        return KernelMap(blocks, self.volume, self.output_count, self.input_count, self.centre)
+        return KernelMap(blocks, self.volume, self.output_count, self.input_count, self.center)
 
     @cached_property
     def table(self) -> tuple[Tensor, Tensor]:
@@ -187,7 +187,7 @@ def _search(inputs: _Level, outputs: _Level, kernel: int, step: int) -> KernelMa
     keys = torch.cat((inputs.keys, inputs.keys.new_tensor([_BEYOND])))
     pairs: dict[int, tuple[Tensor, Tensor]] = {}
     for column in range(columns // 2 + 1 if mirrored else columns):
-        halved = mirrored and column == columns // 2  # this column mirrors itself, around the centre
+        halved = mirrored and column == columns // 2  # this column mirrors itself, around the center
         numbers = range(column, volume // 2 if halved else volume, columns)
         if not numbers:
             continue

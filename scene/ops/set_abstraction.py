@@ -5,9 +5,9 @@ descriptions one layer joins. As 3DSSD has it (Yang et al., 2020, https://arxiv.
 by farthest point sampling of positions, or of features, which keeps more of what differs from its surroundings; and
 balls are rings, so that the larger one does not see again what the smaller one saw.
 
-Where positions do not enter the perceptron of a ball, its output on a neighbour is the same in every ball. Then it is
-computed once per point instead of once per neighbour, several times fewer products, and the batch statistics, which
-count a point as often as it is a neighbour, follow from weighted sums. `ball_mlp` is the defining formula.
+Where positions do not enter the perceptron of a ball, its output on a neighbor is the same in every ball. Then it is
+computed once per point instead of once per neighbor, several times fewer products, and the batch statistics, which
+count a point as often as it is a neighbor, follow from weighted sums. `ball_mlp` is the defining formula.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crosspoint.ops.edge_moments import edge_maximum
 from crosspoint.ops.edgeconv import gather_neighbors
 from crosspoint.ops.farthest_point_sampling import farthest_points
 from crosspoint.ops.precision import full_precision
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 from crosspoint.scene.ops.ball_query import Ball, ball_query
 
 BALL_EPS = 1e-3  # of the BatchNorms in balls; public codes leave that of the joining layer at PyTorch's default
@@ -40,7 +40,7 @@ class AbstractionConfig:
         by_distance: points chosen by positions.
         leading: choose those by feature among so many leading points, those by distance among the others; 0: both
             among all, so that a point may be chosen twice.
-        radii: of the balls, in metres, ascending.
+        radii: of the balls, in meters, ascending.
         neighbors: points taken from each ball.
         widths: layers of each ball's perceptron.
         width: of the layer that joins the balls.
@@ -65,7 +65,7 @@ class AbstractionConfig:
         if len(set(balls)) > 1 or 0 in (balls[0], *(len(widths) for widths in self.widths)):
             raise ValueError(f"found {balls} radii, neighbors and widths, expected equal numbers above 0: match them")
         if list(self.radii) != sorted(set(self.radii)):
-            raise ValueError(f"found radii {list(self.radii)}, expected ascending metres")
+            raise ValueError(f"found radii {list(self.radii)}, expected ascending meters")
 
     @property
     def samples(self) -> int:
@@ -89,8 +89,8 @@ class SetAbstraction(nn.Module):
     Args:
         channels: C of the features that come in.
         config: of the stage.
-        rings: leave out of each ball what the next smaller one holds, but for its centre.
-        relative_positions: show the perceptrons where in the ball a neighbour lies.
+        rings: leave out of each ball what the next smaller one holds, but for its center.
+        relative_positions: show the perceptrons where in the ball a neighbor lies.
     """
 
     def __init__(self, channels: int, config: AbstractionConfig, *, rings: bool, relative_positions: bool) -> None:
@@ -100,13 +100,13 @@ class SetAbstraction(nn.Module):
         self.balls = config.balls(rings)
         first = channels + 3 * relative_positions
         self.scales = nn.ModuleList(_perceptron([first, *widths]) for widths in config.widths)
-        self.join = SharedLayer(sum(widths[-1] for widths in config.widths), config.width, slope=0.0)
+        self.join = SharedMLP(sum(widths[-1] for widths in config.widths), config.width, slope=0.0)
 
     def forward(self, positions: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Choose and describe.
 
         Args:
-            positions: (B, N, 3) metres.
+            positions: (B, N, 3) meters.
             features: (B, N, C).
 
         Returns:
@@ -116,16 +116,16 @@ class SetAbstraction(nn.Module):
             ValueError: if there are fewer points than are to be chosen.
         """
         chosen = self.choose(positions, features)
-        centres = positions.gather(1, chosen.unsqueeze(2).expand(-1, -1, 3))
+        centers = positions.gather(1, chosen.unsqueeze(2).expand(-1, -1, 3))
         described = []
-        neighborhoods = ball_query(positions, centres, self.balls)
+        neighborhoods = ball_query(positions, centers, self.balls)
         for layers, rows in zip(self.scales, neighborhoods, strict=True):
             if self.relative_positions:
-                offsets = gather_neighbors(positions, rows) - centres.unsqueeze(2)
+                offsets = gather_neighbors(positions, rows) - centers.unsqueeze(2)
                 described.append(ball_mlp(layers, features, rows, offsets))
             else:
                 described.append(ball_mlp_by_points(layers, features, rows))
-        return centres, self.join(torch.cat(described, dim=2)), chosen
+        return centers, self.join(torch.cat(described, dim=2)), chosen
 
     def choose(self, positions: Tensor, features: Tensor) -> Tensor:
         """Rows (B, M) of the points that stay, those by feature first."""
@@ -143,7 +143,7 @@ class SetAbstraction(nn.Module):
 def farthest_features(features: Tensor, count: int) -> Tensor:
     """Farthest point sampling of many channels: `farthest_points`, which goes channel by channel, in one operation.
 
-    3DSSD's F-FPS runs it on positions beside features, added as they are: metres count like units of a feature.
+    3DSSD's F-FPS runs it on positions beside features, added as they are: meters count like units of a feature.
 
     Args:
         features: (B, N, C) float.
@@ -171,13 +171,13 @@ def farthest_features(features: Tensor, count: int) -> Tensor:
 
 
 def ball_mlp(layers: nn.Module, features: Tensor, rows: Tensor, offsets: Tensor | None = None) -> Tensor:
-    """The defining formula: shared layers on every neighbour, then the maximum over each ball.
+    """The defining formula: shared layers on every neighbor, then the maximum over each ball.
 
     Args:
         layers: shared layers.
         features: (B, N, C).
-        rows: (B, M, K) int64, neighbours.
-        offsets: (B, M, K, 3) positions relative to the centres, which go in front of the features.
+        rows: (B, M, K) int64, neighbors.
+        offsets: (B, M, K, 3) positions relative to the centers, which go in front of the features.
 
     Returns:
         (B, M, D).
@@ -198,15 +198,15 @@ def ball_mlp_by_points(layers: nn.Module, features: Tensor, rows: Tensor) -> Ten
         0, flat.flatten(), torch.ones(flat.numel(), device=x.device)
     )
     for layer in layers.children():
-        assert isinstance(layer, SharedLayer)
+        assert isinstance(layer, SharedMLP)
         x = _weighted_layer(layer, x, times, flat.numel())
     return edge_maximum(x, x.new_zeros(()), flat).view(*rows.shape[:2], -1)
 
 
-def _weighted_layer(layer: SharedLayer, x: Tensor, times: Tensor, total: int) -> Tensor:
+def _weighted_layer(layer: SharedMLP, x: Tensor, times: Tensor, total: int) -> Tensor:
     """The layer on x (R, C) as if each row came so many `times` (R,), `total` in all."""
     h = layer.linear(x)
-    with torch.autocast(x.device.type, enabled=False):  # normalisation in full precision
+    with torch.autocast(x.device.type, enabled=False):  # normalization in full precision
         h = full_precision(h)
         moments = None
         if layer.norm.training:
@@ -218,7 +218,7 @@ def _weighted_layer(layer: SharedLayer, x: Tensor, times: Tensor, total: int) ->
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:
-    layers = [SharedLayer(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)]
+    layers = [SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)]
     for layer in layers:
         layer.norm.eps = BALL_EPS
     return nn.Sequential(*layers)

@@ -117,10 +117,10 @@ class _Convolution(torch.autograd.Function):
 def _gather_multiply_add(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     """(M_in, C) and (K, C, D) → (M_out, D)."""
     total, kernels = full_precision(features).dtype, kernel.unbind()
-    if pairs.centre is None:
+    if pairs.center is None:
         out = features.new_zeros(pairs.output_count, kernel.shape[2], dtype=total)
     else:
-        out = (features @ kernels[pairs.centre]).to(total)
+        out = (features @ kernels[pairs.center]).to(total)
     for offset, inputs, outputs in pairs.blocks:
         out.index_add_(0, outputs, (features.index_select(0, inputs) @ kernels[offset]).to(total))
     return out.to(features.dtype)
@@ -131,8 +131,8 @@ def _outer_products(features: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
     total = full_precision(features).dtype
     out = features.new_zeros(pairs.volume, features.shape[1], grad.shape[1], dtype=total)
     kernels = out.unbind()
-    if pairs.centre is not None:
-        kernels[pairs.centre].copy_(features.T @ grad)
+    if pairs.center is not None:
+        kernels[pairs.center].copy_(features.T @ grad)
     for offset, inputs, outputs in pairs.blocks:
         kernels[offset].add_(features.index_select(0, inputs).T @ grad.index_select(0, outputs))
     return out.to(features.dtype)
@@ -162,18 +162,18 @@ class _Convolution3d(nn.Module):
 
 
 class SubmanifoldConv3d(_Convolution3d):
-    """Convolve and keep the voxels: each sums over those of its neighbours that are occupied.
+    """Convolve and keep the voxels: each sums over those of its neighbors that are occupied.
 
     Args:
         in_channels: C_in.
         out_channels: C_out.
-        kernel: edge of the cube of neighbours, odd.
+        kernel: edge of the cube of neighbors, odd.
         bias: add one per output channel.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, *, bias: bool = False) -> None:
         if kernel % 2 == 0:
-            raise ValueError(f"found kernel {kernel}, expected an odd one, which has a centre: take {kernel + 1}")
+            raise ValueError(f"found kernel {kernel}, expected an odd one, which has a center: take {kernel + 1}")
         super().__init__(in_channels, out_channels, kernel, bias, in_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
@@ -187,7 +187,7 @@ class SparseConv3d(_Convolution3d):
     Args:
         in_channels: C_in.
         out_channels: C_out.
-        kernel: edge of the cube of inputs; an odd one is centred on the cell's corner voxel, an even one begins there.
+        kernel: edge of the cube of inputs; an odd one is centered on the cell's corner voxel, an even one begins there.
         stride: how much coarser, a power of two.
         bias: add one per output channel.
     """

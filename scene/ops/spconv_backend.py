@@ -42,7 +42,7 @@ def convolve(features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     Args:
         features: (M_in, C_in) on a GPU, float32 or float16.
         kernel: (K, C_in, C_out) likewise.
-        pairs: of K offsets, with at least one pair beside the centre's.
+        pairs: of K offsets, with at least one pair beside the center's.
 
     Returns:
         (M_out, C_out).
@@ -65,14 +65,14 @@ def _check_features(features: Tensor) -> None:
 
 
 class _Convolution(torch.autograd.Function):
-    """spconv takes kernels as (C_out, K, C_in); with `subm` it multiplies the centre without gathering."""
+    """spconv takes kernels as (C_out, K, C_in); with `subm` it multiplies the center without gathering."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, features: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
         ctx.save_for_backward(features, kernel)
         ctx.pairs = pairs  # type: ignore[attr-defined]
         filters = kernel.permute(2, 0, 1).contiguous()
-        subm = pairs.centre is not None
+        subm = pairs.center is not None
         out: Tensor = ops.indice_conv(features, filters, *pairs.table, pairs.output_count, subm=subm)
         return out
 
@@ -82,6 +82,6 @@ class _Convolution(torch.autograd.Function):
         features, kernel = ctx.saved_tensors  # type: ignore[attr-defined]
         pairs: KernelMap = ctx.pairs  # type: ignore[attr-defined]
         filters = kernel.permute(2, 0, 1).contiguous()
-        subm = pairs.centre is not None
+        subm = pairs.center is not None
         to_features, to_filters = ops.indice_conv_backward(features, filters, grads[0], *pairs.table, subm=subm)
         return to_features, to_filters.permute(1, 2, 0).contiguous(), None

@@ -27,7 +27,7 @@ def upsampled_at(maps: Tensor, size: tuple[int, int], image: Tensor, pixel: Tens
         maps: (I, C, h, w).
         size: (H, W) of the images.
         image: (P,) int64.
-        pixel: (P, 2) x and y in [0, W) × [0, H); pixel centres lie at +0.5.
+        pixel: (P, 2) x and y in [0, W) × [0, H); pixel centers lie at +0.5.
 
     Returns:
         (P, C) of length 1.
@@ -47,7 +47,7 @@ def upsampled_means(maps: Tensor, regions: Tensor, count: int) -> Tensor:
     """The means of `upsample(maps, (H, W))` over the regions of each image; they are not of length 1.
 
     A pixel's feature is Σ w f / |Σ w f| over the four nodes f of the map around it. Its length follows from products
-    between neighbouring nodes alone (`_lengths`), so a mean is a weighted sum of nodes, and the weights are gathered
+    between neighboring nodes alone (`_lengths`), so a mean is a weighted sum of nodes, and the weights are gathered
     per pixel instead of features: numbers, not vectors.
 
     Args:
@@ -102,7 +102,7 @@ def _lengths(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _squares(nodes: int, pixels: int, like: Tensor) -> Tensor:
-    """Coefficients of (Σ w_a f_a)² along one axis: (pixels, 2 · nodes − 1), squares first, then those of neighbours."""
+    """Coefficients of (Σ w_a f_a)² along one axis: (pixels, 2 · nodes − 1), squares first, then those of neighbors."""
     node, offset = _place(torch.arange(pixels, device=like.device, dtype=like.dtype), nodes, pixels)
     weights = like.new_zeros(pixels, nodes)
     weights.scatter_add_(1, node[:, None], (1 - offset)[:, None])

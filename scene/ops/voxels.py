@@ -4,7 +4,7 @@ Cells are those of PPKT and SLidR (Sautier et al., 2022, https://arxiv.org/abs/2
 one degree around the sensor, or cubes of 0.1 m; what a cell holds is taken from one of its points, not averaged.
 
 The angle is periodic, the grid is not: 180° shares the cell of −180° (public codes leave it alone in a cell of its
-own), but the cells on both sides of that seam, straight behind the sensor, are no neighbours. A network sees the seam
+own), but the cells on both sides of that seam, straight behind the sensor, are no neighbors. A network sees the seam
 at another place whenever a cloud is turned about z, as the augmentations do.
 """
 
@@ -28,7 +28,7 @@ class VoxelConfig:
 
     Args:
         kind: "cylindrical" cells have the axes range, angle, height; "cartesian" ones x, y, z.
-        size: metres along every axis but the angle.
+        size: meters along every axis but the angle.
         angle: degrees per cell; must divide 180, so that the seam at 180° is a border between cells.
         features: of a voxel's representative point: its "intensity", or "xyz_intensity", four channels.
     """
@@ -40,7 +40,7 @@ class VoxelConfig:
 
     def __post_init__(self) -> None:
         if not self.size > 0:
-            raise ValueError(f"found voxels of size {self.size}, expected metres above 0: set `size`, e.g. 0.1")
+            raise ValueError(f"found voxels of size {self.size}, expected meters above 0: set `size`, e.g. 0.1")
         half = 180 / self.angle if self.angle > 0 else 0.0
         if half < 1 or abs(half - round(half)) > 1e-6:
             raise ValueError(f"found an angle of {self.angle}, expected degrees that divide 180: set `angle`, e.g. 1")
@@ -75,7 +75,7 @@ def cells(points: Tensor, config: VoxelConfig) -> Tensor:
     """The cell of every point.
 
     Args:
-        points: (N, 3 or more), x y z in metres first.
+        points: (N, 3 or more), x y z in meters first.
         config: how space is cut.
 
     Returns:
@@ -96,7 +96,7 @@ def voxelize(points: Tensor, config: VoxelConfig) -> Voxels:
     """Find the occupied cells of a frame.
 
     Args:
-        points: (N, 4) float32: x y z in metres, intensity.
+        points: (N, 4) float32: x y z in meters, intensity.
         config: how space is cut.
 
     Raises:

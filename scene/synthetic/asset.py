@@ -29,11 +29,11 @@ Role = tuple[str, str]  # of a part: its class and its material
 
 @dataclass(frozen=True, eq=False)
 class Prop:
-    """A triangle mesh in metres, x forward, y left, z up, standing around the origin on z = 0."""
+    """A triangle mesh in meters, x forward, y left, z up, standing around the origin on z = 0."""
 
     vertices: np.ndarray  # (V, 3) float64
     faces: np.ndarray  # (F, 3) int64
-    colours: np.ndarray  # (F, 3) float32 in [0, 1]
+    colors: np.ndarray  # (F, 3) float32 in [0, 1]
     uv: np.ndarray  # (F, 3, 2) float32 texture coordinates of the corners
     materials: np.ndarray  # (F,) int64, indices into MATERIAL_NAMES
     labels: np.ndarray  # (F,) int64, indices into CLASSES
@@ -55,7 +55,7 @@ def prop_of(shape: Shape, roles: dict[str, Role], thing: str = "", scale: float 
     """Give the parts of a procedural shape (y up, front toward +z) their classes and materials.
 
     Args:
-        shape: with vertex colours.
+        shape: with vertex colors.
         roles: class and material of each part's name.
         thing: box class, if it gets a box.
         scale: factor on all lengths.
@@ -66,8 +66,8 @@ def prop_of(shape: Shape, roles: dict[str, Role], thing: str = "", scale: float 
     materials = np.array([MATERIAL_NAMES.index(roles[part][1]) for part in shape.part_names])[shape.parts]
     visual = shape.mesh.visual
     assert isinstance(visual, ColorVisuals)  # as `Sketch` makes them
-    colours = visual.vertex_colors[faces[:, 0], :3].astype(np.float32) / 255.0
-    return Prop(vertices, faces, colours, box_mapping(vertices, faces, materials), materials, labels, thing)
+    colors = visual.vertex_colors[faces[:, 0], :3].astype(np.float32) / 255.0
+    return Prop(vertices, faces, colors, box_mapping(vertices, faces, materials), materials, labels, thing)
 
 
 def box_mapping(vertices: np.ndarray, faces: np.ndarray, materials: np.ndarray) -> np.ndarray:
@@ -80,9 +80,9 @@ def box_mapping(vertices: np.ndarray, faces: np.ndarray, materials: np.ndarray) 
 
 
 def roughened(prop: Prop, material: str, amount: float, rng: np.random.Generator) -> Prop:
-    """Move the vertices of one material at random by a normal distribution of `amount` metres: leafy outlines."""
+    """Move the vertices of one material at random by a normal distribution of `amount` meters: leafy outlines."""
     chosen = np.unique(prop.faces[prop.materials == MATERIAL_NAMES.index(material)])
     vertices = prop.vertices.copy()
     vertices[chosen] += rng.normal(0.0, amount, (len(chosen), 3))
     vertices[:, 2] = np.maximum(vertices[:, 2], min(0.0, prop.vertices[:, 2].min()))
-    return Prop(vertices, prop.faces, prop.colours, prop.uv, prop.materials, prop.labels, prop.thing)
+    return Prop(vertices, prop.faces, prop.colors, prop.uv, prop.materials, prop.labels, prop.thing)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crosspoint.datasets.procedural.primitives import box, prism
-from crosspoint.datasets.procedural.sketch import GLASS, Colour, Sketch, chance, paint, shaded, wood
+from crosspoint.datasets.procedural.sketch import GLASS, Color, Sketch, chance, paint, shaded, wood
 from crosspoint.scene.synthetic.asset import Prop, Role, prop_of
 from crosspoint.scene.synthetic.materials import MATERIAL_NAMES
 from crosspoint.scene.synthetic.objects import drawn_shape
@@ -25,8 +25,8 @@ def _roles(wall: str) -> dict[str, Role]:
     }
 
 
-def masonry(rng: Generator) -> Colour:
-    """Plaster, sandstone, brick and concrete: warm or grey, never strong."""
+def masonry(rng: Generator) -> Color:
+    """Plaster, sandstone, brick and concrete: warm or gray, never strong."""
     strong = rng.uniform(0.25, 0.5) if chance(rng, 0.3) else rng.uniform(0.03, 0.25)
     hue = rng.uniform(0.02, 0.14) if chance(rng, 0.85) else rng.uniform(0.5, 0.65)
     return colorsys.hsv_to_rgb(hue, strong, rng.uniform(0.55, 1.0))
@@ -36,9 +36,9 @@ def house(rng: Generator) -> Prop:
     """A cottage, tower, barn or church among gardens."""
     wall = "brick" if chance(rng, 0.5) else "plaster"
     prop = prop_of(drawn_shape("house", rng), _roles(wall))
-    prop.colours[prop.materials == MATERIAL_NAMES.index(wall)] = masonry(rng)
+    prop.colors[prop.materials == MATERIAL_NAMES.index(wall)] = masonry(rng)
     roof = prop.materials == MATERIAL_NAMES.index("tiles")
-    prop.colours[roof] = 0.5 * prop.colours[roof] + 0.5 * prop.colours[roof].mean(axis=1, keepdims=True)
+    prop.colors[roof] = 0.5 * prop.colors[roof] + 0.5 * prop.colors[roof].mean(axis=1, keepdims=True)
     return prop
 
 

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import torch
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
@@ -37,7 +37,7 @@ class SyntheticScenes:
         views: cameras, 1 (front) to 6 (all around).
         size: (H, W) of the images.
         lidar: the sensor.
-        spacing: metres between frames, give or take a fifth.
+        spacing: meters between frames, give or take a fifth.
         seed: another seed gives other streets.
 
     Raises:
@@ -133,7 +133,7 @@ def write_scenes(
         views: cameras.
         size: (H, W) of the images.
         lidar: the sensor.
-        spacing: metres between frames.
+        spacing: meters between frames.
         seed: of everything.
         jobs: worker processes, -1 for one per core.
 
@@ -168,7 +168,7 @@ def _begin(root: Path, settings: dict[str, Any]) -> None:
     """Note the arguments of a new folder, or compare them with those of an old one."""
     record, text = root / "synthetic.json", json.dumps(settings)
     if not record.exists():
-        with writing(record) as file:
+        with atomic_write(record) as file:
             file.write(text.encode())
     elif record.read_text() != text:
         raise ValueError(f"found scenes made with {record.read_text()} in {root}, expected {text}: give a new folder")

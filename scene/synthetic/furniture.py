@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crosspoint.datasets.procedural.primitives import Solid, box, circle, frustum, prism, rod, tube
-from crosspoint.datasets.procedural.sketch import Colour, Sketch, chance, metal, paint, shaded, wood
+from crosspoint.datasets.procedural.sketch import Color, Sketch, chance, metal, paint, shaded, wood
 from crosspoint.scene.synthetic.asset import Prop, Role, prop_of
 
 POLE: dict[str, Role] = {
@@ -55,9 +55,9 @@ def traffic_light(rng: Generator) -> Prop:
     sketch.add("post", frustum(0.08, 0.07, tall, sides=10), (0.2, 0.2, 0.2))
     sketch.add("post", box(0.32, 0.95, 0.22).at(0, tall - 0.2, 0.12), (0.06, 0.06, 0.06))
     lit = int(rng.integers(3))
-    for i, colour in enumerate(((0.1, 0.9, 0.4), (1.0, 0.75, 0.1), (1.0, 0.1, 0.1))):
+    for i, color in enumerate(((0.1, 0.9, 0.4), (1.0, 0.75, 0.1), (1.0, 0.1, 0.1))):
         disc = frustum(0.1, 0.1, 0.04, sides=12).turned("x", 90)
-        sketch.add("lamp", disc.at(0, tall - 0.03 + 0.29 * i, 0.23), colour if i == lit else shaded(colour, 0.25))
+        sketch.add("lamp", disc.at(0, tall - 0.03 + 0.29 * i, 0.23), color if i == lit else shaded(color, 0.25))
     return prop_of(sketch.finish("traffic light", tuple(POLE), np.ones(3)), POLE)
 
 
@@ -78,7 +78,7 @@ def _plate(sketch: Sketch, middle: float, rng: Generator) -> None:
     sides, turn = {"disc": (20, 0), "triangle": (3, 0), "octagon": (8, 0), "diamond": (4, 45)}.get(kind, (4, 0))
     outline = circle(sides) @ _rotation(90 - 180 / sides if kind == "triangle" else turn)
     outline = outline * (radius * (1.4 if kind == "board" else 1.0), radius * (0.7 if kind == "board" else 1.0))
-    border, field = _colours(kind, rng)
+    border, field = _colors(kind, rng)
 
     def layer(share: float, depth: float, thick: float) -> Solid:
         return prism(outline * share, thick).at(0, middle, depth)
@@ -88,7 +88,7 @@ def _plate(sketch: Sketch, middle: float, rng: Generator) -> None:
     sketch.add("plate", layer(0.78, 0.062, 0.006), field)
 
 
-def _colours(kind: str, rng: Generator) -> tuple[Colour, Colour]:
+def _colors(kind: str, rng: Generator) -> tuple[Color, Color]:
     """Border and field of a plate."""
     return {
         "disc": ((RED, WHITE), (BLUE, BLUE), (WHITE, RED))[rng.integers(3)],

@@ -15,7 +15,7 @@ from crosspoint.scene.synthetic.objects import bush, car, hedge, pedestrian, tre
 from crosspoint.scene.synthetic.street import REACH, Street
 
 HALF_TURN, QUARTER = np.pi, np.pi / 2
-EGO_GAP = 9.0  # metres along its lane that stay free before and behind the ego vehicle's path
+EGO_GAP = 9.0  # meters along its lane that stay free before and behind the ego vehicle's path
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +23,13 @@ class Placed:
     """A prop in the world."""
 
     prop: Prop
-    position: np.ndarray  # (3,) metres
+    position: np.ndarray  # (3,) meters
     heading: float  # radians about z from x
 
 
 @dataclass(frozen=True, eq=False)
 class Habits:
-    """How a neighbourhood looks: drawn once for a street, so that streets differ more than parts of one."""
+    """How a neighborhood looks: drawn once for a street, so that streets differ more than parts of one."""
 
     town: float  # share of town houses among buildings
     open: float  # share of lots without a building
@@ -40,7 +40,7 @@ class Habits:
 
     @classmethod
     def draw(cls, rng: Generator) -> Habits:
-        """From a town's centre to the edge of a village."""
+        """From a town's center to the edge of a village."""
         town = float(np.clip(rng.normal(0.3, 0.4), 0.0, 1.0))
         return cls(
             town=town,
@@ -169,7 +169,7 @@ class Layout:
             s += length + (rng.uniform(0.0, 1.0) if town and rng.random() < 0.8 else rng.uniform(1.5, 9.0))
 
     def _garden(self, side: int, s: float, length: float, deep: float) -> None:
-        """What stands between the pavement and a building `deep` metres behind it."""
+        """What stands between the pavement and a building `deep` meters behind it."""
         sign_, edge, rng = (-1, 1)[side], self.street.frontage(side), self.rng
         border = rng.choice(["none", "fence", "hedge"], p=[0.3, 0.4, 0.3])
         if border != "none":
@@ -202,7 +202,7 @@ class Layout:
 
 
 def furnish(street: Street, drive: float, rng: Generator) -> list[Placed]:
-    """Stand everything along a street through which the ego vehicle drives so many metres in the right lane."""
+    """Stand everything along a street through which the ego vehicle drives so many meters in the right lane."""
     layout = Layout(street, drive, Habits.draw(rng), rng)
     layout.traffic()
     for side in (0, 1):

@@ -13,7 +13,7 @@ from crosspoint.scene.synthetic.world import World
 class Sweep(NamedTuple):
     """What one turn of the LiDAR returns, beam by beam from the lowest, each counter-clockwise from behind."""
 
-    points: np.ndarray  # (N, 4) float32, metres in the LiDAR's frame, intensity in [0, 1]
+    points: np.ndarray  # (N, 4) float32, meters in the LiDAR's frame, intensity in [0, 1]
     face: np.ndarray  # (N,) int64, the face of the world that was hit
     beam: np.ndarray  # (N,) int64, 0 for the lowest
 
@@ -31,9 +31,9 @@ class Lidar:
         beams: lasers, evenly spaced from the lowest to the highest elevation.
         columns: firings of each during a turn.
         elevation: of the lowest and the highest beam, degrees.
-        nearest: metres below which nothing is measured.
-        farthest: metres above which nothing is measured.
-        noise: standard deviation of the range in metres; leaves and grass add the depth to which a beam enters them.
+        nearest: meters below which nothing is measured.
+        farthest: meters above which nothing is measured.
+        noise: standard deviation of the range in meters; leaves and grass add the depth to which a beam enters them.
         dropout: share of the returns that is lost in any case.
         faint: see above; 0 loses nothing for its faintness.
 

@@ -14,13 +14,13 @@ SIDE = 128  # pixels of a texture
 
 
 class Material(NamedTuple):
-    """A kind of surface; its colour belongs to the object that wears it."""
+    """A kind of surface; its color belongs to the object that wears it."""
 
     reflectivity: float  # for a laser of about 900 nm, at normal incidence
     texture: str | None = None
-    period: float = 1.0  # metres after which the texture repeats
-    depth: float = 0.0  # metres by which a beam enters it, at random: leaves and grass
-    smooth: bool = False  # round: shaded with normals shared by neighbouring faces
+    period: float = 1.0  # meters after which the texture repeats
+    depth: float = 0.0  # meters by which a beam enters it, at random: leaves and grass
+    smooth: bool = False  # round: shaded with normals shared by neighboring faces
 
 
 # Plausible numbers rather than measured ones: near 0.9 µm asphalt is dark, living leaves are bright, and glass sends
@@ -60,7 +60,7 @@ def material_values(field: str) -> np.ndarray:
 def textures() -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     """Names of the textures, and the textures (SIDE, SIDE, 3) uint8, repeating without a seam.
 
-    They multiply the colour of an object, so they are mostly bright. They are the same in every world.
+    They multiply the color of an object, so they are mostly bright. They are the same in every world.
     """
     rng = np.random.default_rng(0)
     painters = (asphalt, slabs, grass, leaves, bark, brick, plaster, facade, tiles, planks)
@@ -92,7 +92,7 @@ def asphalt(rng: np.random.Generator) -> np.ndarray:
 
 
 def slabs(rng: np.random.Generator) -> np.ndarray:
-    """Paving stones, four to a side, each of its own grey, with dark joints."""
+    """Paving stones, four to a side, each of its own gray, with dark joints."""
     row, column = _grid()
     shade = rng.uniform(0.78, 0.98, (4, 4))[(row * 4).astype(int), (column * 4).astype(int)]
     joint = (np.minimum(row * 4 % 1, column * 4 % 1) < 0.06) * 0.3
@@ -134,7 +134,7 @@ def plaster(rng: np.random.Generator) -> np.ndarray:
 
 
 def facade(rng: np.random.Generator) -> np.ndarray:
-    """One storey with one window in its frame; the wall keeps the colour of the house."""
+    """One storey with one window in its frame; the wall keeps the color of the house."""
     row, column = _grid()
     wall = np.repeat(plaster(rng)[..., None], 3, axis=2)
     frame = (np.abs(column - 0.5) < 0.26) & (np.abs(row - 0.47) < 0.29)

@@ -32,7 +32,7 @@ def drawn_shape(family: str, rng: Generator) -> Shape:
 
 
 def car(rng: Generator, longest: float = 7.5) -> Prop:
-    """A saloon, estate, van, pick-up or sports car, 3.3 m to `longest` metres long."""
+    """A saloon, estate, van, pick-up or sports car, 3.3 m to `longest` meters long."""
     while True:
         prop = prop_of(drawn_shape("car", rng), CAR, "car")
         if 3.3 <= prop.size[0] <= longest and prop.size[1] <= 2.3:

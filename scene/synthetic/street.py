@@ -1,6 +1,6 @@
 """The course of a street and its ground: carriageway with markings, kerbs, pavements, and terrain to the horizon.
 
-Places along a street are given as (s, d): metres along the centre line, and metres to its left.
+Places along a street are given as (s, d): meters along the center line, and meters to its left.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from crosspoint.datasets.procedural.sketch import foliage, shaded
 from crosspoint.scene.synthetic.asset import CLASSES, Prop
 from crosspoint.scene.synthetic.materials import MATERIAL_NAMES, MATERIALS
 
-REACH = 80.0  # metres of world before the first and after the last place of the ego vehicle, and to both sides
-STEP = 1.0  # metres between two rows of the ground's grid
+REACH = 80.0  # meters of world before the first and after the last place of the ego vehicle, and to both sides
+STEP = 1.0  # meters between two rows of the ground's grid
 
 
 @dataclass(frozen=True, eq=False)
 class Street:
-    """Centre line and cross section; pairs are for the right (d < 0) and the left side."""
+    """Center line and cross section; pairs are for the right (d < 0) and the left side."""
 
-    s: np.ndarray  # (S,) stations along the centre line, `STEP` apart
+    s: np.ndarray  # (S,) stations along the center line, `STEP` apart
     line: np.ndarray  # (S, 3) x, y and heading there; station 0 is the origin, heading along x
     lane: float  # width of each of the two lanes
     parking: tuple[float, float]  # widths of the parking lanes, 0 for none
@@ -34,7 +34,7 @@ class Street:
 
     @classmethod
     def draw(cls, drive: float, rng: Generator) -> Street:
-        """A street around a drive of so many metres."""
+        """A street around a drive of so many meters."""
         s = np.arange(-REACH, drive + REACH + STEP, STEP)
         swing, phase = rng.uniform(0.0, 0.3), rng.uniform(0.0, 2 * np.pi)
         heading = swing * np.sin(2 * np.pi * s / rng.uniform(180.0, 320.0) + phase)
@@ -61,15 +61,15 @@ class Street:
         return np.stack([x - d * np.sin(heading), y + d * np.cos(heading)], axis=-1)
 
     def heading(self, s: float) -> float:
-        """Of the centre line at a station, in radians from x."""
+        """Of the center line at a station, in radians from x."""
         return float(np.interp(s, self.s, self.line[:, 2]))
 
     def carriageway(self, side: int) -> float:
-        """Distance of the kerb from the centre line on a side, 0 right and 1 left."""
+        """Distance of the kerb from the center line on a side, 0 right and 1 left."""
         return self.lane + self.parking[side]
 
     def frontage(self, side: int) -> float:
-        """Distance from the centre line at which a side's pavement ends."""
+        """Distance from the center line at which a side's pavement ends."""
         return self.carriageway(side) + self.pavement[side]
 
     def height(self, s: np.ndarray | float, d: np.ndarray | float) -> np.ndarray:
@@ -87,17 +87,17 @@ class Street:
 
 
 def _swell(waves: np.ndarray, s: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Sum of sine waves (W, 4): wave numbers along s and d in 1/m, phase, height in metres."""
+    """Sum of sine waves (W, 4): wave numbers along s and d in 1/m, phase, height in meters."""
     along, across, phase, height = waves.T
     return (np.sin(s[..., None] * along + d[..., None] * across + phase) * height).sum(axis=-1)
 
 
 def ground(street: Street, rng: Generator) -> list[Prop]:
     """The ground of a street, in world coordinates, as strips that meet without a gap."""
-    grey, stone = np.full(3, rng.uniform(0.24, 0.42)), np.array([0.68, 0.64, 0.6]) * rng.uniform(0.75, 1.2)
+    gray, stone = np.full(3, rng.uniform(0.24, 0.42)), np.array([0.68, 0.64, 0.6]) * rng.uniform(0.75, 1.2)
     stone[0] *= rng.uniform(1.0, 1.2)  # some pavements are reddish
     green = np.array(shaded(foliage(rng), 1.2)) if rng.random() < 0.8 else np.array([0.62, 0.52, 0.36])
-    strips = [_road(street, grey)]
+    strips = [_road(street, gray)]
     for side, sign in enumerate((-1.0, 1.0)):
         inner, outer = street.carriageway(side), street.frontage(side)
         edge = np.array([inner, inner])
@@ -109,7 +109,7 @@ def ground(street: Street, rng: Generator) -> list[Prop]:
     return [*strips, _horizon(street, green)]
 
 
-def _strip(street: Street, d: np.ndarray, z: np.ndarray | None, role: tuple[str, str], colour: np.ndarray) -> Prop:
+def _strip(street: Street, d: np.ndarray, z: np.ndarray | None, role: tuple[str, str], color: np.ndarray) -> Prop:
     """A strip along the street with edges at d (C,) and heights z (C,) above the hills, or those of the terrain."""
     s, across = street.s[:, None], np.broadcast_to(d, (len(street.s), len(d)))
     height = street.relief(s, across) + (0.0 if z is None else z)
@@ -119,11 +119,11 @@ def _strip(street: Street, d: np.ndarray, z: np.ndarray | None, role: tuple[str,
     places = np.concatenate([street.place(np.broadcast_to(s, across.shape), across), height[..., None]], axis=2)
     # A kerb rises at one d: its texture runs up instead.
     run = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(d)) + (0.0 if z is None else np.abs(np.diff(z))))])
-    return _grid(places, np.broadcast_to(run, across.shape), np.broadcast_to(s, across.shape), role, colour)
+    return _grid(places, np.broadcast_to(run, across.shape), np.broadcast_to(s, across.shape), role, color)
 
 
-def _grid(places: np.ndarray, u: np.ndarray, v: np.ndarray, role: tuple[str, str], colour: np.ndarray) -> Prop:
-    """A grid of places (S, C, 3) with texture coordinates in metres (S, C), facing up."""
+def _grid(places: np.ndarray, u: np.ndarray, v: np.ndarray, role: tuple[str, str], color: np.ndarray) -> Prop:
+    """A grid of places (S, C, 3) with texture coordinates in meters (S, C), facing up."""
     rows, columns = places.shape[:2]
     vertices = places.reshape(-1, 3)
     first = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1)
@@ -138,32 +138,32 @@ def _grid(places: np.ndarray, u: np.ndarray, v: np.ndarray, role: tuple[str, str
     return Prop(
         vertices,
         faces,
-        np.tile(np.clip(colour, 0.0, 1.0).astype(np.float32), (count, 1)),
+        np.tile(np.clip(color, 0.0, 1.0).astype(np.float32), (count, 1)),
         uv.astype(np.float32),
         np.full(count, MATERIAL_NAMES.index(material)),
         np.full(count, CLASSES.index(label)),
     )
 
 
-def _road(street: Street, grey: np.ndarray) -> Prop:
+def _road(street: Street, gray: np.ndarray) -> Prop:
     """The carriageway, with lines and a zebra crossing as faces of their own."""
     low, high = -street.carriageway(0), street.carriageway(1)
     lines = [-street.lane, -street.lane + 0.12, -0.07, 0.07, street.lane - 0.12, street.lane]
     d = np.unique(np.concatenate([[low, high], lines, np.arange(np.ceil(low / 0.5), high / 0.5) * 0.5]).round(6))
-    strip = _strip(street, d, np.zeros(len(d)), ("road", "asphalt"), grey)
+    strip = _strip(street, d, np.zeros(len(d)), ("road", "asphalt"), gray)
     middle, s = (d[1:] + d[:-1]) / 2, (street.s[1:] + street.s[:-1]) / 2
     dashed = (np.abs(middle) < 0.07) & (s % 9.0 < 4.0)[:, None]
     edges = (np.abs(middle) > street.lane - 0.12) & (np.abs(middle) < street.lane)
     zebra = (np.floor(middle / 0.5) % 2 == 0) & (np.abs(s - street.crossing) < 2.0)[:, None]
     painted = np.repeat((dashed | edges | zebra).reshape(-1), 2)  # two faces to a cell
     strip.materials[painted] = MATERIAL_NAMES.index("marking")
-    strip.colours[painted] = 0.93
+    strip.colors[painted] = 0.93
     return strip
 
 
 def _horizon(street: Street, green: np.ndarray) -> Prop:
     """A plain far around and a little below the street's own terrain, for what cameras see beyond its end."""
-    centre = street.line[len(street.line) // 2, :2]
+    center = street.line[len(street.line) // 2, :2]
     x, y = np.meshgrid(np.linspace(-600, 600, 13), np.linspace(-600, 600, 13), indexing="ij")
-    places = np.stack([x + centre[0], y + centre[1], np.full(x.shape, -3.0)], axis=2)
+    places = np.stack([x + center[0], y + center[1], np.full(x.shape, -3.0)], axis=2)
     return _grid(places, x, y, ("terrain", "grass"), green * 0.8)

@@ -34,10 +34,10 @@ def camera_ring(views: int = 1, size: tuple[int, int] = (192, 640), fov: float =
     forward = np.stack([np.cos(yaw), np.sin(yaw), np.zeros(views)], axis=1)
     right = np.stack([np.sin(yaw), -np.cos(yaw), np.zeros(views)], axis=1)
     R = torch.from_numpy(np.stack([right, np.tile([0.0, 0.0, -1.0], (views, 1)), forward], axis=1))
-    centres = torch.from_numpy(0.4 * forward + np.array([0.0, 0.0, -0.15]))  # on a roof rack, around the LiDAR's mast
+    centers = torch.from_numpy(0.4 * forward + np.array([0.0, 0.0, -0.15]))  # on a roof rack, around the LiDAR's mast
     focal = size[1] / 2 / np.tan(np.deg2rad(fov) / 2)
     K = torch.tensor([[focal, 0.0, size[1] / 2], [0.0, focal, 0.45 * size[0]], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    return Cameras(K.repeat(views, 1, 1), R, -(R @ centres[..., None])[..., 0], size)
+    return Cameras(K.repeat(views, 1, 1), R, -(R @ centers[..., None])[..., 0], size)
 
 
 def moved(cameras: Cameras, pose: np.ndarray) -> Cameras:
@@ -53,15 +53,15 @@ def photograph(world: World, camera: Cameras, supersample: int = 2) -> tuple[Ten
     Args:
         world: to be photographed.
         camera: one camera, in the world's frame.
-        supersample: samples along each axis of a pixel, taken where neighbouring pixels differ; 1 for one everywhere.
+        supersample: samples along each axis of a pixel, taken where neighboring pixels differ; 1 for one everywhere.
 
     Returns:
-        The image (3, H, W) uint8, and the fragments (1, H, W) at its pixel centres.
+        The image (3, H, W) uint8, and the fragments (1, H, W) at its pixel centers.
     """
     fragments = world.tracer(camera)
     height, width = camera.size
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    canvas = colours(world, camera, fragments, x.reshape(-1), y.reshape(-1)).view(height, width, 3)
+    canvas = colors(world, camera, fragments, x.reshape(-1), y.reshape(-1)).view(height, width, 3)
     if supersample > 1:
         rough = differing(torch.nn.functional.pad(canvas, (0, 1), value=1.0), 0.12)
         rows, columns = rough.nonzero(as_tuple=True)
@@ -69,13 +69,13 @@ def photograph(world: World, camera: Cameras, supersample: int = 2) -> tuple[Ten
         rows = (rows[:, None] * supersample + v.reshape(-1)).reshape(-1)
         columns = (columns[:, None] * supersample + u.reshape(-1)).reshape(-1)
         fine = camera.scaled(supersample)
-        samples = colours(world, fine, world.tracer.at(fine, rows, columns), columns + 0.5, rows + 0.5)
+        samples = colors(world, fine, world.tracer.at(fine, rows, columns), columns + 0.5, rows + 0.5)
         canvas[rough] = samples.view(-1, supersample**2, 3).mean(dim=1)
     return canvas.clamp_(0.0, 1.0).mul_(255.0).add_(0.5).to(torch.uint8).permute(2, 0, 1).contiguous(), fragments
 
 
-def colours(world: World, camera: Cameras, fragments: Fragments, x: Tensor, y: Tensor) -> Tensor:
-    """Colours (P, 3) float32 of P fragments of one camera at image points x, y (P,)."""
+def colors(world: World, camera: Cameras, fragments: Fragments, x: Tensor, y: Tensor) -> Tensor:
+    """Colors (P, 3) float32 of P fragments of one camera at image points x, y (P,)."""
     face, depth = fragments.face.reshape(-1), fragments.depth.reshape(-1)
     to_world = (camera.R[0].T @ torch.linalg.inv(camera.K[0])).float()
     rays = torch.stack([x, y, torch.ones_like(x)], dim=1) @ to_world.T
@@ -84,7 +84,7 @@ def colours(world: World, camera: Cameras, fragments: Fragments, x: Tensor, y: T
     hit, weights = face[seen].long(), fragments.barycentric.reshape(-1, 3)[seen]
     light = illumination(world, hit, weights, rays[seen])
     haze = torch.exp(-depth[seen] / world.sky.haze)[:, None]
-    albedo = world.appearance.colour(hit, weights, 0.8)
+    albedo = world.appearance.color(hit, weights, 0.8)
     canvas[seen] = albedo * light * haze + torch.from_numpy(world.sky.horizon).float() * (1.0 - haze)
     return canvas
 
@@ -99,7 +99,7 @@ def illumination(world: World, face: Tensor, weights: Tensor, rays: Tensor) -> T
         return light
     cosine = (normal @ sun).clamp(min=0.0)
     lit = (cosine > 0).nonzero()[:, 0]
-    # A centimetre off the surface, so that no face shades itself.
+    # A centimeter off the surface, so that no face shades itself.
     origins = interpolate(world.corners, face[lit], weights[lit]) + 0.01 * normal[lit] + 0.01 * sun
     towards = sun.expand(len(lit), 3).contiguous()
     hidden = world.tracer.scene.run(origins.numpy(), towards.numpy(), query="OCCLUDED")
@@ -108,10 +108,10 @@ def illumination(world: World, face: Tensor, weights: Tensor, rays: Tensor) -> T
 
 
 def heaven(sky: Sky, directions: Tensor) -> Tensor:
-    """Colours (P, 3) of the sky in unit directions (P, 3): from the horizon's to the zenith's, with some clouds."""
+    """Colors (P, 3) of the sky in unit directions (P, 3): from the horizon's to the zenith's, with some clouds."""
     up = directions[:, 2].clamp(min=0.0)
     blend = up.sqrt()[:, None]
     x, y = directions[:, 0] / (up + 0.15), directions[:, 1] / (up + 0.15)
     wisps = torch.sin(1.7 * x + 2.0 * torch.sin(0.9 * y)) * torch.sin(1.3 * y + 1.5 * torch.sin(1.1 * x))
-    colour = torch.from_numpy(sky.horizon).float() * (1 - blend) + torch.from_numpy(sky.zenith).float() * blend
-    return colour + 0.12 * wisps.clamp(min=0.0)[:, None]
+    color = torch.from_numpy(sky.horizon).float() * (1 - blend) + torch.from_numpy(sky.zenith).float() * blend
+    return color + 0.12 * wisps.clamp(min=0.0)[:, None]

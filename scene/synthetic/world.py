@@ -19,19 +19,19 @@ from crosspoint.scene.synthetic.layout import Placed, furnish
 from crosspoint.scene.synthetic.materials import MATERIALS, material_values, textures
 from crosspoint.scene.synthetic.street import Street, ground
 
-LIDAR_HEIGHT = 1.8  # metres above the road
+LIDAR_HEIGHT = 1.8  # meters above the road
 
 
 @dataclass(frozen=True, eq=False)
 class Sky:
-    """The light of an hour and a weather; colours (3,) in [0, 1]."""
+    """The light of an hour and a weather; colors (3,) in [0, 1]."""
 
     sun: np.ndarray  # (3,) unit vector toward it
-    direct: np.ndarray  # colour of its light, black under clouds
+    direct: np.ndarray  # color of its light, black under clouds
     ambient: np.ndarray
     zenith: np.ndarray
     horizon: np.ndarray
-    haze: float  # metres after which the horizon's colour has covered 63 % of what lies behind
+    haze: float  # meters after which the horizon's color has covered 63 % of what lies behind
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Sky:
@@ -41,12 +41,12 @@ class Sky:
         clouds = float(np.clip(rng.normal(0.35, 0.45), 0.0, 1.0))
         exposure = rng.uniform(0.9, 1.15)
         warm = np.array([1.0, 0.96, 0.86]) + rng.uniform(-0.04, 0.04)
-        blue, grey = np.array([0.36, 0.56, 0.86]), np.array([0.75, 0.77, 0.8])
+        blue, gray = np.array([0.36, 0.56, 0.86]), np.array([0.75, 0.77, 0.8])
         return cls(
             sun=sun,
             direct=exposure * 0.75 * (1 - clouds) * warm,
             ambient=exposure * (0.45 + 0.35 * clouds) * np.array([0.95, 0.98, 1.03]),
-            zenith=clouds * grey + (1 - clouds) * blue,
+            zenith=clouds * gray + (1 - clouds) * blue,
             horizon=np.array([0.86, 0.89, 0.92]) * rng.uniform(0.92, 1.05),
             haze=rng.uniform(250.0, 700.0),
         )
@@ -54,7 +54,7 @@ class Sky:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything that a LiDAR and cameras see of a sequence; x, y, z in metres, z up.
+    """Everything that a LiDAR and cameras see of a sequence; x, y, z in meters, z up.
 
     Per-face arrays share their order with the faces of `mesh`, which `tracer` casts rays against.
     """
@@ -64,7 +64,7 @@ class World:
     labels: np.ndarray  # (F,) int64
     objects: np.ndarray  # (F,) int64, 1 + row of `boxes`, 0 for what has no box
     reflectivity: np.ndarray  # (F,) float64, for a laser
-    softness: np.ndarray  # (F,) float64, metres by which a beam enters
+    softness: np.ndarray  # (F,) float64, meters by which a beam enters
     facing: np.ndarray  # (F, 3) float64 unit normals of the faces, outward
     normals: Tensor  # (F, 3, 3) float32 unit normals of the corners, shared by the faces of what is round
     corners: Tensor  # (F, 3, 3) float32
@@ -80,7 +80,7 @@ def make_world(seed: Sequence[int], frames: int = 10, spacing: float = 4.0) -> W
     Args:
         seed: any integers ≥ 0; the same ones give the same world everywhere.
         frames: places of the ego vehicle, which drives in the right lane.
-        spacing: metres between them, give or take a fifth from sequence to sequence.
+        spacing: meters between them, give or take a fifth from sequence to sequence.
 
     Raises:
         ValueError: if a number is not positive.
@@ -127,10 +127,10 @@ def _assemble(placed: list[Placed], poses: np.ndarray, sky: Sky, rng: np.random.
     # Single precision, as Embree keeps it: every sensor and every check sees the very same surface.
     vertices = vertices.astype(np.float32).astype(np.float64)
     materials = np.concatenate([prop.materials for prop in props])
-    colours = np.concatenate([prop.colours for prop in props])
+    colors = np.concatenate([prop.colors for prop in props])
     things = np.cumsum([bool(prop.thing) for prop in props]) * [bool(prop.thing) for prop in props]
-    # Bright colours are mostly bright in the near infrared, too, and no two surfaces of a kind are alike.
-    brightness = (0.5 + colours.mean(axis=1)) * np.repeat(rng.uniform(0.7, 1.3, len(props)), counts)
+    # Bright colors are mostly bright in the near infrared, too, and no two surfaces of a kind are alike.
+    brightness = (0.5 + colors.mean(axis=1)) * np.repeat(rng.uniform(0.7, 1.3, len(props)), counts)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     corners = vertices[faces]
     weighted = face_normals(corners)
@@ -148,18 +148,18 @@ def _assemble(placed: list[Placed], poses: np.ndarray, sky: Sky, rng: np.random.
         facing=facing,
         normals=torch.from_numpy(normals).float(),
         corners=torch.from_numpy(corners).float(),
-        appearance=_appearance(colours, np.concatenate([prop.uv for prop in props]), materials),
+        appearance=_appearance(colors, np.concatenate([prop.uv for prop in props]), materials),
         boxes=_boxes([item for item in placed if item.prop.thing]),
         poses=poses,
         sky=sky,
     )
 
 
-def _appearance(colours: np.ndarray, uv: np.ndarray, materials: np.ndarray) -> Appearance:
+def _appearance(colors: np.ndarray, uv: np.ndarray, materials: np.ndarray) -> Appearance:
     names, images = textures()
     numbers = np.array([-1 if m.texture is None else names.index(m.texture) for m in MATERIALS.values()])
     return Appearance(
-        tint=torch.from_numpy(colours)[:, None].expand(-1, 3, -1),
+        tint=torch.from_numpy(colors)[:, None].expand(-1, 3, -1),
         uv=torch.from_numpy(uv),
         texture=torch.from_numpy(numbers[materials]),
         textures=images,

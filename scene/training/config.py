@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from crosspoint.scene.data.similarity_augmentation import SecondView
-from crosspoint.scene.data.superpixels import RegionConfig
+from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
+from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.models.minkunet import MinkUNetConfig
 from crosspoint.scene.models.pixel_encoder import PixelEncoderConfig
@@ -27,8 +27,8 @@ class SceneDataConfig:
         root: folder of the dataset; of synthetic none
         split: of the dataset; null takes its first, or everything where it has none
         skip: take every so many-th frame (of nuScenes: scene)
-        min_depth: metres before a camera that a paired point exceeds
-        occlusion: metres by which nearer points hide others; null pairs hidden points too, as the public codes
+        min_depth: meters before a camera that a paired point exceeds
+        occlusion: meters by which nearer points hide others; null pairs hidden points too, as the public codes
         workers: loader processes
     """
 
@@ -53,7 +53,7 @@ class SceneMethodConfig:
         regions_cache: folder that keeps them
         pointnet2: size of the point encoder, as published or for a CPU (simipu)
         points: drawn from each frame (simipu)
-        reach: metres around the sensor within which they are drawn; null draws anywhere (simipu)
+        reach: meters around the sensor within which they are drawn; null draws anywhere (simipu)
         seen_only: draw points that an image sees, where a frame has such; false draws all around (simipu)
         view: how the second view of a cloud differs (simipu)
     """
@@ -61,13 +61,13 @@ class SceneMethodConfig:
     name: Literal["ppkt", "slidr", "simipu"] = "slidr"
     temperature: float = 0.07
     pairs: int = 4096
-    regions: RegionConfig = field(default_factory=RegionConfig)
+    regions: SuperpixelConfig = field(default_factory=SuperpixelConfig)
     regions_cache: Path = Path("data/regions")
     pointnet2: Literal["published", "small"] = "published"
     points: int = 16384
     reach: float | None = 70.4
     seen_only: bool = False
-    view: SecondView = field(default_factory=SecondView)
+    view: SimilarityAugmentation = field(default_factory=SimilarityAugmentation)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ScenePretrainConfig:
         image: the image encoder
         augmentation: of clouds and images
         method: what is compared
-        training: optimisation
+        training: optimization
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
     """
 
@@ -97,7 +97,7 @@ class ScenePretrainConfig:
     method: SceneMethodConfig = field(default_factory=SceneMethodConfig)
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            epochs=50, batch_size=4, optimiser="sgd", learning_rate=0.5, weight_decay=1e-4
+            epochs=50, batch_size=4, optimizer="sgd", learning_rate=0.5, weight_decay=1e-4
         )
     )
     sparse_backend: Backend = "torch"

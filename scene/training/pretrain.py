@@ -12,7 +12,7 @@ import torch
 from crosspoint.scene.checkpoints.scene_encoder import scene_encoder_record
 from crosspoint.scene.data.batch import stack_samples
 from crosspoint.scene.data.sample import SceneDataset
-from crosspoint.scene.data.superpixels import RegionCache, compute_regions
+from crosspoint.scene.data.superpixels import SuperpixelCache, compute_superpixels
 from crosspoint.scene.data.training_set import SceneTrainingSet
 from crosspoint.scene.datasets.build import check_scenes, open_scenes
 from crosspoint.scene.methods import PPKT, SimIPU, SLidR
@@ -21,7 +21,7 @@ from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.models.pointnet2 import PointNet2, PointNet2Config
 from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.training.config import SceneDataConfig, ScenePretrainConfig
-from crosspoint.training.lightning_module import PairModule, Pretraining
+from crosspoint.training.lightning_module import PairDataModule, Pretraining
 from crosspoint.training.run_folder import LAST, first_process, last_checkpoint, run
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ def pretrain_scenes(config: ScenePretrainConfig, *, resume: bool = False, progre
     method = build_scene_method(config)
     regions = None
     if config.method.name == "slidr":
-        regions = RegionCache(config.method.regions_cache, config.method.regions)
+        regions = SuperpixelCache(config.method.regions_cache, config.method.regions)
         if first_process() and last is None:  # later ones, and other processes, find what is missing themselves
             log.info("superpixels of %d frames → %s", len(dataset), regions.folder)
-            compute_regions(dataset, regions)
+            compute_superpixels(dataset, regions)
     data = config.data
     samples = SceneTrainingSet(
         dataset,
@@ -63,14 +63,14 @@ def pretrain_scenes(config: ScenePretrainConfig, *, resume: bool = False, progre
         regions=regions,
     )
     training = config.training
-    module = PairModule(
+    module = PairDataModule(
         samples,
         np.arange(len(samples)),
         batch_size=training.batch_size,
         workers=data.workers,
         seed=config.seed,
         collate=stack_samples,
-        least=1,
+        min_batch=1,
     )
     known = scene_encoder_record(method.encoder.config, config.voxels)
     run(

@@ -17,10 +17,10 @@ _SHARE = 0.02  # of the points at either end of each axis that may lie outside t
 
 
 def window(points: np.ndarray, aspect: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Bounds of x and of y in metres of the part of a cloud (N, 3 or more), N > 0, that is worth drawing.
+    """Bounds of x and of y in meters of the part of a cloud (N, 3 or more), N > 0, that is worth drawing.
 
     Args:
-        points: x, y, … in metres.
+        points: x, y, … in meters.
         aspect: width over height of the map.
     """
     low, high = np.quantile(points[:, :2], [_SHARE, 1 - _SHARE], axis=0)
@@ -33,7 +33,7 @@ def window(points: np.ndarray, aspect: float) -> tuple[tuple[float, float], tupl
 def draw_cloud(
     axes: Axes,
     frame: SceneFrame,
-    colours: np.ndarray,
+    colors: np.ndarray,
     bounds: tuple[tuple[float, float], tuple[float, float]],
     title: str,
     box_classes: Sequence[str] = (),
@@ -43,8 +43,8 @@ def draw_cloud(
     Args:
         axes: to draw on.
         frame: N points.
-        colours: (N, 3) uint8.
-        bounds: of x and of y in metres, as `window` gives them.
+        colors: (N, 3) uint8.
+        bounds: of x and of y in meters, as `window` gives them.
         title: above the map.
         box_classes: names of the boxes' labels.
     """
@@ -54,7 +54,7 @@ def draw_cloud(
     order = seen[np.argsort(z[seen], kind="stable")]  # what is high hides what is low
     axes.set_facecolor(GROUND)
     side = float(np.clip(300 / np.sqrt(max(1, len(order))), 1.0, 2.0))  # points of 1/72 inch
-    axes.scatter(x[order], y[order], s=side**2, c=colours[order] / 255.0, marker="s", linewidths=0)
+    axes.scatter(x[order], y[order], s=side**2, c=colors[order] / 255.0, marker="s", linewidths=0)
     views = len(frame.images)
     if views:
         lines = camera_lines(frame.cameras, (right - left) / 12).reshape(views, 8, 2, 3)[:, :2, :, :2]
@@ -63,8 +63,8 @@ def draw_cloud(
     for kind in box_kinds(frame.boxes, box_classes):
         corners = box_corners(kind.geometry)[:, :4, :2]
         outlines = corners[:, [0, 1, 2, 3, 0]]
-        heading = np.stack([corners.mean(axis=1), corners[:, :2].mean(axis=1)], axis=1)  # from the centre to the front
-        axes.add_collection(LineCollection([*outlines, *heading], colors=hexadecimal(kind.colour), linewidths=0.9))
+        heading = np.stack([corners.mean(axis=1), corners[:, :2].mean(axis=1)], axis=1)  # from the center to the front
+        axes.add_collection(LineCollection([*outlines, *heading], colors=hexadecimal(kind.color), linewidths=0.9))
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.set_aspect("equal")

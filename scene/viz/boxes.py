@@ -1,4 +1,4 @@
-"""Boxes around objects: their colours, the names of those that occur, and their lines in an image."""
+"""Boxes around objects: their colors, the names of those that occur, and their lines in an image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.sample import Boxes
-from crosspoint.scene.viz.class_colors import class_colours
+from crosspoint.scene.viz.class_colors import class_colors
 
-NEAREST = 0.1  # metres before the camera: what is nearer is cut off
+NEAREST = 0.1  # meters before the camera: what is nearer is cut off
 _UNNAMED = np.full(3, 255, dtype=np.uint8)
 
 
@@ -19,7 +19,7 @@ class BoxKind(NamedTuple):
     """The boxes of one class."""
 
     name: str
-    colour: np.ndarray  # (3,) uint8
+    color: np.ndarray  # (3,) uint8
     geometry: np.ndarray  # (k, 7), as in `Boxes`
 
 
@@ -29,7 +29,7 @@ def box_kinds(boxes: Boxes | None, classes: Sequence[str]) -> list[BoxKind]:
         return []
     if not classes:
         return [BoxKind("boxes", _UNNAMED, boxes.geometry)]
-    table, present = class_colours(classes), np.unique(boxes.labels).tolist()
+    table, present = class_colors(classes), np.unique(boxes.labels).tolist()
     return [BoxKind(f"box: {classes[kind]}", table[kind], boxes.geometry[boxes.labels == kind]) for kind in present]
 
 
@@ -40,7 +40,7 @@ def image_lines(lines: np.ndarray, cameras: Cameras, view: int) -> np.ndarray:
     a position behind the camera has a pixel too, on the wrong side of the image.
 
     Args:
-        lines: (m, 2, 3) metres in the LiDAR's frame.
+        lines: (m, 2, 3) meters in the LiDAR's frame.
         cameras: V.
         view: the image's place among them.
     """

@@ -1,4 +1,4 @@
-"""A colour for each class: those that drivers' data sets are usually drawn in, where a class is one of theirs."""
+"""A color for each class: those that drivers' data sets are usually drawn in, where a class is one of theirs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 # In the manner of Cityscapes (Cordts et al. 2016, https://www.cityscapes-dataset.com): roads violet, plants green,
-# vehicles blue, people red; lighter, as they stand on black. Classes with one colour never meet in one data set here.
+# vehicles blue, people red; lighter, as they stand on black. Classes with one color never meet in one data set here.
 _USUAL = {
     (176, 96, 190): ("road", "driveable surface", "asphalt"),
     (250, 160, 200): ("parking",),
@@ -40,17 +40,17 @@ _USUAL = {
     (120, 190, 240): ("puddle",),
     (200, 225, 255): ("sky",),
 }
-_COLOUR_OF_NAME = {name: colour for colour, names in _USUAL.items() for name in names}
+_COLOR_OF_NAME = {name: color for color, names in _USUAL.items() for name in names}
 
 
-def class_colours(classes: Sequence[str]) -> np.ndarray:
-    """A colour for each class: (C, 3) uint8.
+def class_colors(classes: Sequence[str]) -> np.ndarray:
+    """A color for each class: (C, 3) uint8.
 
-    Classes of other names get ten strong colours in turn, then the same ten lighter; they repeat after twenty.
+    Classes of other names get ten strong colors in turn, then the same ten lighter; they repeat after twenty.
     """
     pairs = matplotlib.colormaps["tab20"](np.arange(20), bytes=True)[:, :3]  # each strong one before its lighter one
     others = np.concatenate([pairs[0::2], pairs[1::2]])
     plain = [" ".join(name.lower().replace("_", " ").replace("-", " ").split()) for name in classes]
     turn = itertools.cycle(others)
-    table = [_COLOUR_OF_NAME[name] if name in _COLOUR_OF_NAME else next(turn) for name in plain]
+    table = [_COLOR_OF_NAME[name] if name in _COLOR_OF_NAME else next(turn) for name in plain]
     return np.array(table, dtype=np.uint8).reshape(-1, 3)

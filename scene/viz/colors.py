@@ -1,4 +1,4 @@
-"""What is drawn in which colour, the same in pictures and on pages."""
+"""What is drawn in which color, the same in pictures and on pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 
 GROUND = "#14161a"  # behind clouds: the palette and the ramps are legible on black
 INK, QUIET, ACCENT = "#1c1f24", "#626973", "#ffffff"  # text, quiet text; boxes and outlines on dark
-UNKNOWN = (66, 70, 78)  # what has no class, or no colour
+UNKNOWN = (66, 70, 78)  # what has no class, or no color
 RIGHT, WRONG = (150, 158, 168), (255, 66, 66)
 NEAR_TO_FAR = matplotlib.colormaps["turbo_r"]  # red near, blue far
 LOW_TO_HIGH = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.2, 1.0, 256)))  # the rest is lost on black
@@ -16,13 +16,13 @@ _SHARE = 0.01  # of values at either end that a ramp leaves out: a bird and a ho
 
 
 def depth_scale(depth: np.ndarray) -> LogNorm:
-    """From metres (P,) to 0…1: by their logarithm, for near things move farthest in an image. P > 0."""
+    """From meters (P,) to 0…1: by their logarithm, for near things move farthest in an image. P > 0."""
     near, far = np.quantile(depth, [_SHARE, 1 - _SHARE])
     return LogNorm(near, max(far, 1.01 * near), clip=True)
 
 
-def depth_colours(depth: np.ndarray, scale: LogNorm) -> np.ndarray:
-    """Colours (P, 3) uint8 of depths (P,), red near and blue far."""
+def depth_colors(depth: np.ndarray, scale: LogNorm) -> np.ndarray:
+    """Colors (P, 3) uint8 of depths (P,), red near and blue far."""
     return NEAR_TO_FAR(scale(depth), bytes=True)[:, :3]
 
 
@@ -33,13 +33,13 @@ def limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def ramp() -> np.ndarray:
-    """256 colours from low to high: (256, 3) uint8."""
+    """256 colors from low to high: (256, 3) uint8."""
     return LOW_TO_HIGH(np.arange(256), bytes=True)[:, :3]
 
 
-def hexadecimal(colour: np.ndarray | tuple[int, int, int]) -> str:
-    """A colour as "#rrggbb"."""
-    return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
+def hexadecimal(color: np.ndarray | tuple[int, int, int]) -> str:
+    """A color as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*map(int, color))
 
 
 def legible(name: str) -> str:

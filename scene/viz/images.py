@@ -15,13 +15,13 @@ from torch import Tensor
 from crosspoint.scene.data.sample import SceneFrame, ScenePair
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds, image_lines
-from crosspoint.scene.viz.colorings import Named
+from crosspoint.scene.viz.colorings import Categorical
 from crosspoint.scene.viz.outlines import box_lines
 from crosspoint.scene.viz.overlay import paint_outlines, paint_points
 
 _COVERED = 0.09  # share of the images' area that discs of points may hide
 _SHOWN = 1500  # pixels of the picture's width: finer lines of images side by side are lost
-_TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)  # metres
+_TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)  # meters
 
 
 def columns(views: int, size: tuple[int, int]) -> int:
@@ -32,7 +32,7 @@ def columns(views: int, size: tuple[int, int]) -> int:
 def draw_images(
     figure: SubFigure, frame: SceneFrame, pair: ScenePair, regions: Tensor | None, box_classes: Sequence[str] = ()
 ) -> None:
-    """Draw all images with points coloured by depth on one scale, superpixels' outlines below them, boxes above.
+    """Draw all images with points colored by depth on one scale, superpixels' outlines below them, boxes above.
 
     Args:
         figure: to draw on.
@@ -43,19 +43,19 @@ def draw_images(
     """
     depth = pair_depths(frame, pair)
     scale = colors.depth_scale(depth)
-    painted = colors.depth_colours(depth, scale)
+    painted = colors.depth_colors(depth, scale)
     axes = _draw_views(figure, frame, pair, depth, painted, "", _COVERED, regions, box_classes)
     bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
     near, far = bar.ax.get_ylim()
-    ticks = [metres for metres in _TICKS if near <= metres <= far]
-    bar.set_ticks(ticks, labels=[f"{metres:g}" for metres in ticks])
+    ticks = [meters for meters in _TICKS if near <= meters <= far]
+    bar.set_ticks(ticks, labels=[f"{meters:g}" for meters in ticks])
     bar.minorticks_off()
     bar.set_label("depth, m", fontsize=9, color=colors.QUIET)
     bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def draw_answers(figure: SubFigure, frame: SceneFrame, pair: ScenePair, answers: Sequence[Named]) -> None:
-    """Draw all images once for each of some colourings of the points, side by side: the truth and a prediction."""
+def draw_answers(figure: SubFigure, frame: SceneFrame, pair: ScenePair, answers: Sequence[Categorical]) -> None:
+    """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction."""
     depth = pair_depths(frame, pair)
     parts = figure.subfigures(1, len(answers), squeeze=False)[0]
     for part, one in zip(parts, answers, strict=True):
@@ -78,8 +78,8 @@ def overlay(
     Args:
         frame: with its images.
         pair: its pairs.
-        depth: (P,) metres before the camera, as `pair_depths` gives them.
-        painted: (P, 3) uint8, the colour of each pair.
+        depth: (P,) meters before the camera, as `pair_depths` gives them.
+        painted: (P, 3) uint8, the color of each pair.
         view: the image's place.
         regions: (H, W) integers; None for none.
         radius: of a point in pixels; 0 for the one pixel that holds it.
@@ -97,7 +97,7 @@ def overlay(
 
 
 def pair_depths(frame: SceneFrame, pair: ScenePair) -> np.ndarray:
-    """How far before their camera the points of all pairs lie: (P,) float64 metres."""
+    """How far before their camera the points of all pairs lie: (P,) float64 meters."""
     _, depth = frame.cameras.project(pair.points[:, :3])
     return depth[pair.pair_view, pair.pair_point].numpy()
 
@@ -113,7 +113,7 @@ def _draw_views(
     regions: Tensor | None = None,
     box_classes: Sequence[str] | None = None,
 ) -> list[Axes]:
-    """All images in a grid; boxes are drawn unless their classes are None. Colours (P, 3) are those of the pairs."""
+    """All images in a grid; boxes are drawn unless their classes are None. Colors (P, 3) are those of the pairs."""
     views, (height, width) = len(frame.images), frame.cameras.size
     side = columns(views, (height, width))
     axes = figure.subplots(-(-views // side), side, squeeze=False)
@@ -125,7 +125,7 @@ def _draw_views(
     for view, cell in enumerate(axes.flat[:views]):
         outlined = None if regions is None else regions[view].numpy()
         image = overlay(frame, pair, depth, painted, view, outlined, radius, thickness)
-        cell.imshow(image, extent=(0, width, height, 0))  # the centre of the top left pixel at (0.5, 0.5)
+        cell.imshow(image, extent=(0, width, height, 0))  # the center of the top left pixel at (0.5, 0.5)
         title = f"{what}, image {view}" if what else f"image {view}: {int((pair.pair_view == view).sum()):,} points"
         cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
         if box_classes is not None:
@@ -134,9 +134,9 @@ def _draw_views(
 
 
 def _draw_boxes(axes: Axes, frame: SceneFrame, view: int, classes: Sequence[str]) -> None:
-    """Wireframes, each line on a broader dark one: what lies below has any colour."""
+    """Wireframes, each line on a broader dark one: what lies below has any color."""
     for kind in box_kinds(frame.boxes, classes):
         lines = list(image_lines(box_lines(kind.geometry), frame.cameras, view))
-        for order, colour, width in ((2, colors.GROUND, 3.0), (3, colors.hexadecimal(kind.colour), 1.5)):
-            drawn = LineCollection(lines, colors=colour, linewidths=width, zorder=order)
+        for order, color, width in ((2, colors.GROUND, 3.0), (3, colors.hexadecimal(kind.color), 1.5)):
+            drawn = LineCollection(lines, colors=color, linewidths=width, zorder=order)
             axes.add_collection(drawn, autolim=False)

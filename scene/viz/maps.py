@@ -14,9 +14,9 @@ from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.birdseye import draw_cloud, window
 from crosspoint.scene.viz.boxes import BoxKind, box_kinds
-from crosspoint.scene.viz.colorings import Colouring, Named, by_class, by_height
+from crosspoint.scene.viz.colorings import Categorical, Coloring, by_class, by_height
 
-_AXES, _BAR = (0.7, 0.8), 1.1  # inches beside and around each map: labels, title; and of a bar of colours
+_AXES, _BAR = (0.7, 0.8), 1.1  # inches beside and around each map: labels, title; and of a bar of colors
 _MARK, _LETTER = 0.5, 0.085  # inches of a legend's column: its mark and the paper around, and each letter
 _COLUMN = 32  # names in a column of the legend
 
@@ -40,7 +40,7 @@ def draw_maps(
         box_classes: names of the boxes' labels.
     """
     named = list(by_class(frame, classes, predictions))
-    maps: list[Colouring] = [*named] if named else [by_height(frame)]
+    maps: list[Coloring] = [*named] if named else [by_height(frame)]
     marks = _marks(named, box_kinds(frame.boxes, box_classes))
     columns = -(-len(marks) // _COLUMN)
     beside = columns * (_MARK + _LETTER * max(map(len, marks), default=0)) + (0.0 if named else _BAR)
@@ -59,17 +59,17 @@ def draw_maps(
         bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def _marks(named: list[Named], boxes: list[BoxKind]) -> dict[str, Patch]:
+def _marks(named: list[Categorical], boxes: list[BoxKind]) -> dict[str, Patch]:
     """What each name looks like: of the classes that occur, of right and wrong, and of boxes."""
     table = named[0].names if named else []
     present = {(one.names != table, place): one for one in named for place in np.unique(one.places).tolist()}
     marks: dict[str, Patch] = {}
     for (_, place), one in sorted(present.items(), key=lambda item: item[0]):
-        name, colour = colors.legible(one.names[place]), colors.hexadecimal(one.colours[place])
-        marks.setdefault(name, Patch(facecolor=colour))
+        name, color = colors.legible(one.names[place]), colors.hexadecimal(one.colors[place])
+        marks.setdefault(name, Patch(facecolor=color))
     for kind in boxes:
-        colour = colors.hexadecimal(kind.colour)
-        marks[colors.legible(kind.name)] = Patch(facecolor="none", edgecolor=colour, linewidth=1.5)
+        color = colors.hexadecimal(kind.color)
+        marks[colors.legible(kind.name)] = Patch(facecolor="none", edgecolor=color, linewidth=1.5)
     return marks
 
 

@@ -15,11 +15,11 @@ _EDGES = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4
 
 def box_corners(geometry: np.ndarray) -> np.ndarray:
     """Corners (n, 8, 3) of boxes (n, 7): the four of the bottom, then those above them; 0, 1, 4 and 5 are the front."""
-    centre, size, heading = geometry[:, :3], geometry[:, 3:6], geometry[:, 6]
+    center, size, heading = geometry[:, :3], geometry[:, 3:6], geometry[:, 6]
     offsets = _SIGNS * size[:, None] / 2
     cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
     x, y, z = offsets[..., 0], offsets[..., 1], offsets[..., 2]
-    return centre[:, None] + np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
+    return center[:, None] + np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
 
 
 def box_lines(geometry: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ def box_lines(geometry: np.ndarray) -> np.ndarray:
 
 
 def camera_lines(cameras: Cameras, length: float) -> np.ndarray:
-    """Line segments (V * 8, 2, 3): from each camera to its image's corners `length` metres before it, and between them.
+    """Line segments (V * 8, 2, 3): from each camera to its image's corners `length` meters before it, and between them.
 
     The corners are those of the top left, top right, bottom right and bottom left, in this order.
     """
@@ -37,6 +37,6 @@ def camera_lines(cameras: Cameras, length: float) -> np.ndarray:
     corners = torch.tensor([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
     depth = torch.full((len(cameras), 4), length)
     far = cameras.unproject(corners.expand(len(cameras), 4, 2), depth).numpy()
-    centres = np.broadcast_to(cameras.centres.numpy()[:, None], far.shape)
-    rays, frame = np.stack([centres, far], axis=2), np.stack([far, np.roll(far, -1, axis=1)], axis=2)
+    centers = np.broadcast_to(cameras.centers.numpy()[:, None], far.shape)
+    rays, frame = np.stack([centers, far], axis=2), np.stack([far, np.roll(far, -1, axis=1)], axis=2)
     return np.concatenate([rays, frame], axis=1).reshape(-1, 2, 3)

@@ -7,14 +7,14 @@ import numpy as np
 OUTLINE = (255, 255, 255)
 
 
-def paint_points(image: np.ndarray, pixels: np.ndarray, depth: np.ndarray, colours: np.ndarray, radius: int) -> None:
+def paint_points(image: np.ndarray, pixels: np.ndarray, depth: np.ndarray, colors: np.ndarray, radius: int) -> None:
     """Paint discs over an image, in place; near ones hide far ones.
 
     Args:
         image: (H, W, 3) uint8.
-        pixels: (P, 2) x and y within the image, pixel centres at +0.5.
-        depth: (P,) metres.
-        colours: (P, 3) uint8.
+        pixels: (P, 2) x and y within the image, pixel centers at +0.5.
+        depth: (P,) meters.
+        colors: (P, 3) uint8.
         radius: in pixels; 0 paints the pixel that holds the position alone.
     """
     height, width = image.shape[:2]
@@ -25,7 +25,7 @@ def paint_points(image: np.ndarray, pixels: np.ndarray, depth: np.ndarray, colou
     rows, columns = y[:, None] + down[disc], x[:, None] + right[disc]  # (P, K), K pixels of a disc
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     # Of repeated positions the last assignment holds: the nearest, for the order is that of points, far to near.
-    image[rows[inside], columns[inside]] = np.broadcast_to(colours[order][:, None], (*rows.shape, 3))[inside]
+    image[rows[inside], columns[inside]] = np.broadcast_to(colors[order][:, None], (*rows.shape, 3))[inside]
 
 
 def paint_outlines(image: np.ndarray, regions: np.ndarray, thickness: int = 1) -> None:

@@ -11,11 +11,19 @@ import numpy as np
 from crosspoint.scene.data.sample import SceneFrame, ScenePair
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds
-from crosspoint.scene.viz.colorings import Colouring, Measured, Named, by_class, by_height, by_image, by_intensity
+from crosspoint.scene.viz.colorings import (
+    Categorical,
+    Coloring,
+    Continuous,
+    by_class,
+    by_height,
+    by_image,
+    by_intensity,
+)
 from crosspoint.scene.viz.outlines import box_lines, camera_lines
 
 STEPS = 65535  # into which the cloud's largest extent is divided: 3 mm of 200 m
-_CAMERA = 1.5  # metres: the length of a camera's pyramid
+_CAMERA = 1.5  # meters: the length of a camera's pyramid
 _FRUSTUM = "#ffd257"
 
 
@@ -27,29 +35,29 @@ def payload(
     box_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
-    found: list[Colouring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
+    found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
     if pair is not None:
         found.append(by_image(pair))
     lines = []
     for kind in box_kinds(frame.boxes, box_classes):
-        colour, ends = colors.hexadecimal(kind.colour), box_lines(kind.geometry)
-        lines.append(_lines(kind.name, colour, len(kind.geometry), ends))
+        color, ends = colors.hexadecimal(kind.color), box_lines(kind.geometry)
+        lines.append(_lines(kind.name, color, len(kind.geometry), ends))
     if pair is not None:
         lines.append(_lines("cameras", _FRUSTUM, len(frame.cameras), camera_lines(frame.cameras, _CAMERA)))
     reach = float(np.quantile(np.linalg.norm(frame.points[:, :2], axis=1), 0.9))
     return {
         "title": frame.name,
         "count": len(frame.points),
-        **quantised(frame.points[:, :3]),
+        **quantized(frame.points[:, :3]),
         "reach": max(reach, 1.0),
         "ground": colors.GROUND,
         "ramp": _base64(colors.ramp()),
-        "colourings": [_colouring(colouring) for colouring in found],
+        "colorings": [_coloring(coloring) for coloring in found],
         "lines": lines,
     }
 
 
-def quantised(xyz: np.ndarray) -> dict[str, Any]:
+def quantized(xyz: np.ndarray) -> dict[str, Any]:
     """Points (N, 3), N > 0, as unsigned 16-bit numbers: x = origin + step · number, off by step / 2 at most."""
     origin = xyz.min(axis=0).astype(np.float64)
     step = max(float((xyz - origin).max()) / STEPS, 1e-6)
@@ -57,19 +65,25 @@ def quantised(xyz: np.ndarray) -> dict[str, Any]:
     return {"points": _base64(numbers.astype("<u2")), "origin": origin.tolist(), "step": step}
 
 
-def _colouring(colouring: Colouring) -> dict[str, Any]:
-    if isinstance(colouring, Named):
-        table = [colors.hexadecimal(colour) for colour in colouring.colours]
-        places = _base64(colouring.places.astype("<u2"))
-        return {"kind": "named", "title": colouring.title, "places": places, "colours": table, "names": colouring.names}
-    if isinstance(colouring, Measured):
-        limits = [round(value, 3) for value in colouring.limits]
-        return {"kind": "measured", "title": colouring.title, "places": _base64(colouring.places), "limits": limits}
-    return {"kind": "taken", "title": colouring.title, "of_points": _base64(colouring.of_points)}
+def _coloring(coloring: Coloring) -> dict[str, Any]:
+    if isinstance(coloring, Categorical):
+        table = [colors.hexadecimal(color) for color in coloring.colors]
+        places = _base64(coloring.places.astype("<u2"))
+        return {
+            "kind": "categorical",
+            "title": coloring.title,
+            "places": places,
+            "colors": table,
+            "names": coloring.names,
+        }
+    if isinstance(coloring, Continuous):
+        limits = [round(value, 3) for value in coloring.limits]
+        return {"kind": "continuous", "title": coloring.title, "places": _base64(coloring.places), "limits": limits}
+    return {"kind": "rgb", "title": coloring.title, "of_points": _base64(coloring.of_points)}
 
 
-def _lines(title: str, colour: str, count: int, ends: np.ndarray) -> dict[str, Any]:
-    return {"title": title, "colour": colour, "count": count, "ends": np.round(ends, 3).ravel().tolist()}
+def _lines(title: str, color: str, count: int, ends: np.ndarray) -> dict[str, Any]:
+    return {"title": title, "color": color, "count": count, "ends": np.round(ends, 3).ravel().tolist()}
 
 
 def _base64(array: np.ndarray) -> str:

@@ -48,7 +48,7 @@ def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np
 
 
 def agreement(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float] | None:
-    """How many of the labelled points are right, and the mean IoU of the classes that truth or prediction has there.
+    """How many of the labeled points are right, and the mean IoU of the classes that truth or prediction has there.
 
     Args:
         labels: (N,) integers, or `IGNORED`.

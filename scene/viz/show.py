@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.viz.page import write_page
@@ -29,17 +29,17 @@ def show(
 ) -> list[Path]:
     """Write `<out>/<frame>.png` and `<out>/<frame>.html`, atomically; `<frame>` is its name without what paths dislike.
 
-    The picture holds every image with its points coloured by depth, and the cloud from above, coloured by class where
+    The picture holds every image with its points colored by depth, and the cloud from above, colored by class where
     there are labels or predictions, by height otherwise; predictions stand beside the truth in both. Boxes are drawn in
     all, and on the page, which needs nothing else, no network among it.
 
     Args:
         frame: N points and V images, which may be none.
         out: folder, made where absent.
-        classes: names of the labels; empty where nothing is labelled.
+        classes: names of the labels; empty where nothing is labeled.
         predictions: (N,) integers, labels that a network gives, or `IGNORED`.
         regions: (V, H, W) integers, superpixels of each image, whose outlines are drawn.
-        box_classes: names of the boxes' labels, which give them their colours; empty draws all in white.
+        box_classes: names of the boxes' labels, which give them their colors; empty draws all in white.
 
     Returns:
         The two files.
@@ -53,7 +53,7 @@ def show(
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
     picture, page = out / f"{name}.png", out / f"{name}.html"
     figure = draw_frame(frame, pair, classes, predictions, regions, box_classes)
-    with writing(picture) as file:
+    with atomic_write(picture) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     write_page(frame, pair, page, classes, predictions, box_classes)
     return [picture, page]

@@ -8,7 +8,7 @@ from crosspoint.datasets.pairs import ObjectPair, draw_views
 
 
 class ToyPairs:
-    """Boxes of four proportions with pictures of their colour: pairs that cost nothing to make."""
+    """Boxes of four proportions with pictures of their color: pairs that cost nothing to make."""
 
     def __init__(self, per_class: int = 6, points: int = 64, size: int = 24, views: int = 1) -> None:
         self.classes = ["cube", "plate", "rod", "ramp"]

@@ -8,8 +8,8 @@ from torchvision.transforms.v2 import functional as TF
 from crosspoint.transforms import (
     CloudAugmentation,
     ImageAugmentation,
-    colour_jitter,
-    normalise_images,
+    color_jitter,
+    normalize_images,
     random_resized_crop,
     random_subset,
     unit_sphere,
@@ -131,10 +131,10 @@ def pictures(batch: int, size: int = 20) -> Tensor:
     return torch.rand(batch, 3, size, size, generator=generator(4))
 
 
-def test_colour_jitter_is_torchvisions_in_some_order() -> None:
+def test_color_jitter_is_torchvisions_in_some_order() -> None:
     """Each image equals torchvision's three operations, in one of six orders, with the factors that were drawn."""
     images, strength = pictures(24), 0.4
-    found = colour_jitter(images, strength, generator(5))
+    found = color_jitter(images, strength, generator(5))
     replay = generator(5)
     factors = (1 - strength) + 2 * strength * torch.rand(24, 3, generator=replay)
     turn = torch.rand(24, 3, generator=replay).argsort(dim=1)
@@ -142,12 +142,12 @@ def test_colour_jitter_is_torchvisions_in_some_order() -> None:
     for image, result, factor, turns in zip(images, found, factors.tolist(), turn.tolist(), strict=True):
         for operation in sorted(range(3), key=turns.__getitem__):
             image = operations[operation](image, factor[operation])
-        assert torch.allclose(image, result, atol=1e-3)  # torchvision rounds its grey weights
+        assert torch.allclose(image, result, atol=1e-3)  # torchvision rounds its gray weights
     assert len({tuple(row) for row in turn.tolist()}) == 6
 
 
 def test_no_jitter_changes_nothing() -> None:
-    assert torch.allclose(colour_jitter(pictures(4), 0.0, generator()), pictures(4), atol=1e-6)
+    assert torch.allclose(color_jitter(pictures(4), 0.0, generator()), pictures(4), atol=1e-6)
 
 
 def test_whole_crop_is_a_resize_and_crops_are_within_the_image() -> None:
@@ -161,10 +161,10 @@ def test_whole_crop_is_a_resize_and_crops_are_within_the_image() -> None:
     assert torch.allclose(cropped[:, :, 0], cropped[:, :, -1], atol=1e-6)
 
 
-def test_images_are_resized_flipped_and_normalised() -> None:
+def test_images_are_resized_flipped_and_normalized() -> None:
     images = (pictures(300, 8) * 255).to(torch.uint8)
     plain = ImageAugmentation(size=8, jitter=0.0, flip=0.0)(images, generator())
-    assert torch.allclose(plain, normalise_images(images.float() / 255), atol=1e-5)
+    assert torch.allclose(plain, normalize_images(images.float() / 255), atol=1e-5)
     flipped = ImageAugmentation(size=8, jitter=0.0, flip=0.5)(images, generator())
     mirrored = torch.isclose(flipped, plain.flip(3), atol=1e-5).flatten(1).all(dim=1)
     same = torch.isclose(flipped, plain, atol=1e-5).flatten(1).all(dim=1)

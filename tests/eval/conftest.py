@@ -15,19 +15,19 @@ from PIL import Image
 
 from crosspoint import DGCNN, PointNet, save_encoder
 from crosspoint.eval.report.report_model import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN
 from crosspoint.renderers import render_folder
 
 CLASSES = ("ball", "plate", "rod")  # of the toy study
 TRAIN, TEST, POINTS = 8, 5, 40  # clouds of each class, points of each cloud
-COLOURS = np.random.default_rng(0).integers(0, 256, (12, 3))  # one for each object of the toy report
+COLORS = np.random.default_rng(0).integers(0, 256, (12, 3))  # one for each object of the toy report
 
 
 def toy_picture(index: int, side: int = 8) -> bytes:
-    """One colour all over, by which an object is known again."""
+    """One color all over, by which an object is known again."""
     file = io.BytesIO()
-    Image.new("RGB", (side, side), tuple(COLOURS[index].tolist())).save(file, "PNG")
+    Image.new("RGB", (side, side), tuple(COLORS[index].tolist())).save(file, "PNG")
     return file.getvalue()
 
 
@@ -121,9 +121,9 @@ def place(
 
 
 @pytest.fixture
-def study(place: Path, tmp_path: Path) -> Study:
+def study(place: Path, tmp_path: Path) -> StudyConfig:
     """Two methods, one with two seeds, and all that needs no other data."""
-    return Study(
+    return StudyConfig(
         checkpoint=[
             f"DGCNN={place / 'a0.safetensors'}",
             f"DGCNN={place / 'a1.safetensors'}",
@@ -154,10 +154,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
 
 
 @pytest.fixture
-def results() -> Callable[[Study], dict[str, Any]]:
+def results() -> Callable[[StudyConfig], dict[str, Any]]:
     """Reads the results that a study has written."""
 
-    def read(study: Study) -> dict[str, Any]:
+    def read(study: StudyConfig) -> dict[str, Any]:
         return json.loads((study.out / "results.json").read_text())
 
     return read

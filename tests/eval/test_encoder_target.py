@@ -11,7 +11,7 @@ from torch import nn
 
 from crosspoint import DGCNN, PointNet, save_encoder
 from crosspoint.checkpoints.load import TrainedOn, remember_training
-from crosspoint.eval.encoder_target import Frozen
+from crosspoint.eval.encoder_target import EncoderTarget
 
 
 def export(path: Path, encoder: nn.Module, points: int | None) -> Path:
@@ -25,11 +25,11 @@ def dgcnn(tmp_path: Path) -> Path:
 
 
 def test_points_are_those_of_training(tmp_path: Path, dgcnn: Path) -> None:
-    assert Frozen(dgcnn).cloud_points == 256
-    assert Frozen(dgcnn, points=300).cloud_points == 300
-    assert Frozen(dgcnn, random_init=True).setting()["points"] == 256  # the same clouds for both rows of a table
+    assert EncoderTarget(dgcnn).cloud_points == 256
+    assert EncoderTarget(dgcnn, points=300).cloud_points == 300
+    assert EncoderTarget(dgcnn, random_init=True).setting()["points"] == 256  # the same clouds for both rows of a table
     unknown = export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None)
-    assert Frozen(unknown).cloud_points == 1024
+    assert EncoderTarget(unknown).cloud_points == 1024
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_points_are_those_of_training(tmp_path: Path, dgcnn: Path) -> None:
             ["trained on clouds of 256 points and k 9, and is measured on clouds of 1,024 points and k 9"],
         ),
         ({"k": 20}, ["trained on clouds of 256 points and k 9, and is measured on clouds of 256 points and k 20"]),
-        ({"normalise": False}, ["in the unit sphere, and is measured on clouds as stored"]),
+        ({"normalize": False}, ["in the unit sphere, and is measured on clouds as stored"]),
         ({"points": 64, "random_init": True}, []),
     ],
 )
@@ -50,12 +50,14 @@ def test_a_mismatch_is_a_warning_that_names_both(
     changes: dict[str, Any], said: list[str], dgcnn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="crosspoint"):
-        Frozen(dgcnn, **changes).check()
+        EncoderTarget(dgcnn, **changes).check()
     assert len(caplog.messages) == len(said)
     assert all(text in found and str(dgcnn) in found for text, found in zip(said, caplog.messages, strict=True))
 
 
 def test_files_that_do_not_say_bring_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Frozen(export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None), points=64, normalise=False).check()
-    Frozen(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).check()
+    EncoderTarget(
+        export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None), points=64, normalize=False
+    ).check()
+    EncoderTarget(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).check()
     assert not caplog.messages

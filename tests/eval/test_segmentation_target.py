@@ -1,4 +1,4 @@
-"""`crosspoint evaluate semseg` as a user gives it: a checkpoint, a folder of labelled frames, a result."""
+"""`crosspoint evaluate semseg` as a user gives it: a checkpoint, a folder of labeled frames, a result."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from crosspoint.cli.main import build_parser
 from crosspoint.cli.parser import run
 from crosspoint.eval.results import Result
-from crosspoint.eval.segmentation_target import MeasuredScenes
+from crosspoint.eval.segmentation_target import SegmentationTarget
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.segmenter import SegmentationRecipe
+from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.checkpoints.scene_encoder import scene_encoder_record
@@ -93,7 +93,7 @@ def test_the_command_is_the_protocol_on_the_checkpoints_network(
         FolderScenes(streets, "val"),
         voxels=VOXELS,
         mode=mode,
-        recipe=SegmentationRecipe(epochs=2, batch_size=1),
+        recipe=SegmentationConfig(epochs=2, batch_size=1),
         seed=4,
         resources=Resources(accelerator="cpu"),
     )
@@ -113,7 +113,7 @@ def test_splits_choose_what_is_learned_chosen_by_and_measured(checkpoint: Path, 
 
 
 def test_random_weights_are_those_of_the_seed_and_not_the_checkpoints(checkpoint: Path, streets: Path) -> None:
-    given = MeasuredScenes(checkpoint, "folder", root=streets)
+    given = SegmentationTarget(checkpoint, "folder", root=streets)
     random = [replace(given, random_init=True, seed=seed).encoder.stem[0].kernel for seed in (0, 0, 1)]
     assert torch.equal(random[0], random[1])
     assert not torch.equal(random[0], random[2]) and not torch.equal(random[0], given.encoder.stem[0].kernel)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from trimesh.visual.texture import TextureVisuals
 
-from crosspoint.renderers import Cameras, Fragments, normalise
+from crosspoint.renderers import Cameras, Fragments, normalize
 
 OBJECTS40 = Path(__file__).parents[3] / "shared" / "data" / "objects40"
 
@@ -30,7 +30,7 @@ class BruteForce:
         return Fragments(*(torch.cat([getattr(p, name) for p in parts]) for name in ("face", "barycentric", "depth")))
 
     def at(self, camera: Cameras, rows: Tensor, columns: Tensor) -> Fragments:
-        K, R, eye = camera.K[0].numpy(), camera.R[0].numpy(), camera.centres[0].numpy()
+        K, R, eye = camera.K[0].numpy(), camera.R[0].numpy(), camera.centers[0].numpy()
         pixels = np.stack([columns.numpy().ravel() + 0.5, rows.numpy().ravel() + 0.5, np.ones(rows.numel())], axis=1)
         directions = pixels @ np.linalg.inv(K).T @ R
         face, weights, depth = zip(*(self._hit(eye, direction) for direction in directions), strict=True)
@@ -57,7 +57,7 @@ class BruteForce:
 
 
 def textured_box() -> trimesh.Trimesh:
-    """A box, each face of which shows the whole of one texture: 16×16 random colours."""
+    """A box, each face of which shows the whole of one texture: 16×16 random colors."""
     box = trimesh.creation.box(extents=(1.0, 0.8, 1.2))
     vertices, faces = box.vertices[box.faces.reshape(-1)], np.arange(len(box.faces) * 3).reshape(-1, 3)
     uv = np.tile([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], (len(box.faces), 1))
@@ -93,7 +93,7 @@ def meshes() -> dict[str, trimesh.Trimesh]:
         "open": open_fan(),
         "non-manifold": non_manifold(),
     }
-    return {name: normalise(mesh) for name, mesh in made.items()}
+    return {name: normalize(mesh) for name, mesh in made.items()}
 
 
 @pytest.fixture(scope="session")

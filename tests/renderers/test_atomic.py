@@ -1,13 +1,13 @@
 import pytest
 
-from crosspoint.renderers.atomic import writing
+from crosspoint.renderers.atomic import atomic_write
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "made" / "file"
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"old")
-    with pytest.raises(RuntimeError, match="half way"), writing(path) as file:
+    with pytest.raises(RuntimeError, match="half way"), atomic_write(path) as file:
         file.write(b"new")
         raise RuntimeError("half way")
     assert path.read_bytes() == b"old"
@@ -16,7 +16,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_the_name_appears_only_when_the_block_has_ended(tmp_path):
     path = tmp_path / "file"
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"whole")
         file.flush()
         assert not path.exists()

@@ -27,7 +27,7 @@ def test_poses_are_rotations_that_see_the_origin_in_the_middle(cameras: Cameras)
     pixels, depth = cameras.project(torch.zeros(1, 3))
     middle = torch.tensor([cameras.size[1] / 2, cameras.size[0] / 2], dtype=torch.float64)
     torch.testing.assert_close(pixels[:, 0], middle.expand(len(cameras), 2))
-    torch.testing.assert_close(depth[:, 0], cameras.centres.norm(dim=1))
+    torch.testing.assert_close(depth[:, 0], cameras.centers.norm(dim=1))
 
 
 @pytest.mark.parametrize("cameras", placements())
@@ -57,18 +57,18 @@ def test_a_camera_may_look_along_the_up_axis(eye: tuple[float, float, float]) ->
 
 def test_orbit_follows_its_bounds_and_its_seed() -> None:
     cameras = orbit(400, elevation=(10.0, 20.0), distance=(1.5, 2.0), fov=60.0, seed=5)
-    radius = cameras.centres.norm(dim=1)
-    elevation = torch.rad2deg(torch.asin(cameras.centres[:, 1] / radius))
+    radius = cameras.centers.norm(dim=1)
+    elevation = torch.rad2deg(torch.asin(cameras.centers[:, 1] / radius))
     assert 10.0 <= elevation.min() < 11.0 and 19.0 < elevation.max() <= 20.0
     assert 3.0 <= radius.min() < 3.05 and 3.95 < radius.max() <= 4.0  # multiples of 1 / sin 30°
-    azimuth = torch.atan2(cameras.centres[:, 0], cameras.centres[:, 2])
+    azimuth = torch.atan2(cameras.centers[:, 0], cameras.centers[:, 2])
     assert torch.histc(azimuth, 4, -torch.pi, torch.pi).min() > 70
     assert torch.equal(orbit(3, seed=1).R, orbit(3, seed=1).R)
     assert not torch.equal(orbit(3, seed=1).R, orbit(3, seed=2).R)
 
 
 def test_sphere_covers_all_octants_evenly() -> None:
-    octants = (sphere(800).centres > 0).int() @ torch.tensor([1, 2, 4], dtype=torch.int32)
+    octants = (sphere(800).centers > 0).int() @ torch.tensor([1, 2, 4], dtype=torch.int32)
     assert torch.bincount(octants, minlength=8).min() >= 90
 
 

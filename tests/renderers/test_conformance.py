@@ -9,7 +9,7 @@ import pytest
 import torch
 import trimesh
 
-from crosspoint.renderers import Cameras, Fragments, load_mesh, normalise, orbit, sample_surface, sphere
+from crosspoint.renderers import Cameras, Fragments, load_mesh, normalize, orbit, sample_surface, sphere
 from crosspoint.renderers.fragments import Tracer
 from crosspoint.renderers.rendering import open_backend
 
@@ -85,7 +85,7 @@ def test_fragments_agree_with_geometry(backend: str, name: str, meshes: dict) ->
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_meshes_agree_on_all_backends(name: str, objects40: Path, brute_force: type) -> None:
-    mesh = normalise(load_mesh(objects40 / f"{name}.off"), "z")
+    mesh = normalize(load_mesh(objects40 / f"{name}.off"), "z")
     mesh.merge_vertices()
     mesh.update_faces(mesh.unique_faces())  # of two faces in one place a ray may report either
     cameras = orbit(2, 96, seed=0)

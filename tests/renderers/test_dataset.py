@@ -15,7 +15,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from crosspoint.renderers import RenderedSet, Style, load_mesh, normalise, render_folder
+from crosspoint.renderers import RenderedSet, Style, load_mesh, normalize, render_folder
 from crosspoint.renderers.dataset import plan
 from crosspoint.renderers.layouts import Item, Source
 from crosspoint.renderers.sample import Recipe
@@ -81,7 +81,7 @@ def test_clouds_and_meta_are_those_of_the_mesh(source: Path, rendered: Path) -> 
     for index in range(len(objects)):
         meta = objects.meta(index)
         original = load_mesh(source / meta["source"])
-        mesh = normalise(original, "z")
+        mesh = normalize(original, "z")
         moved = trimesh.transform_points(original.vertices, np.array(meta["transform"]))
         np.testing.assert_allclose(moved, mesh.vertices, atol=1e-12)
         _, distance, _ = trimesh.proximity.closest_point_naive(mesh, objects.points(index))
@@ -104,7 +104,7 @@ def test_each_path_draws_its_own_points_and_cameras(tmp_path: Path) -> None:
 def test_shards_divide_each_split_and_mix_classes() -> None:
     items = [Item(f"{i:03d}", f"{i:03d}", str(i // 50), "train", 1) for i in range(100)]
     recipe = Recipe(1, 8, 8, "ring", "raycast", "y", 3, Style())
-    shards = plan(Path("in"), Path("out"), Source("labelled", "y", ["0", "1"], items), recipe, 40)
+    shards = plan(Path("in"), Path("out"), Source("labeled", "y", ["0", "1"], items), recipe, 40)
     assert [(Path(shard.path).name, len(shard.items)) for shard in shards] == [
         ("train-000000.tar", 40),
         ("train-000001.tar", 40),
@@ -214,7 +214,7 @@ def test_a_run_killed_before_its_first_shard_can_go_on(source: Path, rendered: P
     assert content(tmp_path) == content(rendered)
 
 
-def test_colours_and_transparency_are_kept(tmp_path: Path) -> None:
+def test_colors_and_transparency_are_kept(tmp_path: Path) -> None:
     ball = trimesh.creation.icosphere(2)
     ball.visual.vertex_colors = [255, 0, 0, 255]
     (tmp_path / "source").mkdir()
@@ -223,8 +223,8 @@ def test_colours_and_transparency_are_kept(tmp_path: Path) -> None:
     assert summary.rendered == 1
     objects = RenderedSet(tmp_path / "set", "all")
     assert objects.labels.tolist() == [-1] and objects.classes == []
-    colours = objects.colours(0)
-    assert colours is not None and (colours == [255, 0, 0]).all()
+    colors = objects.colors(0)
+    assert colors is not None and (colors == [255, 0, 0]).all()
     stored = np.asarray(Image.open(io.BytesIO(objects._read(0, "view00.png"))))
     assert stored.shape == (32, 32, 4) and stored[0, 0].tolist() == [0, 0, 0, 0]
     image = objects.images(0)[0]

@@ -38,16 +38,16 @@ def test_there_are_55_synsets() -> None:
     assert len(SHAPENET_CLASSES) == 55 == len(set(SHAPENET_CLASSES.values()))
 
 
-def test_labelled_and_flat_folders(tmp_path: Path) -> None:
-    labelled = find_meshes(touch(tmp_path / "a", "cup/1.ply", "cup/deep/2.obj", "hat/3.glb", ".cache/4.off"))
-    assert (labelled.layout, labelled.classes, len(labelled.items)) == ("labelled", ["cup", "hat"], 3)
+def test_labeled_and_flat_folders(tmp_path: Path) -> None:
+    labeled = find_meshes(touch(tmp_path / "a", "cup/1.ply", "cup/deep/2.obj", "hat/3.glb", ".cache/4.off"))
+    assert (labeled.layout, labeled.classes, len(labeled.items)) == ("labeled", ["cup", "hat"], 3)
     flat = find_meshes(touch(tmp_path / "b", "1.ply", "2.STL", ".3.off"))
     assert (flat.layout, flat.classes, [item.category for item in flat.items]) == ("flat", [], [None, None])
 
 
 def test_splits_may_come_before_classes(tmp_path: Path) -> None:
     source = find_meshes(touch(tmp_path, "train/cup/1.ply", "train/hat/2.ply", "test/cup/3.ply"))
-    assert (source.layout, source.classes) == ("labelled", ["cup", "hat"])
+    assert (source.layout, source.classes) == ("labeled", ["cup", "hat"])
     assert [(item.category, item.split) for item in source.items] == [
         ("cup", "test"),
         ("cup", "train"),
@@ -63,7 +63,7 @@ def test_keys_have_no_dots_and_stay_unique(tmp_path: Path) -> None:
 
 
 def test_mixed_empty_and_missing_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"mixed layouts.*flat \(1 meshes, as x.off\), labelled"):
+    with pytest.raises(ValueError, match=r"mixed layouts.*flat \(1 meshes, as x.off\), labeled"):
         find_meshes(touch(tmp_path / "mixed", "x.off", "cup/y.off"))
     with pytest.raises(ValueError, match="found no mesh below"):
         find_meshes(touch(tmp_path / "empty", "notes.txt"))

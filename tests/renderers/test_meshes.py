@@ -9,8 +9,8 @@ from PIL import Image
 from trimesh.visual.material import MultiMaterial, PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from crosspoint.renderers import load_mesh, normalise, sample_surface
-from crosspoint.renderers.meshes import check, normalising_transform
+from crosspoint.renderers import load_mesh, normalize, sample_surface
+from crosspoint.renderers.meshes import check, normalizing_transform
 
 TETRAHEDRON = "4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 
@@ -45,9 +45,9 @@ def test_a_scene_is_flattened_with_its_poses_and_materials(tmp_path: Path) -> No
     assert isinstance(mesh.visual, TextureVisuals) and isinstance(mesh.visual.material, MultiMaterial)
     np.testing.assert_allclose(mesh.bounds, [[-0.5, -0.5, -0.5], [3.5, 0.5, 0.5]], atol=1e-6)
     surface = sample_surface(mesh, 400)
-    assert surface.colours is not None
+    assert surface.colors is not None
     red = surface.points[:, 0] < 1
-    assert (surface.colours[red] == [255, 0, 0]).all() and (surface.colours[~red] == 200).all()
+    assert (surface.colors[red] == [255, 0, 0]).all() and (surface.colors[~red] == 200).all()
 
 
 MODEL = """mtllib model.mtl
@@ -82,17 +82,17 @@ def test_obj_files_keep_textures_beside_plain_materials(tmp_path: Path) -> None:
     mesh = load_mesh(tmp_path / "model.obj")
     assert len(mesh.faces) == 4
     surface = sample_surface(mesh, 500)
-    assert surface.colours is not None
-    of_face = {tuple(np.sort(mesh.triangles[f], axis=0).ravel()): surface.colours[surface.faces == f] for f in range(4)}
+    assert surface.colors is not None
+    of_face = {tuple(np.sort(mesh.triangles[f], axis=0).ravel()): surface.colors[surface.faces == f] for f in range(4)}
     by_place = [of_face[key] for key in sorted(of_face)]  # the two halves of the square, then to the right
-    assert {tuple(colours[0]) for colours in by_place[:2]} == {(10, 20, 30), (200, 0, 90)}
+    assert {tuple(colors[0]) for colors in by_place[:2]} == {(10, 20, 30), (200, 0, 90)}
     assert (by_place[2] == [0, 255, 0]).all()
-    assert (by_place[3][:, 0] == by_place[3][:, 1]).all()  # grey
+    assert (by_place[3][:, 0] == by_place[3][:, 1]).all()  # gray
 
 
 def test_an_obj_whose_materials_are_missing_is_a_plain_mesh(tmp_path: Path) -> None:
     (tmp_path / "model.obj").write_text(MODEL)
-    assert sample_surface(load_mesh(tmp_path / "model.obj"), 10).colours is None
+    assert sample_surface(load_mesh(tmp_path / "model.obj"), 10).colors is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_small_and_large_units_are_meshes_too(scale: float) -> None:
     mesh = trimesh.creation.icosphere(1)
     mesh.apply_scale(scale)
     check(mesh)
-    assert np.linalg.norm(normalise(mesh).vertices, axis=1).max() == pytest.approx(1.0)
+    assert np.linalg.norm(normalize(mesh).vertices, axis=1).max() == pytest.approx(1.0)
 
 
 def test_files_without_a_mesh_are_refused(tmp_path: Path) -> None:
@@ -129,16 +129,16 @@ def test_files_without_a_mesh_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("axis", "up"), [("x", [1, 0, 0]), ("y", [0, 1, 0]), ("z", [0, 0, 1])])
-def test_normalise_turns_up_to_y_without_mirroring(axis: str, up: list[int]) -> None:
+def test_normalize_turns_up_to_y_without_mirroring(axis: str, up: list[int]) -> None:
     mesh = trimesh.creation.icosphere(1, radius=0.1)
     mesh.apply_translation([7.0, -3.0, 2.0])
     tip = np.array([7.0, -3.0, 2.0]) + 5 * np.array(up)
     mesh = trimesh.Trimesh(np.vstack([mesh.vertices, tip]), np.vstack([mesh.faces, [[0, 1, 42]]]), process=False)
-    moved = normalise(mesh, axis)  # type: ignore[arg-type]
+    moved = normalize(mesh, axis)  # type: ignore[arg-type]
     assert moved.vertices[42].argmax() == 1
     np.testing.assert_allclose(moved.bounds.sum(axis=0), 0, atol=1e-12)
     assert np.linalg.norm(moved.vertices, axis=1).max() == pytest.approx(1.0)
-    transform = normalising_transform(mesh, axis)  # type: ignore[arg-type]
+    transform = normalizing_transform(mesh, axis)  # type: ignore[arg-type]
     np.testing.assert_allclose(trimesh.transform_points(mesh.vertices, transform), moved.vertices, atol=1e-12)
     assert np.linalg.det(transform) > 0
 
@@ -146,12 +146,12 @@ def test_normalise_turns_up_to_y_without_mirroring(axis: str, up: list[int]) -> 
 def test_vertices_that_no_face_uses_do_not_move_the_frame() -> None:
     ball = trimesh.creation.icosphere(1)
     stray = trimesh.Trimesh(np.vstack([ball.vertices, [[50, 50, np.nan]]]), ball.faces, process=False)
-    np.testing.assert_allclose(normalise(stray).vertices[:-1], normalise(ball).vertices)
+    np.testing.assert_allclose(normalize(stray).vertices[:-1], normalize(ball).vertices)
 
 
 def test_an_unknown_axis_is_refused() -> None:
     with pytest.raises(ValueError, match="up axis 'w'"):
-        normalise(trimesh.creation.box(), "w")  # type: ignore[arg-type]
+        normalize(trimesh.creation.box(), "w")  # type: ignore[arg-type]
 
 
 def test_samples_lie_on_their_faces_and_follow_area() -> None:
@@ -182,4 +182,4 @@ def test_degenerate_faces_are_never_sampled() -> None:
     vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]
     mesh = trimesh.Trimesh(vertices, [[0, 1, 3], [0, 1, 2], [1, 1, 2]], process=False)
     surface = sample_surface(mesh, 1000)
-    assert (surface.faces == 1).all() and np.isfinite(surface.normals).all() and surface.colours is None
+    assert (surface.faces == 1).all() and np.isfinite(surface.normals).all() and surface.colors is None

@@ -23,7 +23,7 @@ def test_every_pixel_agrees_with_brute_force(name: str, meshes: dict, brute_forc
 def test_a_sphere_has_its_closed_form_depth_and_silhouette() -> None:
     cameras = ring(3, 128)
     fragments = Raycast(trimesh.creation.icosphere(6))(cameras)
-    distance = float(cameras.centres[0].norm())
+    distance = float(cameras.centers[0].norm())
     focal = float(cameras.K[0, 0, 0])
     # The cone that touches the sphere has half-angle asin(1 / d): a disc of radius f tan(asin(1 / d)) in the image.
     radius = focal / np.sqrt(distance**2 - 1)

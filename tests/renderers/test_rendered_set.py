@@ -10,7 +10,7 @@ import pytest
 import torch
 import trimesh
 
-from crosspoint.renderers import RenderedSet, Style, normalise, render, render_folder
+from crosspoint.renderers import RenderedSet, Style, normalize, render, render_folder
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,12 @@ def test_objects_are_those_that_were_rendered(made: Path) -> None:
     objects = RenderedSet(made / "out", "train")
     assert len(objects) == 2 and len(RenderedSet(made / "out")) == 3
     for index in range(2):
-        mesh = normalise(trimesh.load_mesh(made / "source" / objects.meta(index)["source"]), "z")
+        mesh = normalize(trimesh.load_mesh(made / "source" / objects.meta(index)["source"]), "z")
         again = render(mesh, objects.cameras(index), style=Style()).images
         assert torch.equal(objects.images(index), again)
         assert torch.equal(objects.images(index, [2, 0]), again[[2, 0]])
         assert objects.points(index).shape == objects.normals(index).shape == (32, 3)
-        assert objects.points(index).dtype == np.float32 and objects.colours(index) is None
+        assert objects.points(index).dtype == np.float32 and objects.colors(index) is None
     with pytest.raises(IndexError, match="views 0…2"):
         objects.images(0, [3])
 

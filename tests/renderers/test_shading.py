@@ -12,7 +12,7 @@ from crosspoint.renderers import Cameras, Style, look_at, render
 from crosspoint.renderers.appearance import Appearance
 from crosspoint.renderers.shading import composite
 
-FLAT = {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0}  # the surface's own colour and nothing else
+FLAT = {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0}  # the surface's own color and nothing else
 
 
 def facing_camera(size: int, distance: float = 4.0) -> Cameras:
@@ -46,17 +46,17 @@ def test_textures_are_bilinear_and_repeat() -> None:
     pixels[0, :, 0] = [0, 80, 160, 240]
     skin = TextureVisuals(uv=UV * [2.0, 1.0], image=Image.fromarray(pixels))
     row = render(quad(skin), facing_camera(16), style=Style(**FLAT, supersample=1)).images[0, 0, 8].numpy().astype(int)
-    # Texture coordinates of the pixel centres, interpolated over the four texels and round the corner by hand.
+    # Texture coordinates of the pixel centers, interpolated over the four texels and round the corner by hand.
     x = (np.arange(16) + 0.5) / 16 * 2 * 4 - 0.5
     left = np.floor(x).astype(int)
     expected = pixels[0, left % 4, 0] * (1 - (x - left)) + pixels[0, (left + 1) % 4, 0] * (x - left)
     assert np.abs(row - expected).max() <= 1
 
 
-def test_materials_of_faces_and_their_colours() -> None:
+def test_materials_of_faces_and_their_colors() -> None:
     red, plain = SimpleMaterial(diffuse=[255, 0, 0, 255]), SimpleMaterial()
     visual = TextureVisuals(uv=UV, material=MultiMaterial([red, plain]), face_materials=np.array([0, 1]))
-    image = render(quad(visual), facing_camera(8), style=Style(**FLAT, supersample=1, grey=0.4)).images[0]
+    image = render(quad(visual), facing_camera(8), style=Style(**FLAT, supersample=1, gray=0.4)).images[0]
     assert image[:, 6, 6 - 1 + 2].tolist() == [255, 0, 0]  # below the diagonal
     assert image[:, 1, 0].tolist() == [102, 102, 102]
 
@@ -69,7 +69,7 @@ def test_a_factor_multiplies_the_texture_of_a_pbr_material() -> None:
     assert image[:, 2, 2].tolist() == [200, 40, 0]
 
 
-def test_vertex_colours_are_interpolated_and_face_colours_are_not() -> None:
+def test_vertex_colors_are_interpolated_and_face_colors_are_not() -> None:
     mesh = quad()
     mesh.visual.vertex_colors = [[0, 0, 0, 255], [200, 0, 0, 255], [200, 0, 0, 255], [0, 0, 0, 255]]
     row = render(mesh, facing_camera(10), style=Style(**FLAT, supersample=1)).images[0, 0, 5].numpy()
@@ -80,14 +80,14 @@ def test_vertex_colours_are_interpolated_and_face_colours_are_not() -> None:
     assert image[:, 9, 5].tolist() == [10, 20, 30] and image[:, 0, 5].tolist() == [200, 100, 0]
 
 
-def test_without_any_colour_there_is_none_to_sample() -> None:
+def test_without_any_color_there_is_none_to_sample() -> None:
     weights = np.full((2, 3), 1 / 3)
-    assert Appearance.of(quad()).sampled_colours(np.array([0, 1]), weights) is None
+    assert Appearance.of(quad()).sampled_colors(np.array([0, 1]), weights) is None
     assert Appearance.of(quad(TextureVisuals(uv=UV, material=SimpleMaterial()))).tint is None
 
 
 def test_phong_on_a_plane_follows_its_closed_form() -> None:
-    style = Style(supersample=1, ambient=0.2, diffuse=0.5, specular=0.3, shininess=7.0, light=(0.5, -0.25), grey=0.6)
+    style = Style(supersample=1, ambient=0.2, diffuse=0.5, specular=0.3, shininess=7.0, light=(0.5, -0.25), gray=0.6)
     camera = facing_camera(9)
     shown = render(quad(), camera, style=style).images[0, 0].numpy() / 255
     axis = (np.arange(9) + 0.5) / 9 * 2 - 1

@@ -78,7 +78,7 @@ def test_labels_that_cannot_be_are_named():
         confusion_matrix(two, one, 2)
     with pytest.raises(ValueError, match=r"found predictions \(1,\) of labels \(2,\)"):
         confusion_matrix(one[:1], one, 2)
-    with pytest.raises(ValueError, match="found no labelled point, expected some"):
+    with pytest.raises(ValueError, match="found no labeled point, expected some"):
         segmentation_scores(confusion_matrix(one, torch.tensor([-1, -1]), 2).numpy())
 
 

@@ -9,7 +9,7 @@ from crosspoint.datasets.procedural.primitives import box, ellipsoid, frustum, h
 from crosspoint.datasets.procedural.sketch import (
     GLASS,
     RUBBER,
-    Colour,
+    Color,
     Family,
     Sketch,
     chance,
@@ -141,7 +141,7 @@ def helicopter(sketch: Sketch, rng: Generator) -> None:
     _landing_gear(sketch, length, half, low, steel, rng)
 
 
-def _landing_gear(sketch: Sketch, length: float, half: float, low: float, steel: Colour, rng: Generator) -> None:
+def _landing_gear(sketch: Sketch, length: float, half: float, low: float, steel: Color, rng: Generator) -> None:
     """Skids or wheels under a helicopter's belly at height `low`."""
     if chance(rng, 0.6):
         for side in (-half, half):

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from crosspoint.datasets.procedural.primitives import Solid, box, ellipsoid, frustum, prism, rod, tube
 from crosspoint.datasets.procedural.sketch import (
-    Colour,
+    Color,
     Family,
     Sketch,
     chance,
@@ -27,7 +27,7 @@ def cushion(width: float, height: float, depth: float, rng: Generator) -> Solid:
     return ellipsoid(width, height, depth, rng.uniform(0.2, 0.5)).at(y=height / 2)
 
 
-def legs(sketch: Sketch, feet: Sequence[tuple[float, float]], height: float, colour: Colour, rng: Generator) -> None:
+def legs(sketch: Sketch, feet: Sequence[tuple[float, float]], height: float, color: Color, rng: Generator) -> None:
     """Straight, tapered or splayed legs of one style, from (x, z) under a seat down to the ground."""
     splay = rng.uniform(0.05, 0.3) * height if chance(rng, 0.4) else 0.0
     top = rng.uniform(0.012, 0.04)
@@ -39,35 +39,35 @@ def legs(sketch: Sketch, feet: Sequence[tuple[float, float]], height: float, col
             solid = box(2 * bottom, height, 2 * bottom, top / bottom).at(x, 0, z)
         else:
             solid = rod((x + dx, 0, z + dz), (x, height, z), bottom, top)
-        sketch.add("leg", solid, colour)
+        sketch.add("leg", solid, color)
     if chance(rng, 0.35) and len(feet) == 4 and height > 0.25:
         level = rng.uniform(0.2, 0.6)
         ends = np.insert(np.asarray(feet) + (1 - level) * out, 1, level * height, axis=1)
         for i, j in ((0, 1), (2, 3), (0, 2), (1, 3)) if chance(rng, 0.5) else ((0, 3), (1, 2)):
-            sketch.add("leg", rod(ends[i], ends[j], 0.6 * top), colour)
+            sketch.add("leg", rod(ends[i], ends[j], 0.6 * top), color)
 
 
-def pedestal(sketch: Sketch, radius: float, height: float, colour: Colour, rng: Generator) -> None:
+def pedestal(sketch: Sketch, radius: float, height: float, color: Color, rng: Generator) -> None:
     """One column on a disc or on a star of feet."""
     stem = rng.uniform(0.02, 0.06)
-    sketch.add("leg", frustum(stem * rng.uniform(1, 2), stem, height), colour)
+    sketch.add("leg", frustum(stem * rng.uniform(1, 2), stem, height), color)
     if chance(rng, 0.5):
-        sketch.add("leg", frustum(radius, radius * rng.uniform(0.3, 1), rng.uniform(0.015, 0.06)), colour)
+        sketch.add("leg", frustum(radius, radius * rng.uniform(0.3, 1), rng.uniform(0.015, 0.06)), color)
         return
     arms = int(rng.integers(3, 6))
     for angle in 2 * np.pi * np.arange(arms) / arms:
         foot = (radius * np.cos(angle), 0.03, radius * np.sin(angle))
-        sketch.add("leg", rod(foot, (0, rng.uniform(0.08, 0.12), 0), 0.02, 0.025), colour)
-        sketch.add("leg", ellipsoid(0.06, 0.06, 0.06).at(*foot), shaded(colour, 0.5))
+        sketch.add("leg", rod(foot, (0, rng.uniform(0.08, 0.12), 0), 0.02, 0.025), color)
+        sketch.add("leg", ellipsoid(0.06, 0.06, 0.06).at(*foot), shaded(color, 0.5))
 
 
 def backrest(
-    sketch: Sketch, width: float, y: float, z: float, height: float, colours: tuple[Colour, Colour], rng: Generator
+    sketch: Sketch, width: float, y: float, z: float, height: float, colors: tuple[Color, Color], rng: Generator
 ) -> None:
     """A back that starts at height y: a panel, slats, rungs, or a hoop; it leans toward −z."""
     lean, bar = -rng.uniform(2, 18), rng.uniform(0.012, 0.028)
-    frame, filling = colours
-    pieces: list[tuple[Solid, Colour]] = []
+    frame, filling = colors
+    pieces: list[tuple[Solid, Color]] = []
     style = rng.choice(["panel", "padded", "slats", "rungs", "hoop"])
     if style == "panel":
         pieces.append((box(width, height, 2 * bar, rng.uniform(0.75, 1.05)), filling))
@@ -88,8 +88,8 @@ def backrest(
                 x = width * (t - 0.5)
                 top = height * (1 if style == "slats" else (1 - (2 * t - 1) ** 2) ** 0.35)
                 pieces.append((rod((x, 0, 0), (x, top, 0), 0.7 * bar), filling))
-    for solid, colour in pieces:
-        sketch.add("back", solid.turned("x", lean).at(y=y, z=z), colour)
+    for solid, color in pieces:
+        sketch.add("back", solid.turned("x", lean).at(y=y, z=z), color)
 
 
 def chair(sketch: Sketch, rng: Generator) -> None:

@@ -1,6 +1,6 @@
 """The few solids that every procedural shape is made of.
 
-Each solid is closed, has outward faces, stands on the plane y = 0 and is centred on the y axis, unless its docstring
+Each solid is closed, has outward faces, stands on the plane y = 0 and is centered on the y axis, unless its docstring
 says otherwise. All of them are lofts: a skin stretched over a row of rings.
 """
 
@@ -105,7 +105,7 @@ def vessel(profile: ArrayLike, wall: float, sides: int = 20) -> Solid:
 
 
 def ellipsoid(width: float, height: float, depth: float, roundness: float = 1.0, sides: int = 12) -> Solid:
-    """An ellipsoid centred on the origin; below a roundness of 1 a superellipsoid, at 0.2 nearly a box: a cushion."""
+    """An ellipsoid centered on the origin; below a roundness of 1 a superellipsoid, at 0.2 nearly a box: a cushion."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, sides // 2 + 1)[:, None]
     longitude = 2 * np.pi * (np.arange(sides) + 0.5)[None] / sides
 
@@ -135,10 +135,10 @@ def tube(curve: ArrayLike, radius: ArrayLike, sides: int = 8, loop: bool = False
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
     ring, rings = circle(sides), []
     side = np.cross(ahead[0], np.eye(3)[np.abs(ahead[0]).argmin()])
-    for centre, forward, r in zip(curve, ahead, np.broadcast_to(radius, len(curve)), strict=True):
+    for center, forward, r in zip(curve, ahead, np.broadcast_to(radius, len(curve)), strict=True):
         side = side - (side @ forward) * forward  # carried along, so that the rod does not twist
         side /= np.linalg.norm(side)
-        rings.append(centre + r * (ring[:, :1] * side + ring[:, 1:] * np.cross(forward, side)))
+        rings.append(center + r * (ring[:, :1] * side + ring[:, 1:] * np.cross(forward, side)))
     return loft(rings, loop)
 
 

@@ -1,4 +1,4 @@
-"""Procedural objects: labelled meshes in endless variety, so that nothing has to be downloaded to try everything.
+"""Procedural objects: labeled meshes in endless variety, so that nothing has to be downloaded to try everything.
 
 Twenty-two families share outlines on purpose (stools, benches, tables and beds; vases, bottles, mugs and bowls; lamps,
 plants and trees) and each draws its topology, proportions, style and materials anew, so that telling them apart takes
@@ -20,8 +20,8 @@ from crosspoint.datasets.procedural.scenery import SCENERY
 from crosspoint.datasets.procedural.sketch import Shape, Sketch
 from crosspoint.datasets.procedural.vehicles import VEHICLES
 from crosspoint.datasets.procedural.vessels import VESSELS
-from crosspoint.renderers.atomic import writing
-from crosspoint.renderers.meshes import normalise, sample_surface
+from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.meshes import normalize, sample_surface
 
 _FAMILIES = {**FURNITURE, **VESSELS, **VEHICLES, **AIRCRAFT, **SCENERY}
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
@@ -37,7 +37,7 @@ def make_shape(family: str, seed: int) -> Shape:
         seed: any integer ≥ 0.
 
     Returns:
-        A coloured mesh in metres, y up, front toward +z, with a part label per face.
+        A colored mesh in meters, y up, front toward +z, with a part label per face.
 
     Raises:
         ValueError: if the family is unknown or the seed negative.
@@ -66,7 +66,7 @@ def shape_seed(seed: int, split: str, index: int) -> int:
 
 
 def write_shapes(out: str | Path, train: int = 40, test: int = 20, seed: int = 0) -> int:
-    """Write meshes as a ModelNet-like tree, `<out>/<class>/{train,test}/<class>_NNNN.ply` (coloured).
+    """Write meshes as a ModelNet-like tree, `<out>/<class>/{train,test}/<class>_NNNN.ply` (colored).
 
     These meshes are y up, unlike ModelNet's: say so where they are rendered. Numbers run on from train to test, as in
     ModelNet. `<out>/shapes.json` keeps the arguments: a run that was stopped goes on where it was, one with other
@@ -90,7 +90,7 @@ def write_shapes(out: str | Path, train: int = 40, test: int = 20, seed: int = 0
     settings = {"train": train, "test": test, "seed": seed}
     record = Path(out) / "shapes.json"
     if not record.exists():
-        with writing(record) as file:
+        with atomic_write(record) as file:
             file.write(json.dumps(settings).encode())
     elif record.read_text() != json.dumps(settings):
         raise ValueError(
@@ -106,7 +106,7 @@ def write_shapes(out: str | Path, train: int = 40, test: int = 20, seed: int = 0
                 if path.exists():
                     continue
                 mesh = make_shape(family, shape_seed(seed, split, index)).mesh
-                with writing(path) as file:
+                with atomic_write(path) as file:
                     mesh.export(file, file_type="ply", vertex_normal=False)
                 written += 1
     return written
@@ -132,7 +132,7 @@ def shapes_clouds(
         families: which classes to make, in this order.
 
     Returns:
-        Clouds of meshes in the unit sphere, bounding boxes centred, with parts numbered through all families as in
+        Clouds of meshes in the unit sphere, bounding boxes centered, with parts numbered through all families as in
         `PART_NAMES`.
 
     Raises:
@@ -147,7 +147,7 @@ def shapes_clouds(
             shape = make_shape(family, drawn)
             numbers = np.array([PART_NAMES.index(f"{family}/{part}") for part in shape.part_names])
             rng = np.random.default_rng([drawn, 1])
-            sample = sample_surface(normalise(shape.mesh), points, rng)
+            sample = sample_surface(normalize(shape.mesh), points, rng)
             angle = np.deg2rad(rng.uniform(-yaw, yaw))
             c, s = np.cos(angle), np.sin(angle)
             clouds.append(sample.points @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], dtype=np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crosspoint.datasets.procedural.primitives import box, ellipsoid, frustum, hull, loft, prism, rod
-from crosspoint.datasets.procedural.sketch import GLASS, RUBBER, Colour, Family, Sketch, chance, fabric, paint, wood
+from crosspoint.datasets.procedural.sketch import GLASS, RUBBER, Color, Family, Sketch, chance, fabric, paint, wood
 
 
 def car(sketch: Sketch, rng: Generator) -> None:
@@ -46,7 +46,7 @@ def _wheel(sketch: Sketch, x: float, z: float, radius: float, width: float) -> N
     sketch.add("wheel", hub.at(x, radius, z), (0.7, 0.7, 0.72))
 
 
-def _cabin(sketch: Sketch, style: str, size: tuple[float, float, float], body: Colour, rng: Generator) -> None:
+def _cabin(sketch: Sketch, style: str, size: tuple[float, float, float], body: Color, rng: Generator) -> None:
     """What stands above the waist of a car of `size` (half width, waist, nose): glass and roof, box, or seats."""
     half, waist, nose = size
     front, rear = {  # where the cabin meets the waist, as shares of the half length

@@ -221,7 +221,7 @@ def leaf(length: float, width: float, lift: float, droop: float) -> Solid:
     along = np.stack([length * t, length * (lift * t - droop * t**2), 0 * t], 1)
     half = width / 2 * np.sin(np.pi * (0.08 + 0.92 * t)) + 1e-3
     section = np.array([(0, 0, 1), (0, 0.003, 0), (0, 0, -1), (0, -0.003, 0)], dtype=float)
-    return loft([centre + section * (1, 1, w) for centre, w in zip(along, half, strict=True)])
+    return loft([center + section * (1, 1, w) for center, w in zip(along, half, strict=True)])
 
 
 def lamp(sketch: Sketch, rng: Generator) -> None:

@@ -1,4 +1,4 @@
-/** Clouds coloured by part, truth beside prediction; both turn together. */
+/** Clouds colored by part, truth beside prediction; both turn together. */
 function cloudsOf(segmented) {
   const clouds = segmented.map((cloud) => new PartCloud(cloud));
   const mark = element("input", {
@@ -6,7 +6,7 @@ function cloudsOf(segmented) {
     change: () => clouds.forEach((cloud) => cloud.mark(mark.checked)),
   });
   const note = "Drag a cloud to turn it, or use the arrow keys.";
-  const choice = element("label", { class: "mark" }, mark, "show only the wrong points in colour");
+  const choice = element("label", { class: "mark" }, mark, "show only the wrong points in color");
   return figure(
     "clouds",
     "Part segmentation",
@@ -19,8 +19,8 @@ function cloudsOf(segmented) {
 class PartCloud {
   constructor({ category, points, truth, predicted, parts }) {
     const right = truth.filter((part, index) => part === predicted[index]).length;
-    const colour = new Map(parts.map((part, index) => [part, report.colours[index]]));
-    Object.assign(this, { truth, predicted, colour, points: centred(points), yaw: 0.7, pitch: 0.35, marked: false });
+    const color = new Map(parts.map((part, index) => [part, report.colors[index]]));
+    Object.assign(this, { truth, predicted, color, points: centered(points), yaw: 0.7, pitch: 0.35, marked: false });
     this.canvases = ["truth", "prediction"].map((name) =>
       element("canvas", { "aria-label": `${category}, ${name}`, role: "img" }),
     );
@@ -53,7 +53,7 @@ class PartCloud {
 
   dot(part) {
     const dot = element("span", { class: "dot" });
-    dot.style.background = this.colour.get(part);
+    dot.style.background = this.color.get(part);
     return dot;
   }
 
@@ -101,7 +101,7 @@ class PartCloud {
     for (const { index, right, up, near } of seen) {
       const quiet = this.marked && this.truth[index] === this.predicted[index];
       pen.globalAlpha = quiet ? 0.25 : 0.72 + 0.28 * near; // what is far is paler
-      pen.fillStyle = quiet ? "#8a9099" : this.colour.get(parts[index]);
+      pen.fillStyle = quiet ? "#8a9099" : this.color.get(parts[index]);
       pen.beginPath();
       pen.arc(right, -up, radius, 0, 7);
       pen.fill();
@@ -110,7 +110,7 @@ class PartCloud {
 }
 
 /** Points about the middle of their box, in the unit sphere. */
-function centred(points) {
+function centered(points) {
   const middle = [0, 1, 2].map((axis) => {
     const values = points.map((point) => point[axis]);
     return (Math.min(...values) + Math.max(...values)) / 2;

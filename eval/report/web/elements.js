@@ -51,12 +51,12 @@ const MARKERS = [
   "M0 1.2 1.1-.8H-1.1Z",
 ];
 
-/** The mark of a class: a colour of its own and one of five shapes, hollow where the prediction is wrong. */
+/** The mark of a class: a color of its own and one of five shapes, hollow where the prediction is wrong. */
 function marker(label, wrong = false, attributes = {}) {
   const look = {
     class: wrong ? "point missed" : "point",
     d: MARKERS[label % MARKERS.length],
-    color: report.colours[label],
+    color: report.colors[label],
   };
   return drawing("path", { ...look, ...attributes });
 }

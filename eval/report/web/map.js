@@ -105,7 +105,7 @@ class EmbeddingMap {
     const [label, answer] = [labels[index], predicted[index]];
     const verdict =
       label === answer
-        ? element("p", { class: "right" }, "✓ recognised")
+        ? element("p", { class: "right" }, "✓ recognized")
         : element("p", { class: "wrong" }, `✗ predicted ${report.classes[answer]}`);
     const name = element("p", { class: "name" }, swatch(label), report.classes[label]);
     card.show(box.left + x, box.top + y, picture(pictures[index], ""), name, verdict);

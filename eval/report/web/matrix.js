@@ -4,7 +4,7 @@ function matrixOf({ confusion }) {
     (label) => confusion[label].some(Boolean) || confusion.some((row) => row[label]),
   );
   const note =
-    "Rows are true classes, columns predictions, colour the share of the row: blue where they agree, red where they do not.";
+    "Rows are true classes, columns predictions, color the share of the row: blue where they agree, red where they do not.";
   return figure(
     "matrix",
     "Confusion matrix",
@@ -103,7 +103,7 @@ class ConfusionMatrix {
     const share = total ? `${count} of ${total} (${percent(count / total)})` : "no object of this class";
     const names =
       label === answer
-        ? `${report.classes[label]}, recognised`
+        ? `${report.classes[label]}, recognized`
         : `${report.classes[label]} taken for ${report.classes[answer]}`;
     const box = this.picture.getBoundingClientRect();
     card.show(

@@ -11,7 +11,7 @@ function decoded(text, Type) {
   return new Type(bytes.buffer);
 }
 
-/** A colour as a pixel of a canvas. */
+/** A color as a pixel of a canvas. */
 function rgba(red, green, blue) {
   return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
@@ -21,12 +21,12 @@ function pixelOf(hexadecimal) {
   return rgba(value >> 16, (value >> 8) & 255, value & 255);
 }
 
-/** Colours that follow one another as bytes, as pixels. */
+/** Colors that follow one another as bytes, as pixels. */
 function pixelsOf(bytes) {
   return Uint32Array.from({ length: bytes.length / 3 }, (_, i) => rgba(bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]));
 }
 
-/** x, y, z in metres, one point after the other. */
+/** x, y, z in meters, one point after the other. */
 function positions() {
   const numbers = decoded(frame.points, Uint16Array);
   return Float32Array.from(numbers, (number, i) => frame.origin[i % 3] + frame.step * number);
@@ -34,16 +34,16 @@ function positions() {
 
 const RAMP = pixelsOf(decoded(frame.ramp, Uint8Array));
 
-/** A way to colour the points; colours that are hidden are 0. */
-class Colouring {
+/** A way to color the points; colors that are hidden are 0. */
+class Coloring {
   constructor(content) {
     Object.assign(this, content);
-    if (this.kind === "taken") {
+    if (this.kind === "rgb") {
       this.pixels = pixelsOf(decoded(content.of_points, Uint8Array));
       return;
     }
-    this.places = decoded(content.places, this.kind === "named" ? Uint16Array : Uint8Array);
-    this.table = this.kind === "named" ? Uint32Array.from(content.colours, pixelOf) : RAMP;
+    this.places = decoded(content.places, this.kind === "categorical" ? Uint16Array : Uint8Array);
+    this.table = this.kind === "categorical" ? Uint32Array.from(content.colors, pixelOf) : RAMP;
     this.hidden = new Set();
     this.refresh();
   }

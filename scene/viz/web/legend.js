@@ -9,38 +9,38 @@ function element(name, attributes = {}, ...children) {
   return node;
 }
 
-function dotOf(colour) {
+function dotOf(color) {
   const dot = element("span", { class: "dot" });
-  dot.style.background = colour;
+  dot.style.background = color;
   return dot;
 }
 
-/** What the colours mean; names can be switched off. */
-function legendOf(colouring, redraw) {
-  if (colouring.kind === "named") return namesOf(colouring, redraw);
-  if (colouring.kind === "taken") return [element("p", {}, "Grey: no image sees the point.")];
+/** What the colors mean; names can be switched off. */
+function legendOf(coloring, redraw) {
+  if (coloring.kind === "categorical") return namesOf(coloring, redraw);
+  if (coloring.kind === "rgb") return [element("p", {}, "Gray: no image sees the point.")];
   const bar = element("div", { class: "ramp" });
   const stops = Array.from({ length: 17 }, (_, i) => RAMP[Math.round((i * 255) / 16)]);
-  const colours = stops.map((pixel) => `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`);
-  bar.style.background = `linear-gradient(to right, ${colours.join()})`;
-  const ends = colouring.limits.map((limit) => element("span", {}, limit.toFixed(2)));
+  const colors = stops.map((pixel) => `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`);
+  bar.style.background = `linear-gradient(to right, ${colors.join()})`;
+  const ends = coloring.limits.map((limit) => element("span", {}, limit.toFixed(2)));
   return [bar, element("div", { class: "ends" }, ...ends)];
 }
 
-function namesOf(colouring, redraw) {
-  const counts = colouring.counts();
+function namesOf(coloring, redraw) {
+  const counts = coloring.counts();
   const present = [...counts.keys()].filter((place) => counts[place] > 0);
   return present.map((place) => {
     const box = element("input", {
       type: "checkbox",
       value: place,
-      checked: !colouring.hidden.has(place),
+      checked: !coloring.hidden.has(place),
       change: () => {
-        colouring.hide(place, !box.checked);
+        coloring.hide(place, !box.checked);
         redraw();
       },
     });
     const count = element("span", {}, counts[place].toLocaleString("en"));
-    return element("label", {}, box, dotOf(colouring.colours[place]), element("span", {}, colouring.names[place]), count);
+    return element("label", {}, box, dotOf(coloring.colors[place]), element("span", {}, coloring.names[place]), count);
   });
 }

@@ -1,5 +1,5 @@
 const STEEPEST = Math.PI / 2;
-const HALF_VIEW = Math.tan((25 * Math.PI) / 180); // of the canvas' height, one metre before the eye
+const HALF_VIEW = Math.tan((25 * Math.PI) / 180); // of the canvas' height, one meter before the eye
 
 /** An eye that looks at a target from around it. z is up; at yaw 0 it looks along x. */
 class Orbit {
@@ -24,8 +24,8 @@ class Orbit {
   /** Move the target, by parts of the canvas' height, so that the scene follows the hand. */
   shift(right, down) {
     const { right: r, up: u } = this.axes();
-    const metres = 2 * HALF_VIEW * this.distance;
-    for (let i = 0; i < 3; i++) this.target[i] += metres * (down * u[i] - right * r[i]);
+    const meters = 2 * HALF_VIEW * this.distance;
+    for (let i = 0; i < 3; i++) this.target[i] += meters * (down * u[i] - right * r[i]);
   }
 
   axes() {

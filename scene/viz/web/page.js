@@ -1,32 +1,32 @@
 const canvas = document.getElementById("cloud");
 const orbit = new Orbit(frame.reach);
 const painter = new Painter(canvas, positions());
-const colourings = frame.colourings.map((content) => new Colouring(content));
+const colorings = frame.colorings.map((content) => new Coloring(content));
 const lines = frame.lines.map((content) => ({ ...content, shown: true }));
 const held = new Map(); // pointers that are down, by their number
-let [colouring, waiting] = [colourings[0], false];
+let [coloring, waiting] = [colorings[0], false];
 
 function redraw() {
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    painter.paint(orbit, colouring.pixels, lines.filter((one) => one.shown));
+    painter.paint(orbit, coloring.pixels, lines.filter((one) => one.shown));
   });
 }
 
 function panel() {
   const legend = element("fieldset", { class: "key" });
   const choose = (chosen) => {
-    colouring = chosen;
+    coloring = chosen;
     legend.replaceChildren(...legendOf(chosen, redraw));
     redraw();
   };
-  const choices = colourings.map((one) =>
+  const choices = colorings.map((one) =>
     element(
       "label",
       {},
-      element("input", { type: "radio", name: "colouring", checked: one === colouring, change: () => choose(one) }),
+      element("input", { type: "radio", name: "coloring", checked: one === coloring, change: () => choose(one) }),
       one.title,
     ),
   );
@@ -37,15 +37,15 @@ function panel() {
     };
     const box = element("input", { type: "checkbox", checked: true, change: show });
     const [name, count] = [element("span", {}, one.title), element("span", {}, one.count)];
-    return element("label", {}, box, dotOf(one.colour), name, count);
+    return element("label", {}, box, dotOf(one.color), name, count);
   });
-  choose(colouring);
+  choose(coloring);
   return element(
     "details",
     { open: true },
     element("summary", {}, frame.title),
     element("p", {}, `${frame.count.toLocaleString("en")} points. Drag to turn, wheel to zoom, Shift and drag to move, double-click to go back.`),
-    element("fieldset", { class: "colourings" }, element("legend", {}, "Colour by"), ...choices),
+    element("fieldset", { class: "colorings" }, element("legend", {}, "Color by"), ...choices),
     legend,
     element("fieldset", { class: "lines" }, ...switches),
   );

@@ -1,5 +1,5 @@
-const NEAREST = 0.2; // metres before the eye
-const POINT = 0.05; // metres: the side of a point that is near enough to be seen larger than the smallest
+const NEAREST = 0.2; // meters before the eye
+const POINT = 0.05; // meters: the side of a point that is near enough to be seen larger than the smallest
 const [SMALLEST, LARGEST] = [2, 6]; // pixels of the screen
 
 /**
@@ -23,23 +23,23 @@ class Painter {
     this.depths = new Float32Array(width * height);
   }
 
-  paint(orbit, colours, lines) {
+  paint(orbit, colors, lines) {
     const { width, height } = this.canvas;
     const projection = orbit.projection(width, height);
     this.pixels.fill(GROUND);
     this.depths.fill(Infinity);
-    this.paintPoints(projection, colours, width, height);
+    this.paintPoints(projection, colors, width, height);
     this.pen.putImageData(this.image, 0, 0);
-    for (const { colour, ends } of lines) this.paintLines(projection, colour, ends);
+    for (const { color, ends } of lines) this.paintLines(projection, color, ends);
   }
 
-  paintPoints({ eye, right, up, forward, focal, middle }, colours, width, height) {
+  paintPoints({ eye, right, up, forward, focal, middle }, colors, width, height) {
     const { points, pixels, depths } = this;
     const [[ex, ey, ez], [rx, ry, rz], [ux, uy, uz], [fx, fy, fz]] = [eye, right, up, forward];
     const [smallest, largest] = [SMALLEST * this.density, LARGEST * this.density];
-    for (let i = 0, j = 0; i < colours.length; i++, j += 3) {
-      const colour = colours[i];
-      if (colour === 0) continue;
+    for (let i = 0, j = 0; i < colors.length; i++, j += 3) {
+      const color = colors[i];
+      if (color === 0) continue;
       const x = points[j] - ex;
       const y = points[j + 1] - ey;
       const z = points[j + 2] - ez;
@@ -56,15 +56,15 @@ class Painter {
         for (let at = row * width + first; at < row * width + last; at++)
           if (depth < depths[at]) {
             depths[at] = depth;
-            pixels[at] = colour;
+            pixels[at] = color;
           }
     }
   }
 
   /** Line segments: x, y, z of one end, x, y, z of the other. Points hide no line. */
-  paintLines(projection, colour, ends) {
+  paintLines(projection, color, ends) {
     const { pen } = this;
-    pen.strokeStyle = colour;
+    pen.strokeStyle = color;
     pen.lineWidth = 1.2 * this.density;
     pen.beginPath();
     for (let i = 0; i < ends.length; i += 6) {

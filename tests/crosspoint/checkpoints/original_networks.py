@@ -12,8 +12,8 @@ def graph_feature(x: Tensor, k: int) -> Tensor:
     neighbors = torch.cdist(x.transpose(1, 2), x.transpose(1, 2)).topk(k, largest=False).indices  # (B, N, K)
     _, channels, count = x.shape
     others = x.unsqueeze(2).expand(-1, -1, count, -1).gather(3, neighbors.unsqueeze(1).expand(-1, channels, -1, -1))
-    centre = x.unsqueeze(3).expand_as(others)
-    return torch.cat([others - centre, centre], dim=1)
+    center = x.unsqueeze(3).expand_as(others)
+    return torch.cat([others - center, center], dim=1)
 
 
 def block(kind: type[nn.Module], channels: int, width: int, norm: nn.Module) -> nn.Sequential:

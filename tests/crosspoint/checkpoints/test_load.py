@@ -20,7 +20,7 @@ sys.modules["original_networks"] = original
 spec.loader.exec_module(original)
 
 
-def randomise(network: nn.Module) -> nn.Module:
+def randomize(network: nn.Module) -> nn.Module:
     """Weights, norms and running statistics that differ from their initial values, as after training."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
@@ -40,7 +40,7 @@ def points() -> Tensor:
 def test_original_weights_give_the_same_features(network: str, prefix: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     reference = original.OriginalPartSeg(parts=50) if "fine" in network else getattr(original, network)()
-    randomise(reference)
+    randomize(reference)
     path = tmp_path / "weights.pth"
     torch.save({prefix + name: tensor for name, tensor in reference.state_dict().items()}, path)
     encoder = load_encoder(path)
@@ -52,7 +52,7 @@ def test_original_weights_give_the_same_features(network: str, prefix: str, tmp_
 
 
 def test_other_k_is_taken(tmp_path: Path) -> None:
-    reference = randomise(original.OriginalDGCNN(k=5))
+    reference = randomize(original.OriginalDGCNN(k=5))
     torch.save(reference.state_dict(), tmp_path / "weights.pth")
     with torch.no_grad():
         found, expected = load_encoder(tmp_path / "weights.pth", k=5)(points()), reference(points())

@@ -94,7 +94,7 @@ def test_render_pretrain_evaluate(
     assert call("evaluate", "fewshot", *shared, "--ways", 2, "--shots", 2, "--queries", 4, "--runs", 3) == 0
     assert "few_shot" in capsys.readouterr().out
     assert call("evaluate", "knn", *shared, "--jobs", 1) == 0
-    assert call("evaluate", "retrieval", *shared) == 2  # eight clouds have no tenth neighbour
+    assert call("evaluate", "retrieval", *shared) == 2  # eight clouds have no tenth neighbor
     assert call("evaluate", "retrieval", *shared, "--split", "train") == 0
     training = ("--recipe.epochs", 1, "--recipe.batch_size", 4, "--resources.accelerator", "cpu")
     assert call("evaluate", "finetune", *shared, "--validation", 0.25, *training) == 0
@@ -220,7 +220,7 @@ def test_there_are_shipped_configurations() -> None:
         *[("evaluate", name) for name in ("all", "linear", "fewshot", "folds", "knn")],
         *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg", "semseg")],
         ("show",),
-        ("synthesise",),
+        ("synthesize",),
         ("quickstart",),
     ],
 )

@@ -40,13 +40,13 @@ def test_crosspoints_names_are_known(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scanobjectnn_clouds(tmp_path, "train", 24).points, data)
 
 
-def test_normalised_clouds_fill_the_unit_sphere(tmp_path: Path) -> None:
+def test_normalized_clouds_fill_the_unit_sphere(tmp_path: Path) -> None:
     stored = write(tmp_path / "main_split" / "test.h5", 0).astype(np.float64)
-    clouds = scanobjectnn_clouds(tmp_path, "test", 24, normalise=True)
+    clouds = scanobjectnn_clouds(tmp_path, "test", 24, normalize=True)
     for cloud, original in zip(clouds.points, stored, strict=True):
-        centred = original - original.mean(axis=0)
-        np.testing.assert_allclose(cloud, centred / np.linalg.norm(centred, axis=1).max(), atol=1e-5)
-    assert clouds.name == "scanobjectnn/obj_bg/normalised"
+        centered = original - original.mean(axis=0)
+        np.testing.assert_allclose(cloud, centered / np.linalg.norm(centered, axis=1).max(), atol=1e-5)
+    assert clouds.name == "scanobjectnn/obj_bg/normalized"
 
 
 def test_fifteen_classes() -> None:

@@ -11,7 +11,7 @@ from crosspoint.datasets.shapenet import ShapeNetPairs, read_image
 MODELS = ("02691156/aaa", "02691156/bbb", "03001627/ccc", "99999999/ddd")
 
 
-def colour(model: int, view: int) -> tuple[int, int, int]:
+def color(model: int, view: int) -> tuple[int, int, int]:
     return 10 * model, 20 * view, 200
 
 
@@ -25,7 +25,7 @@ def write_model(root: Path, number: int, points: int = 32, views: int = 3, size:
     folder.mkdir(parents=True)
     (folder / "rendering_metadata.txt").write_text("0 0 0 0 25\n")
     for view in range(views):
-        Image.new("RGBA", (size, size), (*colour(number, view), 255)).save(folder / f"{view:02d}.png")
+        Image.new("RGBA", (size, size), (*color(number, view), 255)).save(folder / f"{view:02d}.png")
     return cloud
 
 
@@ -49,7 +49,7 @@ def test_each_cloud_comes_with_its_own_images(tree: Path) -> None:
         np.testing.assert_array_equal(pairs.read_points(index), cloud)
         assert pair.images.shape == (2, 3, 8, 8)
         shown = {tuple(image[:, 4, 4].tolist()) for image in pair.images}
-        assert len(shown) == 2 and shown <= {colour(index, view) for view in range(3)}
+        assert len(shown) == 2 and shown <= {color(index, view) for view in range(3)}
         assert pair.label == pairs.labels[index]
 
 
@@ -119,8 +119,8 @@ def test_models_without_images_are_named_or_left_out(tree: Path) -> None:
         ShapeNetPairs(tree)
     pairs = ShapeNetPairs(tree, skip_missing=True)
     assert pairs.classes == ["airplane", "99999999"]
-    assert pairs[0, 0].images[0, 0, 0, 0] == colour(1, 0)[0]
-    assert pairs[1, 0].images[0, 0, 0, 0] == colour(3, 0)[0]
+    assert pairs[0, 0].images[0, 0, 0, 0] == color(1, 0)[0]
+    assert pairs[1, 0].images[0, 0, 0, 0] == color(3, 0)[0]
 
 
 def test_bad_clouds_are_named(tree: Path) -> None:
@@ -139,7 +139,7 @@ def test_bad_clouds_are_named(tree: Path) -> None:
         ShapeNetPairs(tree, points=100)
 
 
-def test_other_layouts_are_recognised(tree: Path, tmp_path: Path) -> None:
+def test_other_layouts_are_recognized(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="found no folder"):
         ShapeNetPairs(tmp_path / "absent")
     with pytest.raises(ValueError, match=rf"a level too deep, give {tree}$"):
@@ -157,7 +157,7 @@ def test_other_layouts_are_recognised(tree: Path, tmp_path: Path) -> None:
         ShapeNetPairs(tree)
 
 
-def test_other_formats_are_recognised(tree: Path) -> None:
+def test_other_formats_are_recognized(tree: Path) -> None:
     for path in list((tree / "ShapeNet").rglob("*.ply")):
         path.rename(path.with_suffix(".npy"))
     with pytest.raises(ValueError, match=r"found no \.ply file .*ShapeNet holds 4 files \*\.npy elsewhere"):

@@ -109,7 +109,7 @@ def test_text_files_are_drawn_to_size(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_real_archive() -> None:
     if not DATA.is_dir():
-        pytest.skip("no labelled parts beside the repository")
+        pytest.skip("no labeled parts beside the repository")
     clouds = shapenetpart_clouds(DATA, "trainval")
     assert (len(clouds), len(clouds.classes)) == (285, 19)
     assert clouds.part_names is not None and len(clouds.part_names) == 94

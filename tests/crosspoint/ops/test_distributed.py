@@ -18,7 +18,7 @@ from crosspoint.ops.distributed import gather_rows
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean_by_blocks
 from crosspoint.ops.fused_max_pool import layer_max_by_blocks
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
 PROCESSES = 2
 
@@ -77,7 +77,7 @@ class PooledLayers(Projections):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = SharedLayer(5, 4).double(), SharedLayer(5, 4).double()
+        self.first, self.second = SharedMLP(5, 4).double(), SharedMLP(5, 4).double()
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         clouds = torch.stack([a, b, a * b], dim=1)

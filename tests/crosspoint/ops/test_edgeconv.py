@@ -107,7 +107,7 @@ def test_large_common_offset_does_not_cancel_the_variance() -> None:
 
 
 def test_gradient_of_copies_is_shared_by_the_same_rows() -> None:
-    """Equal neighbours may each take the gradient of a maximum: which one is free, the sum over copies is not."""
+    """Equal neighbors may each take the gradient of a maximum: which one is free, the sum over copies is not."""
     x = torch.randn(1, 24, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     x[0, 12:] = x[0, 0]
     made = layer(3, 8, 4, torch.float64)
@@ -145,7 +145,7 @@ def test_formula_equals_torch_geometric() -> None:
     assert relative(made(x)[0], theirs(x[0], edges)) < 1e-5
 
 
-def test_autocast_normalises_in_full_precision() -> None:
+def test_autocast_normalizes_in_full_precision() -> None:
     x = torch.randn(2, 50, 8, generator=torch.Generator().manual_seed(2))
     made = layer(8, 16, 6, torch.float32)
     full = copy.deepcopy(made)(x)

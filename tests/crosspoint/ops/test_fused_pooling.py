@@ -16,17 +16,17 @@ from crosspoint.ops.fused_max_mean_pool import (
     layer_max_and_mean_formula,
 )
 from crosspoint.ops.fused_max_pool import layer_max, layer_max_by_blocks, layer_max_formula
-from crosspoint.ops.shared_mlp import SharedLayer
+from crosspoint.ops.shared_mlp import SharedMLP
 
-Pool = Callable[[SharedLayer, Tensor], Tensor]
+Pool = Callable[[SharedMLP, Tensor], Tensor]
 PAIRS = [(layer_max_by_blocks, layer_max_formula), (layer_max_and_mean_by_blocks, layer_max_and_mean_formula)]
 both = pytest.mark.parametrize(("fast", "formula"), PAIRS, ids=["max", "max_and_mean"])
 
 
-def shared_layer(channels: int, width: int, dtype: torch.dtype = torch.float64, slope: float = 0.2) -> SharedLayer:
+def shared_layer(channels: int, width: int, dtype: torch.dtype = torch.float64, slope: float = 0.2) -> SharedMLP:
     """A layer whose BatchNorm has weights of both signs, and running statistics of something."""
     torch.manual_seed(0)
-    made = SharedLayer(channels, width, slope=slope).to(dtype)
+    made = SharedMLP(channels, width, slope=slope).to(dtype)
     nn.init.normal_(made.norm.weight)
     nn.init.normal_(made.norm.bias)
     assert (made.norm.weight < 0).any() and (made.norm.weight > 0).any()
@@ -43,7 +43,7 @@ def relative(found: Tensor | None, expected: Tensor | None) -> float:
     return float((found - expected).detach().abs().max() / expected.detach().abs().max().clamp_min(1e-30))
 
 
-def compare(fast: Pool, formula: Pool, layer: SharedLayer, x: Tensor, tolerance: float) -> None:
+def compare(fast: Pool, formula: Pool, layer: SharedMLP, x: Tensor, tolerance: float) -> None:
     """Values, gradients and running statistics of both paths."""
     reference = copy.deepcopy(layer)
     x_fast, x_slow = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -161,6 +161,6 @@ def test_small_inputs_take_the_formula(pool: Pool, module: object, fast: str, mo
 
 
 def test_memory_of_the_maximum_is_a_fraction_of_the_formula(peak_memory: Callable[..., int]) -> None:
-    layer, x = SharedLayer(64, 1024), cloud(8, 1024, 64, torch.float32).requires_grad_()
+    layer, x = SharedMLP(64, 1024), cloud(8, 1024, 64, torch.float32).requires_grad_()
     ours = peak_memory(lambda: layer_max_by_blocks(layer, x).sum().backward())
     assert ours < peak_memory(lambda: layer_max_formula(layer, x).sum().backward()) / 5

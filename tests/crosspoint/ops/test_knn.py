@@ -12,7 +12,7 @@ from crosspoint.ops.knn import knn, knn_formula
 
 
 def sorted_distances(points: Tensor, neighbors: Tensor) -> Tensor:
-    """Which of several equal neighbours is taken is open; their distances are not."""
+    """Which of several equal neighbors is taken is open; their distances are not."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").gather(2, neighbors).sort(-1).values
 
 
@@ -56,7 +56,7 @@ def test_many_copies_of_a_point_do_not_matter(tree_points: int, monkeypatch: pyt
     assert torch.allclose(found, expected, atol=1e-7)
 
 
-def test_points_that_are_learned_have_neighbours_too() -> None:
+def test_points_that_are_learned_have_neighbors_too() -> None:
     points = torch.randn(1, 1100, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     assert torch.equal(knn(points.clone().requires_grad_(), 4), knn(points, 4))
 
@@ -77,7 +77,7 @@ def test_is_unchanged_far_from_the_origin() -> None:
     assert (near == far).float().mean() > 0.99
 
 
-def test_half_precision_autocast_keeps_the_neighbours() -> None:
+def test_half_precision_autocast_keeps_the_neighbors() -> None:
     points = torch.randn(2, 100, 3, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = knn(points, 8)
@@ -93,7 +93,7 @@ def test_chunks_of_clouds_and_of_rows_give_the_same(monkeypatch: pytest.MonkeyPa
         assert torch.equal(found.sort(-1).values, whole.sort(-1).values)
 
 
-def test_copies_are_their_own_neighbours() -> None:
+def test_copies_are_their_own_neighbors() -> None:
     points = torch.randn(1, 30, 3, generator=torch.Generator().manual_seed(0))
     points[0, 10:20] = points[0, 0]
     own = knn(points, 5)[0, [0, *range(10, 20)]]

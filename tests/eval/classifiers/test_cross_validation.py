@@ -10,14 +10,14 @@ from crosspoint.eval.classifiers import cross_validation
 from crosspoint.eval.classifiers.cross_validation import choose_step, search_cost, stratified_folds
 
 
-@pytest.mark.parametrize("scaling", ["raw", "standardised"])
+@pytest.mark.parametrize("scaling", ["raw", "standardized"])
 def test_the_table_agrees_with_cross_val_score(scaling):
     x, y = load_wine(return_X_y=True)
     folds = stratified_folds(y, 4, seed=1)
     found = search_cost(x, y, folds, scaling)
     for row in found.records:
         machine = SVC(kernel="linear", C=row["C"])
-        if scaling == "standardised":
+        if scaling == "standardized":
             machine = make_pipeline(StandardScaler(), machine)
         np.testing.assert_allclose(row["fold_accuracy"], 100 * cross_val_score(machine, x, y, cv=folds))
     best = max(found.records, key=lambda row: row["validation_accuracy"])

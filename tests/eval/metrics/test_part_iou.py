@@ -83,13 +83,13 @@ def test_categories_are_sets_of_shapes(segmented):
 
 
 def test_closed_forms():
-    owned = np.ones((1, 2), dtype=bool)
+    parts_of_category = np.ones((1, 2), dtype=bool)
     truth = np.repeat([0, 1], 50)[None]
     zero = np.zeros(1, dtype=np.int64)
     assert part_ious(np.zeros_like(truth), truth, 2).tolist() == [[0.5, 0.0]]
     shifted = np.roll(truth, 25)  # each part keeps half of its points: 25 / 75
-    assert shape_ious(shifted, truth, zero, owned) == pytest.approx(1 / 3)
-    assert part_scores(truth, truth, zero, owned) == dict.fromkeys(
+    assert shape_ious(shifted, truth, zero, parts_of_category) == pytest.approx(1 / 3)
+    assert part_scores(truth, truth, zero, parts_of_category) == dict.fromkeys(
         ("instance_miou", "category_miou", "point_accuracy"), 100.0
     )
     absent = np.zeros_like(truth)  # part 1 is in neither

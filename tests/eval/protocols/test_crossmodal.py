@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from crosspoint import CrossPoint
-from crosspoint.checkpoints.dual_encoder import load_branches
-from crosspoint.datasets.labeled import labelled_clouds
+from crosspoint.checkpoints.dual_encoder import load_dual_encoder
+from crosspoint.datasets.labeled import labeled_clouds
 from crosspoint.eval.protocols.crossmodal import retrieve_modalities
 from crosspoint.renderers import RenderedSet
 
@@ -20,8 +20,8 @@ def test_views_and_shapes_seek_each_other(
     tmp_path: Path, views: Path, write_checkpoint: Callable[..., CrossPoint]
 ) -> None:
     method = write_checkpoint(tmp_path / "last.ckpt")
-    clouds, rendered = labelled_clouds("rendered", views, "test", points=POINTS), RenderedSet(views, "test")
-    result, projected = retrieve_modalities(load_branches(tmp_path / "last.ckpt"), clouds, rendered)
+    clouds, rendered = labeled_clouds("rendered", views, "test", points=POINTS), RenderedSet(views, "test")
+    result, projected = retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, rendered)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     assert method.image_encoder is not None and method.image_head is not None
     branch = torch.nn.Sequential(method.image_encoder, method.image_head)
@@ -39,21 +39,21 @@ def test_views_and_shapes_seek_each_other(
                 ranks.append(1 + int((cosines > cosines[index]).sum()))
     assert result.metrics["image_to_shape_object_mAP"] == pytest.approx(100 * np.mean([1 / rank for rank in ranks]))
     assert (result.constants["views"], result.constants["image_size"], result.constants["images"]) == (2, 24, 24)
-    one, _ = retrieve_modalities(load_branches(tmp_path / "last.ckpt"), clouds, rendered, views=1, image_size=16)
+    one, _ = retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, rendered, views=1, image_size=16)
     assert (one.constants["images"], one.constants["image_size"]) == (12, 16)
     with pytest.raises(ValueError, match="found 3 views, expected 1 to 2"):
-        retrieve_modalities(load_branches(tmp_path / "last.ckpt"), clouds, rendered, views=3)
+        retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, rendered, views=3)
     with pytest.raises(ValueError, match=r"found 12 clouds of rendered \(test\), expected the 12 of .* \(train\)"):
-        retrieve_modalities(load_branches(tmp_path / "last.ckpt"), clouds, RenderedSet(views, "train"))
+        retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, RenderedSet(views, "train"))
 
 
 def test_views_are_projected_on_one_thread_whatever_there_are(
     tmp_path: Path, views: Path, write_checkpoint: Callable[..., CrossPoint]
 ) -> None:
     write_checkpoint(tmp_path / "last.ckpt")
-    branches, seen = load_branches(tmp_path / "last.ckpt"), []
+    branches, seen = load_dual_encoder(tmp_path / "last.ckpt"), []
     branches.images.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
-    clouds, rendered = labelled_clouds("rendered", views, "test", points=POINTS), RenderedSet(views, "test")
+    clouds, rendered = labeled_clouds("rendered", views, "test", points=POINTS), RenderedSet(views, "test")
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

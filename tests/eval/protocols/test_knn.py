@@ -46,7 +46,7 @@ def test_figures_equal_those_of_scikit_learn(split, k, metric, weights):
 
 
 def test_a_vote_by_hand():
-    """Four neighbours on a circle: the metric, the weights and the rule for ties, each where it decides."""
+    """Four neighbors on a circle: the metric, the weights and the rule for ties, each where it decides."""
     angles = np.deg2rad([0, 30, 40, 60])
     x = np.stack([np.cos(angles), np.sin(angles)], axis=1) * [[1], [5], [1], [5]]
     y, test = np.array(["b", "a", "a", "c"]), np.array([[1.0, 0.0]])

@@ -39,8 +39,8 @@ def test_validated_can_be_had_again_with_scikit_learn(split, validated):
     train_x, train_y, test_x, test_y = split
     machines = {
         "raw": SVC(kernel="linear", C=validated.constants["raw"]["C"]),
-        "standardised": make_pipeline(
-            StandardScaler(), SVC(kernel="linear", C=validated.constants["standardised"]["C"])
+        "standardized": make_pipeline(
+            StandardScaler(), SVC(kernel="linear", C=validated.constants["standardized"]["C"])
         ),
     }
     for scaling, machine in machines.items():
@@ -67,11 +67,11 @@ def test_a_fixed_cost_punishes_small_features_and_a_validated_one_does_not(split
     assert ours.metrics == validated.metrics
 
 
-def test_scale_and_origin_of_each_column_do_not_move_standardised_features(split, validated):
+def test_scale_and_origin_of_each_column_do_not_move_standardized_features(split, validated):
     train_x, train_y, test_x, test_y = split
     scale = 2.0 ** np.random.default_rng(0).integers(-9, 9, size=train_x.shape[1])
     moved = linear_svm(train_x * scale + scale, train_y, test_x * scale + scale, test_y)
-    for name in ("standardised_accuracy", "standardised_validation_accuracy"):
+    for name in ("standardized_accuracy", "standardized_validation_accuracy"):
         assert moved.metrics[name] == validated.metrics[name]
 
 
@@ -133,6 +133,6 @@ def test_answers_are_those_of_the_machine_that_is_scored(split, protocol):
     assert result == linear_svm(*split, protocol=protocol)
     assert result.metrics["accuracy"] == pytest.approx(100 * accuracy_score(test_y, answers))
     machine = SVC(kernel="linear", C=result.constants["C"])
-    if result.constants["scaling"] == "standardised":
+    if result.constants["scaling"] == "standardized":
         machine = make_pipeline(StandardScaler(), machine)
     np.testing.assert_array_equal(answers, machine.fit(train_x, train_y).predict(test_x))

@@ -65,7 +65,7 @@ def test_a_made_fold_comes_back(tmp_path, protocol, numpy_1):
         old = old.replace(b"\x8c\x13numpy._core.numeric", b"\x8c\x12numpy.core.numeric")
         path.write_bytes(b"\x80\x04" + old[11:])  # without the frame, whose length changed
     assert (b"numpy.core" in path.read_bytes()) == numpy_1
-    fold = read_fold(path, 2, 3, points=None, normalise=False)
+    fold = read_fold(path, 2, 3, points=None, normalize=False)
     for points, labels, entries in (
         (fold.train_points, fold.train_labels, made["train"]),
         (fold.test_points, fold.test_labels, made["test"]),
@@ -92,12 +92,12 @@ def test_arrays_of_any_numbers_and_order_come_back(tmp_path, protocol):
     assert not any(isinstance(number, np.generic) for number in stored["numbers"])
 
 
-def test_clouds_are_normalised_whole_and_then_cut(tmp_path):
+def test_clouds_are_normalized_whole_and_then_cut(tmp_path):
     made = made_fold()
     fold = read_fold(write(tmp_path / "0.pkl", made), 2, 3, points=16)
     for ours, (cloud, _, _) in zip(fold.test_points, made["test"], strict=True):
-        centred = cloud[:, :3] - cloud[:, :3].mean(axis=0)
-        np.testing.assert_allclose(ours, (centred / np.linalg.norm(centred, axis=1).max())[:16], atol=1e-6)
+        centered = cloud[:, :3] - cloud[:, :3].mean(axis=0)
+        np.testing.assert_allclose(ours, (centered / np.linalg.norm(centered, axis=1).max())[:16], atol=1e-6)
 
 
 def test_the_svm_can_be_had_again_with_scikit_learn(archive, tmp_path):
@@ -188,15 +188,15 @@ class Command:
         return self.recipe
 
 
-def hostile_pickles(witness):
+def hostile_pickles(fingerprint):
     """Bytes that call something, by each way that pickles have to."""
-    command = f"touch {witness}"
+    command = f"touch {fingerprint}"
     payloads = {
         "os.system": Command(os.system, command),
-        "eval": Command(eval, f"open({str(witness)!r}, 'w')"),
-        "numpy's own caller": Command(np.testing.measure, f"open({str(witness)!r}, 'w')"),
+        "eval": Command(eval, f"open({str(fingerprint)!r}, 'w')"),
+        "numpy's own caller": Command(np.testing.measure, f"open({str(fingerprint)!r}, 'w')"),
         "getattr": Command(getattr, "text", "format"),
-        "numpy.load": Command(np.load, str(witness)),
+        "numpy.load": Command(np.load, str(fingerprint)),
         "objects": np.array([Command(os.system, command)], dtype=object),
         "records": np.zeros(2, dtype=[("a", "f4")]),
     }
@@ -218,19 +218,19 @@ def hostile_pickles(witness):
 
 
 def test_hostile_files_are_refused_and_call_nothing(tmp_path):
-    witness = tmp_path / "witness"
-    pickle.loads(hostile_pickles(witness)["os.system, 4"])
-    assert witness.exists(), "these files would do harm"
-    witness.unlink()
-    for name, content in hostile_pickles(witness).items():
+    fingerprint = tmp_path / "fingerprint"
+    pickle.loads(hostile_pickles(fingerprint)["os.system, 4"])
+    assert fingerprint.exists(), "these files would do harm"
+    fingerprint.unlink()
+    for name, content in hostile_pickles(fingerprint).items():
         pickletools.dis(content, out=io.StringIO())  # they are pickles
         path = tmp_path / "0.pkl"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"cannot be read as plain arrays \(") as error:
             read_fold(path, 2, 3)
         assert "\n" not in str(error.value), name
-        assert not witness.exists(), name
-    path.write_bytes(hostile_pickles(witness)["os.system, 4"])
+        assert not fingerprint.exists(), name
+    path.write_bytes(hostile_pickles(fingerprint)["os.system, 4"])
     with pytest.raises(ValueError, match=r"it asks for posix\.system"):
         read_fold(path, 2, 3)
 

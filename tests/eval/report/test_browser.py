@@ -56,7 +56,7 @@ def shown(page: Page) -> set[int]:
     return set(page.evaluate(f"{marks}.filter((mark) => mark.checkVisibility()).map((mark) => +mark.dataset.index)"))
 
 
-def colour_of_picture(page: Page) -> list[int]:
+def color_of_picture(page: Page) -> list[int]:
     return page.evaluate(
         """(async () => {
           const picture = document.querySelector(".card img");
@@ -68,7 +68,7 @@ def colour_of_picture(page: Page) -> list[int]:
     )
 
 
-def colour(picture: bytes) -> list[int]:
+def color(picture: bytes) -> list[int]:
     return list(Image.open(io.BytesIO(picture)).getpixel((0, 0)))
 
 
@@ -83,9 +83,9 @@ def test_hovering_a_point_shows_its_own_picture_class_and_prediction(opened, mak
     for index in (0, 3, 7, 11):
         page.hover(point(index))
         label, answer = embedding.labels[index], embedding.predicted[index]
-        verdict = "✓ recognised" if label == answer else f"✗ predicted {classes[answer]}"
+        verdict = "✓ recognized" if label == answer else f"✗ predicted {classes[answer]}"
         assert card(page) == [classes[label], verdict]
-        assert colour_of_picture(page) == colour(embedding.pictures[index])
+        assert color_of_picture(page) == color(embedding.pictures[index])
     page.hover("document.querySelector('h1')")
     assert card(page) is None
 
@@ -129,7 +129,7 @@ def test_tabs_switch_methods_and_keep_the_filter(opened):
     assert page.evaluate("document.querySelector('[aria-selected=true]').textContent") == "random"
     assert shown(page) == set(range(4, 12))
     page.hover(point(4))
-    assert card(page) == ["sofa", "✓ recognised"]
+    assert card(page) == ["sofa", "✓ recognized"]
     page.evaluate("document.querySelector('#tab-1').focus()")
     page.press("ArrowRight")
     assert headings(page) == everything
@@ -142,11 +142,11 @@ def test_the_keyboard_goes_from_point_to_point(opened, make_report):
     page.evaluate("document.querySelector('.legend .none').focus()")
     page.press("ArrowDown")  # the last input was the keyboard
     page.evaluate("document.querySelector('.plane').focus()")
-    assert card(page) == ["chair", "✓ recognised"] and colour_of_picture(page) == colour(pictures[0])
+    assert card(page) == ["chair", "✓ recognized"] and color_of_picture(page) == color(pictures[0])
     page.press("ArrowRight")
-    assert colour_of_picture(page) == colour(pictures[1])
+    assert color_of_picture(page) == color(pictures[1])
     page.press("ArrowUp")
-    assert card(page) == ["sofa", "✓ recognised"] and colour_of_picture(page) == colour(pictures[5])
+    assert card(page) == ["sofa", "✓ recognized"] and color_of_picture(page) == color(pictures[5])
     page.press("Escape")
     assert card(page) is None
 
@@ -156,7 +156,7 @@ def test_the_matrix_tells_counts_and_shares(opened):
     page.hover("document.querySelector('.matrix .cell.wrong')")
     assert card(page) == ["chair taken for sofa", "1 of 4 (25\u00a0%)"]
     page.hover("document.querySelectorAll('.matrix .cell.right')[2]")
-    assert card(page) == ["table, recognised", "4 of 4 (100\u00a0%)"]
+    assert card(page) == ["table, recognized", "4 of 4 (100\u00a0%)"]
     bars = "[...document.querySelectorAll('.bars li')].map((line) => line.textContent)"
     assert page.evaluate(bars) == ["table100\u00a0%", "chair75\u00a0%", "sofa75\u00a0%"]
 
@@ -178,7 +178,7 @@ def test_a_cloud_turns_with_the_mouse_and_with_the_keyboard(opened):
     assert all(len({a, b, c}) == 3 for a, b, c in zip(start, dragged, turned, strict=True))
 
 
-def test_right_and_wrong_finds_differ_by_more_than_colour(opened):
+def test_right_and_wrong_finds_differ_by_more_than_color(opened):
     page = opened()
     found = "[...document.querySelectorAll('.strip li')]"
     captions = page.evaluate(f"{found}.map((hit) => hit.textContent)")

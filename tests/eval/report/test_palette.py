@@ -4,11 +4,11 @@ import pytest
 from crosspoint.eval.report.palette import CHROMA, LIGHTNESS, MARKERS, oklab, palette
 
 
-def in_oklab(colours):
-    return oklab(np.array([[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in colours]))
+def in_oklab(colors):
+    return oklab(np.array([[int(color[start : start + 2], 16) for start in (1, 3, 5)] for color in colors]))
 
 
-def test_oklab_of_known_colours():
+def test_oklab_of_known_colors():
     known = {
         (255, 255, 255): (1, 0, 0),
         (255, 0, 0): (0.62796, 0.22486, 0.12585),
@@ -18,11 +18,11 @@ def test_oklab_of_known_colours():
 
 
 @pytest.mark.parametrize("count", [1, 8, 40, 55])
-def test_colours_are_legible_and_a_longer_palette_begins_with_the_shorter(count):
-    colours = palette(count)
-    assert len(colours) == len(set(colours)) == count
-    assert colours == palette(55)[:count]
-    lab = in_oklab(colours)
+def test_colors_are_legible_and_a_longer_palette_begins_with_the_shorter(count):
+    colors = palette(count)
+    assert len(colors) == len(set(colors)) == count
+    assert colors == palette(55)[:count]
+    lab = in_oklab(colors)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     assert (lab[:, 0] >= LIGHTNESS[0]).all() and (lab[:, 0] <= LIGHTNESS[1]).all()
     assert (chroma >= CHROMA[0]).all() and (chroma <= CHROMA[1]).all()

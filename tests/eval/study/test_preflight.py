@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
 
 REFUSED = [
@@ -29,13 +29,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("changed", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
-def test_refused_before_anything_is_written(study: Study, changed: dict[str, Any], message: str) -> None:
+def test_refused_before_anything_is_written(study: StudyConfig, changed: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         report_study(replace(study, **changed))
     assert not study.out.exists()
 
 
-def test_small_splits_are_refused(study: Study, tmp_path: Path, write_clouds: Callable[..., None]) -> None:
+def test_small_splits_are_refused(study: StudyConfig, tmp_path: Path, write_clouds: Callable[..., None]) -> None:
     write_clouds(tmp_path / "few", train=2, test=3)
     with pytest.raises(ValueError, match="retrieval: found 8 other clouds, expected at least 10"):
         report_study(replace(study, root=tmp_path / "few", protocols="linear,retrieval"))

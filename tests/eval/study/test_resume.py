@@ -13,13 +13,15 @@ from crosspoint import save_encoder
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
 from crosspoint.eval.study import runs
-from crosspoint.eval.study.config import Study
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.study import report_study
 
 
-def interrupting(measure: Callable[[Subject], Any], calls: list[str], stop_at: int) -> Callable[[Subject], Any]:
-    def measured(subject: Subject) -> Any:
+def interrupting(
+    measure: Callable[[EvaluationRun], Any], calls: list[str], stop_at: int
+) -> Callable[[EvaluationRun], Any]:
+    def measured(subject: EvaluationRun) -> Any:
         calls.append(f"{subject.method.name} {subject.seed}")
         if len(calls) == stop_at:
             raise KeyboardInterrupt
@@ -29,7 +31,7 @@ def interrupting(measure: Callable[[Subject], Any], calls: list[str], stop_at: i
 
 
 def test_interrupted_and_resumed_is_as_uninterrupted(
-    study: Study, drawn: list[Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: StudyConfig, drawn: list[Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = replace(study, out=tmp_path / "straight")
     assert report_study(straight) == 0
@@ -48,7 +50,7 @@ def test_interrupted_and_resumed_is_as_uninterrupted(
     calls.clear()
     monkeypatch.setitem(runs.MEASURES, "knn", interrupting(knn, calls, stop_at=0))
     assert report_study(replace(study)) == 0
-    random = "random initialisation"
+    random = "random initialization"
     assert calls == ["DGCNN 6", "b 5", f"{random} (DGCNN) 5", f"{random} (DGCNN) 6", f"{random} (PointNet) 5"]
     assert {path: path.read_bytes() for path in kept} == before
     for name in ("results.json", "table.md", "table.tex"):
@@ -56,7 +58,7 @@ def test_interrupted_and_resumed_is_as_uninterrupted(
 
 
 def test_another_study_in_the_folder_is_refused(
-    study: Study, drawn: list[Report], place: Path, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
+    study: StudyConfig, drawn: list[Report], place: Path, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
 ) -> None:
     study = replace(study, protocols="retrieval", random_init=False)
     assert report_study(study) == 0
@@ -86,12 +88,15 @@ def test_another_study_in_the_folder_is_refused(
 
 
 def test_a_protocol_that_fails_on_the_way_leaves_the_others(
-    study: Study, drawn: list[Report], monkeypatch: pytest.MonkeyPatch, results: Callable[[Study], dict[str, Any]]
+    study: StudyConfig,
+    drawn: list[Report],
+    monkeypatch: pytest.MonkeyPatch,
+    results: Callable[[StudyConfig], dict[str, Any]],
 ) -> None:
     study = replace(study, protocols="retrieval,knn", random_init=False)
     knn = runs.MEASURES["knn"]
 
-    def failing(subject: Subject) -> Any:
+    def failing(subject: EvaluationRun) -> Any:
         if subject.method.name == "b":
             raise ValueError("found no luck,\nexpected some")
         return knn(subject)

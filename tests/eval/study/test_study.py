@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from crosspoint import DGCNN, CrossPoint, load_encoder, save_encoder
-from crosspoint.datasets.labeled import labelled_clouds
+from crosspoint.datasets.labeled import labeled_clouds
 from crosspoint.eval import extract_features, few_shot, knn_classify, linear_svm, retrieve_within
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import Study
+from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.embedding_map import embed
-from crosspoint.eval.study.evaluation_run import Subject
+from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.report_sections import pretraining_curves
 from crosspoint.eval.study.study import report_study
 
@@ -29,14 +29,14 @@ TEST = 5  # clouds of each class
 
 
 def test_figures_are_those_of_the_protocols(
-    study: Study, drawn: list[Report], place: Path, results: Callable[[Study], dict[str, Any]]
+    study: StudyConfig, drawn: list[Report], place: Path, results: Callable[[StudyConfig], dict[str, Any]]
 ) -> None:
     assert report_study(study) == 0
     train, test = (
-        labelled_clouds("modelnet40_hdf5", place / "clouds", split, points=study.points) for split in ("train", "test")
+        labeled_clouds("modelnet40_hdf5", place / "clouds", split, points=study.points) for split in ("train", "test")
     )
     expected: dict[str, list[list[float]]] = {}
-    random = "random initialisation (DGCNN)"
+    random = "random initialization (DGCNN)"
     for row, seed, name in (
         ("DGCNN", 5, "a0"),
         ("DGCNN", 6, "a1"),
@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_protocols(
         ]
         expected.setdefault(row, []).append(figures)
     rows = {row["name"]: row for row in results(study)["table"]}
-    assert list(rows) == ["DGCNN", "b", "random initialisation (DGCNN)", "random initialisation (PointNet)"]
+    assert list(rows) == ["DGCNN", "b", "random initialization (DGCNN)", "random initialization (PointNet)"]
     titles = ["linear SVM", "kNN", "retrieval mAP", "few-shot 2-way 2-shot", "few-shot 3-way 2-shot"]
     for name, figures in expected.items():
         cells = rows[name]["cells"]
@@ -81,10 +81,10 @@ def test_figures_are_those_of_the_protocols(
     table = (study.out / "table.md").read_text()
     assert table.count("\n| ") == len(rows) + 1  # the rule below the titles, too
     assert f"{rows['b']['cells']['kNN, clouds']['mean']:.1f}" in table
-    assert "random initialisation (PointNet)" in (study.out / "table.tex").read_text()
+    assert "random initialization (PointNet)" in (study.out / "table.tex").read_text()
 
 
-def test_the_same_bytes_twice_however_many_threads(study: Study, drawn: list[Report], tmp_path: Path) -> None:
+def test_the_same_bytes_twice_however_many_threads(study: StudyConfig, drawn: list[Report], tmp_path: Path) -> None:
     assert report_study(study) == 0
     other = replace(study, out=tmp_path / "other", jobs=2, cache=tmp_path / "cache")
     assert report_study(other) == 0
@@ -95,24 +95,26 @@ def test_the_same_bytes_twice_however_many_threads(study: Study, drawn: list[Rep
 
 @pytest.mark.parametrize("kind", ["dgcnn", "pointnet", "parts"])
 def test_features_depend_on_neither_other_clouds_nor_threads(
-    kind: str, study: Study, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
+    kind: str, study: StudyConfig, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
 ) -> None:
     save_encoder(network(kind, 7), tmp_path / "one.safetensors")
     study = replace(study, checkpoint=[str(tmp_path / "one.safetensors")], random_init=False)
     points = study.clouds("test").points
-    together = Subject(study, study.rows[0], 0).measured.features(points)
+    together = EvaluationRun(study, study.rows[0], 0).measured.features(points)
     for index in (3, 0, 7):
-        alone = Subject(study, study.rows[0], 0).measured.features(points[index : index + 1])
+        alone = EvaluationRun(study, study.rows[0], 0).measured.features(points[index : index + 1])
         np.testing.assert_array_equal(together[index], alone[0])
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2 if threads == 1 else 1)
-        np.testing.assert_array_equal(Subject(study, study.rows[0], 0).measured.features(points[:3]), together[:3])
+        np.testing.assert_array_equal(
+            EvaluationRun(study, study.rows[0], 0).measured.features(points[:3]), together[:3]
+        )
     finally:
         torch.set_num_threads(threads)
 
 
-def test_what_the_report_shows(study: Study, drawn: list[Report], tmp_path: Path, place: Path) -> None:
+def test_what_the_report_shows(study: StudyConfig, drawn: list[Report], tmp_path: Path, place: Path) -> None:
     run = tmp_path / "run"
     for version, rows in ((0, "0,9,4.0,\n1,19,3.0,\n1,19,,50.0\n"), (10, "3,39,1.5,\n"), (2, "1,19,3.5,\n2,29,nan,\n")):
         folder = run / "csv" / f"version_{version}"
@@ -122,7 +124,7 @@ def test_what_the_report_shows(study: Study, drawn: list[Report], tmp_path: Path
     assert report_study(replace(study, checkpoint=[str(run / "best.safetensors")], protocols="linear,retrieval")) == 0
     (report,) = drawn
     assert report.classes == CLASSES
-    assert [section.name for section in report.sections] == ["run", "random initialisation (DGCNN)"]
+    assert [section.name for section in report.sections] == ["run", "random initialization (DGCNN)"]
     first, other = report.sections
     assert first.embedding is not None and other.embedding is not None
     assert first.embedding.positions.shape == (len(CLASSES) * TEST, 2)
@@ -134,7 +136,7 @@ def test_what_the_report_shows(study: Study, drawn: list[Report], tmp_path: Path
     assert len({*first.embedding.pictures}) == len(first.embedding.pictures)
     pictures = [*first.embedding.pictures]
     features = extract_features(load_encoder(run / "best.safetensors"), study.clouds("test").points, batch_size=1)
-    cosines = np.corrcoef(features)  # of centred features: only a shape to fill below
+    cosines = np.corrcoef(features)  # of centered features: only a shape to fill below
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -2)
@@ -164,13 +166,13 @@ def test_a_map_keeps_groups_together() -> None:
 
 
 def test_strips_go_across_modalities_where_they_can(
-    study: Study,
+    study: StudyConfig,
     drawn: list[Report],
     tmp_path: Path,
     views: Path,
     place: Path,
     write_checkpoint: Callable[..., CrossPoint],
-    results: Callable[[Study], dict[str, Any]],
+    results: Callable[[StudyConfig], dict[str, Any]],
 ) -> None:
     write_checkpoint(tmp_path / "ours" / "last.ckpt")
     study = replace(
@@ -214,7 +216,11 @@ def write_parts(root: Path) -> None:
 
 
 def test_trained_protocols_and_stored_folds(
-    study: Study, drawn: list[Report], tmp_path: Path, place: Path, results: Callable[[Study], dict[str, Any]]
+    study: StudyConfig,
+    drawn: list[Report],
+    tmp_path: Path,
+    place: Path,
+    results: Callable[[StudyConfig], dict[str, Any]],
 ) -> None:
     write_parts(tmp_path / "halves")
     generator = np.random.default_rng(2)
@@ -239,7 +245,7 @@ def test_trained_protocols_and_stored_folds(
         folds=tmp_path / "folds",
         epochs=1,
         k=4,
-        normalise=False,
+        normalize=False,
     )
     stale = study.out / "runs" / "parts" / "seed-5" / "partseg"
     assert report_study(study) == 0

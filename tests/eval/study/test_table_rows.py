@@ -14,8 +14,8 @@ def test_rows(place: Path, tmp_path: Path) -> None:
     assert [(row.name, tuple(file.path for file in row.checkpoints), row.random_init) for row in rows] == [
         ("ours", (a, b), False),
         ("b", (c,), False),
-        ("random initialisation (DGCNN)", (a, b), True),
-        ("random initialisation (PointNet)", (c,), True),
+        ("random initialization (DGCNN)", (a, b), True),
+        ("random initialization (PointNet)", (c,), True),
     ]
     assert len({row.folder for row in rows}) == 4
     wide = tmp_path / "run" / "last.safetensors"

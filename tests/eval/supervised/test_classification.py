@@ -14,11 +14,11 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.eval import Result, extract_features
 from crosspoint.eval.supervised.classification import Classifier, classification_head, fine_tune, linear_head
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 
 CPU = Resources(accelerator="cpu")
-LONGER = Recipe(epochs=10, batch_size=3, optimiser="adam")
-SHORT = {"recipe": Recipe(epochs=3, batch_size=8), "validation": 0.25, "resources": CPU}
+LONGER = FinetuneConfig(epochs=10, batch_size=3, optimizer="adam")
+SHORT = {"recipe": FinetuneConfig(epochs=3, batch_size=8), "validation": 0.25, "resources": CPU}
 
 
 class UsersOwn(nn.Module):
@@ -50,7 +50,7 @@ def finetuned(splits) -> Result:
 def test_a_network_learns_eight_clouds_by_heart(splits):
     train = splits[0]
     few = Clouds(train.points[::3], train.labels[::3], train.classes, "eight", "train")
-    recipe = Recipe(epochs=80, batch_size=8, optimiser="adam", dropout=0.0, augmentation=None)
+    recipe = FinetuneConfig(epochs=80, batch_size=8, optimizer="adam", dropout=0.0, augmentation=None)
     result = fine_tune(tiny(), few, few, recipe=recipe, validation=0.0, resources=CPU)
     assert result.metrics["accuracy"] == result.metrics["class_accuracy"] == 100
     assert result.constants["train"] == 8 and result.constants["epoch"] == 80
@@ -134,11 +134,11 @@ def test_what_is_kept_gives_the_figures_again(mode, splits, tmp_path):
 
 
 def test_a_linear_head_on_frozen_features_is_logistic_regression(splits):
-    """Without decay and to the end, its training loss is that of the best linear map on standardised features."""
+    """Without decay and to the end, its training loss is that of the best linear map on standardized features."""
     train = splits[0]
     torch.manual_seed(0)
     encoder = UsersOwn(4)
-    recipe = Recipe(epochs=200, batch_size=24, smoothing=0.0, weight_decay=0.0, learning_rate=0.5)
+    recipe = FinetuneConfig(epochs=200, batch_size=24, smoothing=0.0, weight_decay=0.0, learning_rate=0.5)
     result = fine_tune(encoder, train, train, mode="frozen", recipe=recipe, validation=0.0, resources=CPU)
     features = extract_features(encoder, train.points).astype(np.float64)
     machine = LogisticRegression(C=1e8, max_iter=5000, tol=1e-8).fit(features, train.labels)
@@ -149,7 +149,7 @@ def test_a_linear_head_on_frozen_features_is_logistic_regression(splits):
 
 
 def test_from_scratch_forgets_the_weights_and_fine_tuning_does_not(splits):
-    short = SHORT | {"recipe": Recipe(epochs=1, batch_size=8)}
+    short = SHORT | {"recipe": FinetuneConfig(epochs=1, batch_size=8)}
     scratch = [fine_tune(tiny(seed), *splits, mode="scratch", **short).records for seed in (0, 1)]
     finetuned = [fine_tune(tiny(seed), *splits, **short).records for seed in (0, 1)]
     assert scratch[0] == scratch[1] and finetuned[0] != finetuned[1]
@@ -160,7 +160,9 @@ def test_from_scratch_forgets_the_weights_and_fine_tuning_does_not(splits):
 def test_any_module_with_features_will_do(splits):
     train, test = splits
     train, test = (replace(part, points=part.points.astype(np.float64)) for part in (train, test))
-    result = fine_tune(UsersOwn(), train, test, **SHORT | {"recipe": Recipe(epochs=1, batch_size=8), "fraction": 0.01})
+    result = fine_tune(
+        UsersOwn(), train, test, **SHORT | {"recipe": FinetuneConfig(epochs=1, batch_size=8), "fraction": 0.01}
+    )
     assert result.constants["encoder"] == "UsersOwn"
     assert (result.constants["train"], result.constants["validation"]) == (3, 6)  # one of each class, and a quarter
     with pytest.raises(ValueError, match=r"found features of shape \(1, 64, 3\), expected \(1, C\)"):

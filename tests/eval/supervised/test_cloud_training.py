@@ -12,12 +12,12 @@ from torch import nn
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.supervised.cloud_training import Evaluation, predict, smoothed_cross_entropy, train_supervised
-from crosspoint.eval.supervised.config import Recipe, Resources, ScaleAndShift
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources, ScaleAndShift
 from crosspoint.eval.supervised.splits import label_subset, split_clouds
 from crosspoint.transforms import CloudAugmentation
 
 CPU = Resources(accelerator="cpu")
-PLAIN = Recipe(epochs=3, batch_size=8, augmentation=None)
+PLAIN = FinetuneConfig(epochs=3, batch_size=8, augmentation=None)
 
 
 def clouds(counts, split="train", points=4, name="toy"):
@@ -70,7 +70,7 @@ def test_the_rate_falls_along_the_cosine():
     rates = [row["learning_rate"] for row in trained.records]
     cosine = 0.5 * (1 + np.cos(np.pi * np.arange(6) / 6))
     assert rates == pytest.approx(1e-3 + (0.1 - 1e-3) * cosine)  # CrossPoint: from 0.1 to 0.001
-    assert Recipe(optimiser="adam").rate == 1e-3
+    assert FinetuneConfig(optimizer="adam").rate == 1e-3
 
 
 def test_the_first_best_epoch_on_validation_is_kept_with_its_weights():
@@ -249,7 +249,7 @@ def test_splits_that_do_not_fit_are_named():
     [
         ({"epochs": 0}, "0 epochs"),
         ({"batch_size": 1}, "batches of 1"),
-        ({"optimiser": "lamb"}, "optimiser 'lamb', expected one of: sgd, adam"),
+        ({"optimizer": "lamb"}, "optimizer 'lamb', expected one of: sgd, adam"),
         ({"learning_rate": -1.0}, "learning_rate -1.0"),
         ({"weight_decay": -1.0}, "weight_decay -1.0"),
         ({"dropout": 1.0}, "found dropout 1.0"),
@@ -258,7 +258,7 @@ def test_splits_that_do_not_fit_are_named():
 )
 def test_recipes_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        Recipe(**change)
+        FinetuneConfig(**change)
     with pytest.raises(ValueError, match="found scale"):
         ScaleAndShift(scale=(1.0, 0.5))
     with pytest.raises(ValueError, match="evaluation batch of 0"):
@@ -266,8 +266,8 @@ def test_recipes_that_cannot_be_are_refused(change, message):
 
 
 def test_a_recipe_is_recorded_as_json_holds_it():
-    constants = Recipe().constants()
+    constants = FinetuneConfig().constants()
     assert constants["augmentation"] == {"scale": [2 / 3, 3 / 2], "shift": 0.2, "kind": "ScaleAndShift"}
     assert constants["learning_rate"] == 0.1 and PLAIN.constants()["augmentation"] is None
-    other = Recipe(augmentation=CloudAugmentation()).constants()["augmentation"]
+    other = FinetuneConfig(augmentation=CloudAugmentation()).constants()["augmentation"]
     assert other["kind"] == "CloudAugmentation" and other["scale"] == [0.5, 2.0]

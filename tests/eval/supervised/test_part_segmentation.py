@@ -14,14 +14,14 @@ from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.datasets.shapenetpart import shapenetpart_clouds
 from crosspoint.eval import Result
 from crosspoint.eval.metrics.part_iou import part_scores
-from crosspoint.eval.supervised.config import Recipe, Resources, ScaleAndShift
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources, ScaleAndShift
 from crosspoint.eval.supervised.part_segmentation import PARTS, Voting, category_parts, part_answers, segment_parts
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter
 from crosspoint.transforms import CloudAugmentation
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "labeled_parts_hdf5"
 SHORT = {
-    "recipe": Recipe(epochs=5, batch_size=2, optimiser="adam", augmentation=None),
+    "recipe": FinetuneConfig(epochs=5, batch_size=2, optimizer="adam", augmentation=None),
     "k": 6,
     "validation": 0.25,
     "resources": Resources(accelerator="cpu"),
@@ -47,7 +47,7 @@ def kept(splits, tmp_path_factory) -> tuple[Result, Path]:
 def test_a_network_learns_four_clouds_by_heart(splits):
     train = splits[0]
     few = replace(train, points=train.points[::4], labels=train.labels[::4], parts=train.parts[::4])
-    recipe = Recipe(epochs=60, batch_size=4, optimiser="adam", dropout=0.0, augmentation=None)
+    recipe = FinetuneConfig(epochs=60, batch_size=4, optimizer="adam", dropout=0.0, augmentation=None)
     result = segment_parts(encoder(), few, few, **SHORT | {"recipe": recipe, "validation": 0.0})
     assert result.metrics["instance_miou"] > 85 > 60 > result.records[0]["test_instance_miou"]
     assert result.metrics["point_accuracy"] > 95
@@ -62,10 +62,12 @@ def test_the_epoch_is_the_best_on_validation_and_figures_are_of_it(kept, splits,
     best_on_test = max(row["test_instance_miou"] for row in result.records)
     assert result.metrics["instance_miou_best_on_test"] == best_on_test
     test = splits[1]
-    owned = category_parts(test)
+    parts_of_category = category_parts(test)
     with np.load(out / "predictions.npz") as file:
         assert np.array_equal(file["truth"], test.parts)
-        of_all, of_own = (part_scores(file[name], test.parts, test.labels, owned) for name in ("parts", "own_parts"))
+        of_all, of_own = (
+            part_scores(file[name], test.parts, test.labels, parts_of_category) for name in ("parts", "own_parts")
+        )
     for name, value in of_all.items():
         assert result.metrics[name] == value and result.metrics[f"{name}_own_parts"] == of_own[name]
     result.save(tmp_path / "result.json")
@@ -118,15 +120,15 @@ def test_from_scratch_forgets_the_weights_and_fine_tuning_does_not(splits):
 
 
 def test_own_parts_are_the_best_of_the_category():
-    owned = np.array([[True, False, True, False, False], [False, True, False, True, True]])
+    parts_of_category = np.array([[True, False, True, False, False], [False, True, False, True, True]])
     scores = torch.randn(3, 20, 5, generator=torch.Generator().manual_seed(0))
     labels = [1, 0, 1]
-    answers = part_answers(scores, torch.zeros(3, 20, 3), torch.eye(2)[labels], owned=owned)
+    answers = part_answers(scores, torch.zeros(3, 20, 3), torch.eye(2)[labels], parts_of_category=parts_of_category)
     for cloud, category in enumerate(labels):
         for point in range(20):
             ranking = scores[cloud, point].argsort(descending=True).tolist()
             assert answers[cloud, 0, point] == ranking[0]
-            assert answers[cloud, 1, point] == next(part for part in ranking if owned[category, part])
+            assert answers[cloud, 1, point] == next(part for part in ranking if parts_of_category[category, part])
 
 
 def test_votes_are_averages_of_each_cloud_on_its_own(splits):
@@ -162,11 +164,13 @@ def test_voted_figures_stand_beside_the_others(kept, splits):
 
 def test_parts_of_categories_come_from_names_and_from_labels(splits):
     train = splits[0]
-    owned = category_parts(train)
+    parts_of_category = category_parts(train)
     for category, family in enumerate(FAMILIES[:2]):
-        assert {train.part_names[part].split("/")[0] for part in np.flatnonzero(owned[category])} == {family}
-        assert set(np.unique(train.parts[train.labels == category])) <= set(np.flatnonzero(owned[category]))
-    assert not owned[:, [name.split("/")[0] not in FAMILIES[:2] for name in train.part_names]].any()
+        assert {train.part_names[part].split("/")[0] for part in np.flatnonzero(parts_of_category[category])} == {
+            family
+        }
+        assert set(np.unique(train.parts[train.labels == category])) <= set(np.flatnonzero(parts_of_category[category]))
+    assert not parts_of_category[:, [name.split("/")[0] not in FAMILIES[:2] for name in train.part_names]].any()
     shared = Clouds(
         np.zeros((2, 3, 3), np.float32), np.array([0, 1]), ["0", "1"], "toy", "train",
         np.array([[0, 1, 1], [1, 1, 1]]), ["0/0", "-/1", "1/2"],
@@ -195,7 +199,7 @@ def test_what_does_not_fit_is_named(splits):
 
 def test_real_archive_with_its_own_categories_and_parts():
     if not DATA.is_dir():
-        pytest.skip("no labelled parts beside the repository")
+        pytest.skip("no labeled parts beside the repository")
     train, validation, test = (shapenetpart_clouds(DATA, split, points=64) for split in ("train", "val", "test"))
     recipe, fraction = replace(PARTS, epochs=1), 0.01
     result = segment_parts(
@@ -205,6 +209,6 @@ def test_real_archive_with_its_own_categories_and_parts():
     assert (constants["classes"], constants["parts"]) == (19, 94)
     assert (constants["train"], constants["validation"], constants["test"]) == (19, 38, 95)
     assert constants["validation_split"] == "val"
-    owned = category_parts(train)
-    assert owned.sum() == 94 and owned.any(axis=1).all()  # each part has one category
+    parts_of_category = category_parts(train)
+    assert parts_of_category.sum() == 94 and parts_of_category.any(axis=1).all()  # each part has one category
     assert 0 < result.metrics["instance_miou"] < 100

@@ -17,10 +17,10 @@ from crosspoint.eval.protocols.pointbert_folds import read_fold
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised import pointbert_folds as module
 from crosspoint.eval.supervised.classification import fine_tune
-from crosspoint.eval.supervised.config import Recipe, Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.pointbert_folds import folds_finetune
 
-RECIPE = Recipe(epochs=6, batch_size=4, learning_rate=0.05)
+RECIPE = FinetuneConfig(epochs=6, batch_size=4, learning_rate=0.05)
 CPU = Resources(accelerator="cpu")
 
 
@@ -81,7 +81,9 @@ def test_each_fold_is_fine_tuned_by_itself(mode: str, archive: Path, encoder: Po
 
 
 def test_it_learns(archive: Path, encoder: PointNet) -> None:
-    result = finetuned(archive, encoder, recipe=Recipe(epochs=40, batch_size=6, learning_rate=0.05, augmentation=None))
+    result = finetuned(
+        archive, encoder, recipe=FinetuneConfig(epochs=40, batch_size=6, learning_rate=0.05, augmentation=None)
+    )
     assert result.metrics["2way_3shot"] > 80
 
 

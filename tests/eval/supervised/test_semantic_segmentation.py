@@ -8,10 +8,10 @@ from torch import nn
 
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabelledFrames, encode_frames, label_step
+from crosspoint.eval.supervised.labeled_frames import LabeledFrames, encode_frames, label_step
 from crosspoint.eval.supervised.lovasz import lovasz_softmax
 from crosspoint.eval.supervised.segmenter import (
-    SegmentationRecipe,
+    SegmentationConfig,
     SegmentationTraining,
     Segmenter,
     measure_segmenter,
@@ -30,7 +30,7 @@ from crosspoint.scene.segmentation_scores import class_ious, segmentation_scores
 CLASSES = ["ground", "wall", "pole", "never"]
 VOXELS = VoxelConfig(kind="cartesian", size=0.25)
 CPU = Resources(accelerator="cpu", evaluation_batch=2)
-RECIPE = SegmentationRecipe(epochs=3, batch_size=3, learning_rate=0.02, head_learning_rate=0.2)
+RECIPE = SegmentationConfig(epochs=3, batch_size=3, learning_rate=0.02, head_learning_rate=0.2)
 
 
 class Yard:
@@ -139,7 +139,7 @@ def test_validation_chooses_the_epoch_and_the_last_one_stands_beside_it(tmp_path
     again = Segmenter(tiny(5), nn.Linear(12, 4))
     again.load_state_dict(load_file(tmp_path / "network.safetensors"))
     for frames, figure in ((validation, "validation_miou"), (test, "miou")):
-        confusion, _ = measure_segmenter(again, LabelledFrames(frames, VOXELS), CPU, torch.device("cpu"))
+        confusion, _ = measure_segmenter(again, LabeledFrames(frames, VOXELS), CPU, torch.device("cpu"))
         assert segmentation_scores(confusion)["miou"] == pytest.approx(result.metrics[figure])
 
 
@@ -201,23 +201,23 @@ def test_features_kept_in_memory_give_the_probe_that_computes_them_at_every_step
     recipe = replace(RECIPE.of("linear"), augment=False)
     direct = build(tiny(), "linear")
     kept = Segmenter(None, build(tiny(), "linear").head)
-    frames = LabelledFrames(Yard(3), VOXELS)
+    frames = LabeledFrames(Yard(3), VOXELS)
     features = encode_frames(direct.encoder, frames, torch.device("cpu"))
     for network, examples in ((direct.train(), frames), (kept.train(), features)):
         training = SegmentationTraining(network, examples, recipe, CPU, 0)
         training.log = lambda *args, **kwargs: None
-        (optimiser,), _ = training.configure_optimizers()
-        assert sum(len(group["params"]) for group in optimiser.param_groups) == 2
+        (optimizer,), _ = training.configure_optimizers()
+        assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
         for step in range(3):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             training.training_step(stack_samples([examples[index, 0] for index in range(3)]), step).backward()
-            optimiser.step()
+            optimizer.step()
     assert torch.allclose(direct.head.weight, kept.head.weight, atol=1e-6)
     assert not direct.encoder.training
 
 
-def test_standardised_features_have_no_scale():
-    """Features a hundred times as large make another probe, but for a standardised one."""
+def test_standardized_features_have_no_scale():
+    """Features a hundred times as large make another probe, but for a standardized one."""
     losses = {}
     for scale in (10, 1000):
         encoder = tiny()
@@ -225,10 +225,10 @@ def test_standardised_features_have_no_scale():
             for norm in (encoder.decoder[-1][-1].norm2.norm, encoder.decoder[-1][-1].shortcut[1].norm):
                 norm.weight *= scale
                 norm.bias *= scale
-        for standardise in (False, True):
-            recipe = replace(RECIPE, epochs=10, augment=False, standardise=standardise)
+        for standardize in (False, True):
+            recipe = replace(RECIPE, epochs=10, augment=False, standardize=standardize)
             records = epochs(run(encoder, Yard(3), Yard(1), mode="linear", recipe=recipe))
-            losses.setdefault(standardise, []).append([row["train_loss"] for row in records])
+            losses.setdefault(standardize, []).append([row["train_loss"] for row in records])
     assert np.allclose(*losses[True], rtol=1e-2) and losses[True][0][-1] < losses[True][0][0] - 0.1
     assert not np.allclose(*losses[False], rtol=0.1)
 
@@ -237,28 +237,28 @@ def test_steps_are_those_of_sgd_with_two_rates():
     """Two steps by hand: PyTorch's first one takes the gradient whole, later ones are dampened."""
     recipe = replace(RECIPE, learning_rate=0.02, head_learning_rate=2.0, weight_decay=1e-2).of("finetuned")
     network = build(tiny(), "finetuned", recipe)
-    (optimiser,), (schedule,) = SegmentationTraining(network, [], recipe, CPU, 0).configure_optimizers()
+    (optimizer,), (schedule,) = SegmentationTraining(network, [], recipe, CPU, 0).configure_optimizers()
     for weight, rate in ((network.encoder.stem[0].kernel, 0.02), (network.head.bias, 2.0)):
         expected, velocity = weight.detach().clone(), None
         for _ in range(2):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             gradient = torch.ones_like(weight)
             weight.grad = gradient.clone()
-            optimiser.step()
+            optimizer.step()
             slope = gradient + 1e-2 * expected
             velocity = slope if velocity is None else 0.9 * velocity + 0.9 * slope
             expected = expected - rate * velocity
             assert torch.allclose(weight, expected, atol=1e-6)
     rates = []
     for _ in range(4):
-        rates.append([group["lr"] for group in optimiser.param_groups])
+        rates.append([group["lr"] for group in optimizer.param_groups])
         schedule.step()
     cosine = 0.5 * (1 + np.cos(np.pi * np.arange(4) / 3))
     assert np.allclose(rates, np.outer(cosine, [0.02, 2.0]))
 
 
 def test_rates_and_epochs_of_the_modes_are_those_of_the_code():
-    recipe = SegmentationRecipe()
+    recipe = SegmentationConfig()
     linear, finetuned = recipe.of("linear"), recipe.of("finetuned")
     assert (linear.epochs, linear.head_learning_rate) == (50, 0.05)
     assert (finetuned.epochs, finetuned.learning_rate, finetuned.head_learning_rate) == (100, 0.02, 2.0)
@@ -291,7 +291,7 @@ def test_the_loss_is_of_labels_that_count():
 
 
 def test_a_voxel_has_the_label_of_its_representative_point():
-    sample = LabelledFrames(Yard(1), VOXELS)[0, 0]
+    sample = LabeledFrames(Yard(1), VOXELS)[0, 0]
     frame = Yard(1)[0]
     cells = np.floor(frame.points[:, :3].astype(np.float64) / 0.25).astype(int)
     first = {}
@@ -303,7 +303,7 @@ def test_a_voxel_has_the_label_of_its_representative_point():
 
 
 def test_augmentation_turns_and_mirrors_by_the_items_seed():
-    plain, moved = (LabelledFrames(Yard(2), VOXELS, augment=flag) for flag in (False, True))
+    plain, moved = (LabeledFrames(Yard(2), VOXELS, augment=flag) for flag in (False, True))
     before, once, again, other = (s.pair.points for s in (plain[1, 5], moved[1, 5], moved[1, 5], moved[1, 6]))
     assert torch.equal(once, again) and not torch.allclose(once, other)
     assert torch.equal(once[:, 2:], before[:, 2:])  # height and intensity
@@ -314,7 +314,7 @@ def test_augmentation_turns_and_mirrors_by_the_items_seed():
 
 def test_a_fraction_takes_every_nth_frame():
     assert [label_step(f) for f in (1, 0.5, 0.33, 0.25, 0.1, 0.05, 0.01)] == [1, 2, 3, 4, 10, 20, 100]
-    frames = LabelledFrames(Yard(7), VOXELS, every=3)
+    frames = LabeledFrames(Yard(7), VOXELS, every=3)
     assert list(frames.indices) == [0, 3, 6]
     assert np.array_equal(frames[1, 0].pair.points.numpy(), Yard(7)[3].points)
     for fraction in (0.0, 0.3, 0.7, 1.5):
@@ -358,13 +358,13 @@ def test_an_interrupted_training_goes_on_exactly(mode, epochs_done, tmp_path, mo
 
 
 def test_what_does_not_fit_is_named():
-    good, unlabelled = Yard(2), Broken(lambda labels: None)
+    good, unlabeled = Yard(2), Broken(lambda labels: None)
     cases = {
         "found the mode 'frozen', expected one of: linear, finetuned, scratch": (good, good, {"mode": "frozen"}),
         "found 4 classes in yard and 3 in other, expected": (good, Yard(1, 0, CLASSES[:3], "other"), {}),
         r"found classes \['ground'\] in yard": (Yard(1, 0, CLASSES[:1]), good, {}),
         "found no frame in yard, expected at least one": (Yard(0), good, {}),
-        "found no labels in yard 0, expected one for each point": (good, unlabelled, {}),
+        "found no labels in yard 0, expected one for each point": (good, unlabeled, {}),
         "found labels 4…4 in yard 0, expected -1": (Broken(lambda labels: np.full(810, 4)), good, {}),
         r"found labels \(809,\) in yard 0, expected one for each of 810": (Broken(lambda labels: labels[1:]), good, {}),
         "an encoder for 1 features of a voxel, expected 4": (
@@ -372,7 +372,7 @@ def test_what_does_not_fit_is_named():
             good,
             {"voxels": VoxelConfig(features="xyz_intensity")},
         ),
-        "found no labelled point": (good, Broken(lambda labels: np.full(810, IGNORED)), {}),
+        "found no labeled point": (good, Broken(lambda labels: np.full(810, IGNORED)), {}),
         "found a loss of nan in epoch [12]": (good, good, {"recipe": replace(RECIPE, learning_rate=1e30)}),
     }
     for message, (train, test, changes) in cases.items():
@@ -397,4 +397,4 @@ def test_what_does_not_fit_is_named():
 )
 def test_recipes_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        SegmentationRecipe(**change)
+        SegmentationConfig(**change)

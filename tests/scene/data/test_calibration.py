@@ -57,14 +57,14 @@ def test_a_vehicle_that_drives_on_finds_things_nearer():
     np.testing.assert_allclose(moved @ [20.0, 3.0, 0.0, 1.0], [18.5, 3.0, 0.0, 1.0], rtol=0, atol=1e-9)
 
 
-def test_pixels_are_the_pinholes_and_centres_move_by_half():
+def test_pixels_are_the_pinholes_and_centers_move_by_half():
     transform = rigid([[0, -1, 0], [0, 0, -1], [1, 0, 0]], [0.1, -0.2, 0.3])  # x forward to z forward
     points = np.random.default_rng(0).uniform([5, -4, -2], [40, 4, 2], (50, 3))
     camera = points @ transform[:3, :3].T + transform[:3, 3]
     homogeneous = camera @ K.T
     expected = homogeneous[:, :2] / homogeneous[:, 2:]
-    for centres, shift in (("integer", 0.5), ("half", 0.0)):
-        cameras = lidar_cameras(K[None], transform[None], (375, 1242), centres)
+    for centers, shift in (("integer", 0.5), ("half", 0.0)):
+        cameras = lidar_cameras(K[None], transform[None], (375, 1242), centers)
         pixels, depth = cameras.project(torch.from_numpy(points))
         np.testing.assert_allclose(pixels[0], expected + shift, rtol=0, atol=1e-9)
         np.testing.assert_allclose(depth[0], camera[:, 2], rtol=0, atol=1e-12)
@@ -138,7 +138,7 @@ def test_a_nuscenes_keyframe_is_projected_as_its_own_record_says():
         seen = (theirs[:, 2] > 1) & (np.abs(theirs[:, 0]) < theirs[:, 2]) & (np.abs(theirs[:, 1]) < theirs[:, 2])
         homogeneous = theirs[seen] @ np.array(record[channel]["cam2img"]).T
         assert seen.sum() > 2000, channel
-        # the record counts the centres of pixels at integers
+        # the record counts the centers of pixels at integers
         np.testing.assert_allclose(
             pixels[0, seen] - 0.5, homogeneous[:, :2] / homogeneous[:, 2:], rtol=0, atol=0.1, err_msg=channel
         )

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from crosspoint.scene.data.calibration import lidar_cameras, rigid
 from crosspoint.scene.data.sample import IGNORED, SceneFrame
-from crosspoint.scene.data.correspondences import pair_colours, pair_points
+from crosspoint.scene.data.correspondences import pair_colors, pair_points
 
 SIZE = (240, 400)
 K = np.array([[300.0, 0.0, 200.0], [0.0, 300.0, 120.0], [0.0, 0.0, 1.0]])
@@ -29,7 +29,7 @@ def frame_of(xyz, cameras=None, **others):
 
 
 def wall(distance, width, height, step):
-    """Points of a wall across the view, `step` metres apart."""
+    """Points of a wall across the view, `step` meters apart."""
     y, z = np.meshgrid(np.arange(-width / 2, width / 2, step), np.arange(-height / 2, height / 2, step))
     return np.stack([np.full(y.size, float(distance)), y.ravel(), z.ravel()], axis=1)
 
@@ -60,12 +60,12 @@ def test_a_point_two_cameras_see_is_two_pairs_and_a_blind_camera_is_fine():
     assert numbers(pair) == {(0, 0), (1, 0), (0, 1)}
 
 
-def test_colours_are_those_of_the_pixels_that_hold_the_positions():
+def test_colors_are_those_of_the_pixels_that_hold_the_positions():
     frame = frame_of(np.random.default_rng(1).uniform([5, -3, -2], [20, 3, 2], (200, 3)), rig(0, 30))
     pair = pair_points(frame)
-    for row, colour in enumerate(pair_colours(pair)):
+    for row, color in enumerate(pair_colors(pair)):
         x, y = pair.pair_pixel[row].tolist()
-        assert colour.tolist() == frame.images[pair.pair_view[row], :, int(y), int(x)].tolist()
+        assert color.tolist() == frame.images[pair.pair_view[row], :, int(y), int(x)].tolist()
 
 
 def test_labels_come_along_and_none_are_ignored():
@@ -107,7 +107,7 @@ def test_what_hides_in_one_image_is_seen_in_another():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_slanted_plane_hides_no_part_of_itself(seed):
-    """Ground falls back by metres from one row of pixels to the next; even without tolerance it stays."""
+    """Ground falls back by meters from one row of pixels to the next; even without tolerance it stays."""
     flat = np.c_[np.random.default_rng(seed).uniform(-80, 80, (40000, 2)), np.zeros(40000)]
     tilt = np.eye(3) if seed == 0 else Rotation.random(random_state=seed).as_matrix()
     frame = frame_of(flat @ tilt.T + ([0, 0, -1.7] if seed == 0 else [15, 0, 0]))

@@ -5,17 +5,17 @@ import math
 import pytest
 import torch
 
-from crosspoint.scene.data.similarity_augmentation import SecondView
+from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
 
-IDENTITY = SecondView(rotation=0, scale=(1, 1), flip=0)
+IDENTITY = SimilarityAugmentation(rotation=0, scale=(1, 1), flip=0)
 
 
 def positions(batch: int = 200, size: int = 50) -> torch.Tensor:
     return (2 * torch.rand(batch, size, 3, generator=torch.Generator().manual_seed(0)) - 1) * 70
 
 
-def test_the_way_back_restores_positions_to_a_hundredth_of_a_millimetre() -> None:
-    there = SecondView(translation=2.0).draw(200, torch.Generator().manual_seed(1))
+def test_the_way_back_restores_positions_to_a_hundredth_of_a_millimeter() -> None:
+    there = SimilarityAugmentation(translation=2.0).draw(200, torch.Generator().manual_seed(1))
     moved = there.apply(positions())
     assert moved.dtype == torch.float32
     assert (moved - positions()).norm(dim=2).mean() > 10
@@ -29,7 +29,7 @@ def test_nothing_drawn_changes_nothing() -> None:
 
 def test_draws_are_of_the_named_distributions_and_stay_upright() -> None:
     """Angle, factor and mirror are read off what happens to the unit vectors."""
-    draw = SecondView(rotation=60, scale=(0.5, 2.0), translation=3.0, flip=0.25).draw
+    draw = SimilarityAugmentation(rotation=60, scale=(0.5, 2.0), translation=3.0, flip=0.25).draw
     there = draw(20000, torch.Generator().manual_seed(2))
     x, y, z = there.matrix.unbind(dim=2)
     scale = x.norm(dim=1)
@@ -47,13 +47,13 @@ def test_draws_are_of_the_named_distributions_and_stay_upright() -> None:
 
 
 def test_the_defaults_are_the_published_ones() -> None:
-    assert SecondView() == SecondView(rotation=90, scale=(0.75, 1.25), translation=0, flip=0.5)
-    there = SecondView().draw(100, torch.Generator().manual_seed(0))
+    assert SimilarityAugmentation() == SimilarityAugmentation(rotation=90, scale=(0.75, 1.25), translation=0, flip=0.5)
+    there = SimilarityAugmentation().draw(100, torch.Generator().manual_seed(0))
     assert (there.shift == 0).all()
 
 
 def test_the_generator_decides() -> None:
-    one, same = (SecondView().draw(3, torch.Generator().manual_seed(4)).matrix for _ in range(2))
+    one, same = (SimilarityAugmentation().draw(3, torch.Generator().manual_seed(4)).matrix for _ in range(2))
     assert torch.equal(one, same) and not torch.equal(one[0], one[1])
 
 
@@ -62,4 +62,4 @@ def test_the_generator_decides() -> None:
 )
 def test_numbers_that_make_no_sense_are_named(numbers: dict) -> None:
     with pytest.raises(ValueError, match=r"found .*expected"):
-        SecondView(**numbers)
+        SimilarityAugmentation(**numbers)

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.ndimage import label
 
 from crosspoint.scene.data.sample import ScenePair
-from crosspoint.scene.data.superpixels import RegionCache, RegionConfig, compute_regions, superpixels
+from crosspoint.scene.data.superpixels import SuperpixelCache, SuperpixelConfig, compute_superpixels, superpixels
 
-SMALL = RegionConfig(segments=20, sigma=1.0)
+SMALL = SuperpixelConfig(segments=20, sigma=1.0)
 
 
 def drawn_image(seed=0, size=(60, 90)):
@@ -45,17 +45,17 @@ def test_superpixels_are_scikit_images():
     expected = segmentation.slic(
         image.permute(1, 2, 0).numpy(), n_segments=30, compactness=4.0, sigma=2.0, start_label=0
     )
-    found = superpixels(image, RegionConfig(30, 4.0, 2.0))
+    found = superpixels(image, SuperpixelConfig(30, 4.0, 2.0))
     assert found.dtype == torch.int64
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-def test_superpixels_are_connected_pieces_that_keep_to_colours():
+def test_superpixels_are_connected_pieces_that_keep_to_colors():
     pytest.importorskip("skimage")
     image = torch.zeros(3, 60, 90, dtype=torch.uint8)
     image[0, :, 37:] = 255
     image[1, 22:] = 255
-    regions = superpixels(image, RegionConfig(30, sigma=0.0)).numpy()
+    regions = superpixels(image, SuperpixelConfig(30, sigma=0.0)).numpy()
     assert sorted(set(regions.flat)) == list(range(regions.max() + 1)) and regions.max() > 8
     for number in range(regions.max() + 1):
         assert label(regions == number)[1] == 1
@@ -65,17 +65,17 @@ def test_superpixels_are_connected_pieces_that_keep_to_colours():
 def test_a_second_access_reads_the_file_of_the_first(tmp_path, monkeypatch):
     pytest.importorskip("skimage")
     images = torch.stack([drawn_image(0), drawn_image(1)])
-    cache = RegionCache(tmp_path / "regions", SMALL)
+    cache = SuperpixelCache(tmp_path / "regions", SMALL)
     first = cache(images)
     assert first.shape == (2, 60, 90) and first.dtype == torch.int64
     assert sorted((tmp_path / "regions").iterdir()) == sorted(cache.path(image) for image in images)
     monkeypatch.setattr("crosspoint.scene.data.superpixels.superpixels", lambda *_: pytest.fail("computed again"))
-    torch.testing.assert_close(RegionCache(tmp_path / "regions", SMALL)(images), first, rtol=0, atol=0)
+    torch.testing.assert_close(SuperpixelCache(tmp_path / "regions", SMALL)(images), first, rtol=0, atol=0)
 
 
 def test_numbers_beyond_a_byte_survive(tmp_path):
     pytest.importorskip("skimage")
-    cache = RegionCache(tmp_path, RegionConfig(segments=800, compactness=30, sigma=0))
+    cache = SuperpixelCache(tmp_path, SuperpixelConfig(segments=800, compactness=30, sigma=0))
     first = cache(drawn_image()[None])
     assert first.max() > 300
     assert torch.equal(cache(drawn_image()[None]), first)
@@ -85,7 +85,7 @@ def test_another_image_size_or_setting_has_another_file(tmp_path):
     image = drawn_image()
     other = image.clone()
     other[2, 59, 89] ^= 1
-    caches = [RegionCache(tmp_path, c) for c in (SMALL, *(replace(SMALL, **change) for change in CHANGES))]
+    caches = [SuperpixelCache(tmp_path, c) for c in (SMALL, *(replace(SMALL, **change) for change in CHANGES))]
     paths = {cache.path(image) for cache in caches} | {caches[0].path(other), caches[0].path(image.reshape(3, 90, 60))}
     assert len(paths) == len(CHANGES) + 3
     assert caches[0].path(image.flip(2).flip(2)) == caches[0].path(image)
@@ -98,17 +98,17 @@ CHANGES = [{"segments": 21}, {"compactness": 7.0}, {"sigma": 2.0}]
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_dataset_is_done_once_by_any_number_of_workers(tmp_path, jobs):
     pytest.importorskip("skimage")
-    dataset, cache = Frames(3), RegionCache(tmp_path, SMALL)
+    dataset, cache = Frames(3), SuperpixelCache(tmp_path, SMALL)
     with joblib.parallel_config(backend="threading"):  # processes would import torch for seconds
-        assert compute_regions(dataset, cache, jobs) == 6
+        assert compute_superpixels(dataset, cache, jobs) == 6
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert set(files) == {cache.path(image) for images in dataset.images for image in images}
-    assert compute_regions(*pickle.loads(pickle.dumps((dataset, cache))), 1) == 6
+    assert compute_superpixels(*pickle.loads(pickle.dumps((dataset, cache))), 1) == 6
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
 
 def test_a_pair_gets_the_regions_of_its_images(tmp_path):
-    image, cache = drawn_image(), RegionCache(tmp_path, SMALL)
+    image, cache = drawn_image(), SuperpixelCache(tmp_path, SMALL)
     regions = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90)
     Image.fromarray(regions).save(cache.path(image))  # so that scikit-image is not asked
     none = torch.zeros(0, dtype=torch.int64)
@@ -118,7 +118,7 @@ def test_a_pair_gets_the_regions_of_its_images(tmp_path):
 
 
 def test_damaged_files_are_named(tmp_path):
-    image, cache = drawn_image(), RegionCache(tmp_path, SMALL)
+    image, cache = drawn_image(), SuperpixelCache(tmp_path, SMALL)
     path = cache.path(image)
     path.write_bytes(b"\x89PNG and no more")
     with pytest.raises(ValueError, match=f"found {path} unreadable .*: delete it"):
@@ -135,10 +135,10 @@ def test_damaged_files_are_named(tmp_path):
 def test_what_is_missing_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ImportError, match="expected it for superpixels: pip install scikit-image"):
-        RegionCache(tmp_path)(drawn_image()[None])
+        SuperpixelCache(tmp_path)(drawn_image()[None])
 
 
 @pytest.mark.parametrize("wrong", [{"segments": 1}, {"segments": 40_000}, {"compactness": 0.0}, {"sigma": -1.0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="expected 2 to 32,768 segments"):
-        RegionConfig(**wrong)
+        SuperpixelConfig(**wrong)

@@ -13,7 +13,7 @@ from crosspoint.scene.data.transforms import (
     rotate_cloud,
 )
 from crosspoint.scene.data.sample import ScenePair
-from crosspoint.scene.data.correspondences import pair_colours
+from crosspoint.scene.data.correspondences import pair_colors
 
 HEIGHT, WIDTH = 300, 500
 POINTS = 4000
@@ -32,7 +32,7 @@ def smooth_images(views, height, width, levels=255.0):
     return image.round().to(torch.uint8).repeat(views, 1, 1, 1)
 
 
-def smooth_colours(pixels, height, width, levels=255.0):
+def smooth_colors(pixels, height, width, levels=255.0):
     x, y = (pixels / pixels.new_tensor([width, height])).unbind(dim=1)
     return torch.stack([x, y, (x + y) / 2], dim=1) * levels
 
@@ -92,8 +92,8 @@ def test_after_any_chain_pairs_show_what_they_showed(smooth, seed):
     assert pair.pair_pixel.dtype == torch.float32 and pair.pair_point.dtype == torch.int64
     assert len(pair.pair_point) == len(pair.pair_view) == len(pair.pair_pixel) > 1000
     assert pair.pair_pixel.min() >= 0 and (pair.pair_pixel < torch.tensor([416, 224])).all()
-    expected = smooth_colours(before.pair_pixel[origins(pair, before)], HEIGHT, WIDTH)
-    torch.testing.assert_close(pair_colours(pair).float(), expected, rtol=0, atol=2.0)
+    expected = smooth_colors(before.pair_pixel[origins(pair, before)], HEIGHT, WIDTH)
+    torch.testing.assert_close(pair_colors(pair).float(), expected, rtol=0, atol=2.0)
     rows = pair.points[:, 3].long()
     assert torch.equal(pair.labels, before.labels[rows])
     torch.testing.assert_close(pair.points[:, :3].norm(dim=1), before.points[rows, :3].norm(dim=1))
@@ -181,19 +181,19 @@ def test_a_cloud_without_points_or_extent_is_left_alone():
     assert same(drop_cuboid(single, seeded(0)), single)
 
 
-def test_crops_without_resizing_show_the_very_colours():
+def test_crops_without_resizing_show_the_very_colors():
     before = make_pair(noise_images(len(COUNTS)))
     # a quarter of the area at the image's own aspect is as large as what is asked for
     for seed in range(20):
         pair = crop_images(before, seeded(seed), (150, 250), (0.25, 0.25), (5 / 3, 5 / 3), pairs=100, share=0.1)
-        assert torch.equal(pair_colours(pair), pair_colours(before)[origins(pair, before)])
+        assert torch.equal(pair_colors(pair), pair_colors(before)[origins(pair, before)])
 
 
-def test_flips_of_images_show_the_very_colours_and_undo_themselves():
+def test_flips_of_images_show_the_very_colors_and_undo_themselves():
     before = make_pair(noise_images(len(COUNTS)))
     for seed in range(10):
         pair = flip_images(before, seeded(seed))
-        assert torch.equal(pair_colours(pair), pair_colours(before))
+        assert torch.equal(pair_colors(pair), pair_colors(before))
         assert torch.equal(pair.pair_pixel[:, 1], before.pair_pixel[:, 1])
     twice = flip_images(flip_images(before, seeded(0), 1.0), seeded(0), 1.0)
     assert torch.equal(twice.images, before.images) and not same(flip_images(before, seeded(0), 1.0), before)
@@ -212,8 +212,8 @@ def test_resizing_moves_positions_exactly():
     inner = ((before.pair_pixel > 1) & (before.pair_pixel < torch.tensor([29, 19]))).all(dim=1)
     pair = resize_images(before, (224, 416))
     assert torch.equal(pair.pair_point, before.pair_point)
-    expected = smooth_colours(before.pair_pixel, 20, 30, 240.0)
-    torch.testing.assert_close(pair_colours(pair).float()[inner], expected[inner], rtol=0, atol=1.5)
+    expected = smooth_colors(before.pair_pixel, 20, 30, 240.0)
+    torch.testing.assert_close(pair_colors(pair).float()[inner], expected[inner], rtol=0, atol=1.5)
     torch.testing.assert_close(pair.pair_pixel / before.pair_pixel, torch.tensor([[416 / 30, 224 / 20]]).expand(500, 2))
 
 
@@ -230,12 +230,12 @@ def test_regions_go_with_their_images(seed):
     assert pair.regions.shape == (len(COUNTS), 224, 416) and pair.regions.dtype == torch.int64
     told = torch.stack([pair.regions // 50, pair.regions % 50], dim=1) * 5
     apart = (pair.images[:, :2].float() - told).abs()
-    assert apart.max() <= 5 and (apart <= 1).float().mean() > 0.7  # a neighbour's only where a pixel has parts of both
+    assert apart.max() <= 5 and (apart <= 1).float().mean() > 0.7  # a neighbor's only where a pixel has parts of both
     x, y = pair.pair_pixel.long().unbind(dim=1)
     own = before.pair_pixel[origins(pair, before)] / 10
     found = pair.regions[pair.pair_view, y, x]
-    centres = torch.stack([found % 50, found // 50], dim=1) + 0.5
-    assert (own - centres).abs().max() < 0.5 + 0.15  # regions; half a pixel of the result is up to 0.07 of one
+    centers = torch.stack([found % 50, found // 50], dim=1) + 0.5
+    assert (own - centers).abs().max() < 0.5 + 0.15  # regions; half a pixel of the result is up to 0.07 of one
 
 
 def test_regions_stay_as_they_are_without_crop_and_turn_with_flips():

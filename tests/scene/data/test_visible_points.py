@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crosspoint.scene.data.visible_points import find_seen, sample_bilinear
+from crosspoint.scene.data.visible_points import find_visible, sample_bilinear
 
 
 def batch(pair_point: list[int], points: int = 6) -> SimpleNamespace:
@@ -20,14 +20,14 @@ def batch(pair_point: list[int], points: int = 6) -> SimpleNamespace:
 
 
 def test_a_point_counts_at_its_first_pair_and_not_at_all_without_one() -> None:
-    seen = find_seen(batch([4, 1, 4, 0, 1]), torch.tensor([5, 1, 4, 4, 2, 0]))
+    seen = find_visible(batch([4, 1, 4, 0, 1]), torch.tensor([5, 1, 4, 4, 2, 0]))
     assert seen.samples.tolist() == [1, 2, 3, 5]
     assert seen.images.tolist() == [11, 10, 10, 13]
     assert seen.pixels.tolist() == [[2, 3], [0, 1], [0, 1], [6, 7]]
 
 
 def test_without_pairs_nothing_is_seen() -> None:
-    assert [len(part) for part in find_seen(batch([]), torch.tensor([0, 3]))] == [0, 0, 0]
+    assert [len(part) for part in find_visible(batch([]), torch.tensor([0, 3]))] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("cells", [(3, 5), (1, 4), (1, 1)])

@@ -163,7 +163,7 @@ def test_a_rig_with_pixel_centres_at_integers(root: Path) -> None:
     [
         ({"cameras": None}, "found no list of cameras"),
         ({"lenses": 3}, "found the keys lenses"),
-        ({"pixel_centres": "corner"}, 'found pixel centres "corner"'),
+        ({"pixel_centres": "corner"}, 'found pixel centers "corner"'),
         ({"intensity_scale": 0}, "found the intensity_scale 0"),
         ({"classes": ["car", "car"]}, "expected each name once"),
         ({"classes": "car"}, "expected a list of names"),

@@ -14,7 +14,7 @@ from crosspoint.scene.datasets.kitti_raw import KittiRaw
 DATA = Path(__file__).parents[4] / "shared" / "data" / "kitti_raw"
 DAY = "2011_09_26"
 POINTS = np.array([[10, 0, 0, 0.5], [10, 2, 1, 0.25], [20, -4, -1, 0]], dtype=np.float32)
-# x forward, y left, z up → x right, y down, z forward; P of the cameras: f 100, centre (50, 30), 0.5 m between them
+# x forward, y left, z up → x right, y down, z forward; P of the cameras: f 100, center (50, 30), 0.5 m between them
 CALIBRATION = {
     "calib_velo_to_cam.txt": "calib_time: 15-Mar-2012 11:37:16\nR: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n",
     "calib_cam_to_cam.txt": "S_rect_02: 1e+02 6e+01\nR_rect_00: 1 0 0 0 1 0 0 0 1\n"
@@ -120,9 +120,9 @@ def edge_agreement(frame: SceneFrame, cameras: Cameras) -> float:
 
     The measure by which Levinson and Thrun (2013, Automatic online calibration of cameras and lasers) calibrate.
     """
-    grey = frame.images[0].float().mean(dim=0)
-    edges = torch.zeros_like(grey)
-    edges[:, 1:-1] = (grey[:, 2:] - grey[:, :-2]).abs()
+    gray = frame.images[0].float().mean(dim=0)
+    edges = torch.zeros_like(gray)
+    edges[:, 1:-1] = (gray[:, 2:] - gray[:, :-2]).abs()
     points = torch.from_numpy(frame.points[:, :3])
     ranges = points.norm(dim=1)
     jump = torch.zeros_like(ranges)

@@ -65,9 +65,9 @@ def tables(scenes: list[str], frames: int = 2) -> dict[str, list[dict[str, Any]]
             made["lidarseg"].append({"sample_data_token": f"{sample}-bin", "filename": f"lidarseg/{sample}.bin"})
             for instance in range(3):
                 # 20 m ahead of the LiDAR and 4 m to its left, looking left
-                centre = place + HEADING.apply([1 + 20, 4, 2 - 1])
+                center = place + HEADING.apply([1 + 20, 4, 2 - 1])
                 box = {"token": f"{sample}{instance}", "sample_token": sample, "instance_token": f"i{instance}"}
-                box |= {"translation": centre.tolist(), "size": [1.8, 4.5, 1.6]}
+                box |= {"translation": center.tolist(), "size": [1.8, 4.5, 1.6]}
                 turn = Rotation.from_euler("z", 37 + 90, degrees=True)
                 made["sample_annotation"].append(box | {"rotation": wxyz(turn)})
     return made
@@ -101,7 +101,7 @@ def test_points_boxes_and_cameras_look_ahead(tmp_path: Path) -> None:
     assert frame.labels.tolist() == [CLASSES.index("car"), IGNORED, CLASSES.index("driveable_surface")]
     pixels, depth = frame.cameras.project(torch.from_numpy(AHEAD))
     x, y, z = AHEAD.T
-    assert np.allclose(depth[0], x - 1)  # the vehicle went on for a metre before the image was taken
+    assert np.allclose(depth[0], x - 1)  # the vehicle went on for a meter before the image was taken
     assert np.allclose(pixels[0], np.stack([100 * -y / (x - 1) + 50.5, 100 * -z / (x - 1) + 30.5], axis=1))
     assert [BOX_CLASSES[label] for label in frame.boxes.labels] == ["car", "bus"]
     assert np.allclose(frame.boxes.geometry, [[20, 4, -1, 4.5, 1.8, 1.6, np.pi / 2]] * 2)
@@ -189,5 +189,5 @@ def test_a_real_keyframe_is_projected_as_its_own_record_says() -> None:
         homogeneous = camera[seen] @ np.array(image["cam2img"]).T
         assert seen.sum() > 2000
         assert np.allclose(depth[view][seen], camera[seen, 2], atol=0.01)
-        # the record counts centres of pixels at integers
+        # the record counts centers of pixels at integers
         assert np.allclose(pixels[view][seen] - 0.5, homogeneous[:, :2] / homogeneous[:, 2:], rtol=0, atol=0.1)

@@ -8,12 +8,12 @@ from PIL import Image
 
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.readers import (
-    every,
     find_sweeps,
     read_images,
     read_labels,
     read_lines,
     read_sweep,
+    subsample,
     to_classes,
 )
 
@@ -95,12 +95,12 @@ def test_labels_become_classes(tmp_path: Path) -> None:
 
 
 def test_images_of_any_mode_become_rgb(tmp_path: Path) -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    Image.fromarray(colours).save(tmp_path / "a.png")
-    Image.fromarray(colours[:, :, 0]).save(tmp_path / "b.png")
+    colors = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    Image.fromarray(colors[:, :, 0]).save(tmp_path / "b.png")
     images = read_images([tmp_path / "a.png", tmp_path / "b.png"]).numpy()
-    assert np.array_equal(images[0], colours.transpose(2, 0, 1))
-    assert np.array_equal(images[1], np.repeat(colours[None, :, :, 0], 3, axis=0))
+    assert np.array_equal(images[0], colors.transpose(2, 0, 1))
+    assert np.array_equal(images[1], np.repeat(colors[None, :, :, 0], 3, axis=0))
 
 
 def test_broken_images_are_refused(tmp_path: Path) -> None:
@@ -136,6 +136,6 @@ def test_folders(tmp_path: Path) -> None:
     for name in ("b.bin", "a.bin", ".draft.bin", "a.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in find_sweeps(tmp_path, "sweeps")] == ["a.bin", "b.bin"]
-    assert every([0, 1, 2, 3, 4, 5, 6], 3) == [0, 3, 6]
+    assert subsample([0, 1, 2, 3, 4, 5, 6], 3) == [0, 3, 6]
     with pytest.raises(ValueError, match=r"found skip 0"):
-        every([0], 0)
+        subsample([0], 0)

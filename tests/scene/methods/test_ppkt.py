@@ -19,7 +19,7 @@ TINY = MinkUNetConfig(4, 8, 3, (8, 12), (1, 1), (12, 8), (1, 1))
 
 
 def made_frame(seed, points=150):
-    """A rough wall ahead, the camera before it: neighbours in space are neighbours in the image."""
+    """A rough wall ahead, the camera before it: neighbors in space are neighbors in the image."""
     generator = torch.manual_seed(seed)
     spread = torch.rand(points, 2, generator=generator)
     cloud = torch.cat([5 + torch.rand(points, 1, generator=generator), 6 * spread - 3, torch.rand(points, 1)], dim=1)

@@ -12,8 +12,8 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.batch import SceneBatch, SceneSample, stack_samples
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import SceneFrame
-from crosspoint.scene.data.similarity_augmentation import SecondView
-from crosspoint.scene.data.visible_points import SeenPoints
+from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
+from crosspoint.scene.data.visible_points import VisiblePoints
 from crosspoint.scene.methods.simipu import SimIPU, match_positions
 from crosspoint.scene.models.pointnet2 import PointNet2, PointNet2Config, SampledPoints
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig
@@ -30,7 +30,7 @@ CAMERA = Cameras(
 
 
 def frame(seed: int, size: int = 500) -> SceneFrame:
-    """Points all around; whether one is bright depends on where it lies, and so do the image's colours."""
+    """Points all around; whether one is bright depends on where it lies, and so do the image's colors."""
     generator = torch.Generator().manual_seed(seed)
     points = (2 * torch.rand(size, 4, generator=generator) - 1) * torch.tensor([30.0, 30, 3, 1])
     points[:, 3] = 0.5 + 0.5 * torch.sin(points[:, 0] / 4 + seed) * torch.cos(points[:, 1] / 3)
@@ -92,12 +92,14 @@ def test_the_matching_has_the_least_sum_of_distances() -> None:
 
 def test_an_identical_second_view_is_matched_one_by_one() -> None:
     positions = 70 * torch.randn(2, 300, 3, generator=generator())
-    view = SecondView(rotation=0, scale=(1, 1), flip=0).draw(2, generator())
+    view = SimilarityAugmentation(rotation=0, scale=(1, 1), flip=0).draw(2, generator())
     assert torch.equal(match_positions(positions, view.restore(view.apply(positions))), torch.arange(300).expand(2, -1))
 
 
-@pytest.mark.parametrize("view", [SecondView(), SecondView(rotation=180, scale=(0.2, 5), translation=20, flip=1)])
-def test_the_second_view_of_a_point_is_matched_with_it_whatever_happened_to_it(view: SecondView) -> None:
+@pytest.mark.parametrize(
+    "view", [SimilarityAugmentation(), SimilarityAugmentation(rotation=180, scale=(0.2, 5), translation=20, flip=1)]
+)
+def test_the_second_view_of_a_point_is_matched_with_it_whatever_happened_to_it(view: SimilarityAugmentation) -> None:
     points = torch.randn(3, 200, 4, generator=generator()) * torch.tensor([30.0, 30, 2, 1])
     matched = method(Everything(), view=view).matched_features(points, points[..., :3], generator(5))
     assert torch.equal(matched, points[..., 3:])
@@ -109,7 +111,9 @@ def test_turned_and_mirrored_points_have_the_features_of_the_first_view() -> Non
         AbstractionConfig(0, 256, 0, (4.0, 8.0), (256, 256), ((8, 16), (8, 16)), 32),
         AbstractionConfig(0, 256, 0, (8.0,), (256,), ((32,),), 48),
     ]
-    simipu = method(PointNet2(PointNet2Config(stages=stages)), view=SecondView(scale=(1, 1), translation=5)).eval()
+    simipu = method(
+        PointNet2(PointNet2Config(stages=stages)), view=SimilarityAugmentation(scale=(1, 1), translation=5)
+    ).eval()
     clouds = BATCH.points[simipu.draw_points(BATCH, generator())]
     samples = simipu.encoder(clouds)
     matched = simipu.matched_features(clouds, samples.positions, generator(1))
@@ -174,7 +178,9 @@ def test_the_target_gets_no_gradient() -> None:
 def test_what_no_image_sees_does_not_count() -> None:
     simipu = method()
     features = torch.randn(20, 48, generator=generator())
-    seen = SeenPoints(torch.tensor([3, 4, 11]), torch.tensor([0, 1, 1]), torch.tensor([[5.0, 8], [50, 20], [80, 40]]))
+    seen = VisiblePoints(
+        torch.tensor([3, 4, 11]), torch.tensor([0, 1, 1]), torch.tensor([[5.0, 8], [50, 20], [80, 40]])
+    )
     before = simipu.inter_loss(features, BATCH.images, seen)
     unseen = torch.ones(20, dtype=torch.bool).index_fill(0, seen.samples, False)
     changed = torch.where(unseen.unsqueeze(1), 100 * torch.randn(20, 48, generator=generator(1)), features)
@@ -197,15 +203,15 @@ def test_identical_orthonormal_features_give_the_closed_form() -> None:
             return torch.eye(12).view(2, 2, 3, 12).permute(0, 3, 1, 2)
 
     simipu.image_encoder = Cells()
-    centres = torch.tensor([[x, y] for _ in range(2) for y in (16.0, 48) for x in (16.0, 48, 80)])
-    seen = SeenPoints(torch.arange(12), torch.arange(12) // 6, centres)
+    centers = torch.tensor([[x, y] for _ in range(2) for y in (16.0, 48) for x in (16.0, 48, 80)])
+    seen = VisiblePoints(torch.arange(12), torch.arange(12) // 6, centers)
     assert simipu.inter_loss(features, BATCH.images, seen).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_with_less_than_two_seen_samples_there_is_nothing_to_find(count: int) -> None:
     simipu = method()
-    seen = SeenPoints(torch.arange(count), torch.zeros(count, dtype=torch.int64), torch.full((count, 2), 9.0))
+    seen = VisiblePoints(torch.arange(count), torch.zeros(count, dtype=torch.int64), torch.full((count, 2), 9.0))
     loss = simipu.inter_loss(torch.randn(20, 48), BATCH.images, seen)
     loss.backward()
     assert loss == 0
@@ -249,10 +255,10 @@ def test_what_cannot_be_trained_is_named() -> None:
         none = {name: getattr(BATCH, name)[:0] for name in ("pair_point", "pair_image", "pair_pixel")}
         simipu.training_step(BATCH._replace(**none), generator())
     with pytest.raises(ValueError, match=r"found intensity 0.5 at all points.*relative_positions"):
-        grey = BATCH.points.clone()
-        grey[:, 3] = 0.5
-        simipu.training_step(BATCH._replace(points=grey), generator())
-    with pytest.raises(ValueError, match=r"no point within 0.001 metres in frame 0"):
+        gray = BATCH.points.clone()
+        gray[:, 3] = 0.5
+        simipu.training_step(BATCH._replace(points=gray), generator())
+    with pytest.raises(ValueError, match=r"no point within 0.001 meters in frame 0"):
         method(reach=0.001).training_step(BATCH, generator())
     with pytest.raises(ValueError, match=r"found 63 points .*at least the 64"):
         method(points=63)

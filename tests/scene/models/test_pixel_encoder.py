@@ -53,11 +53,11 @@ def test_every_eighth_feature_of_a_dilated_trunk_is_that_of_stride_32(network):
         torch.testing.assert_close(dilated(images)[:, :, ::8, ::8], plain(images))
 
 
-def test_pixels_are_decoded_features_of_images_normalised_as_imagenet():
+def test_pixels_are_decoded_features_of_images_normalized_as_imagenet():
     encoder, images = make_encoder(dilated=True), drawn_images()
-    normalised = normalize(images.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    normalized = normalize(images.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
-        expected = upsample(encoder.decoder(encoder.trunk(normalised)), (64, 96))
+        expected = upsample(encoder.decoder(encoder.trunk(normalized)), (64, 96))
         pixels = encoder(images)
     assert pixels.shape == (2, 8, 64, 96)
     torch.testing.assert_close(pixels, expected, rtol=1e-4, atol=1e-5)

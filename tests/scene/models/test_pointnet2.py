@@ -65,7 +65,7 @@ def test_clouds_do_not_look_at_each_other_in_evaluation() -> None:
         torch.testing.assert_close(alone.features[0], together.features[b])
 
 
-def test_a_neighbourhood_reaches_as_far_as_its_balls_and_no_further() -> None:
+def test_a_neighborhood_reaches_as_far_as_its_balls_and_no_further() -> None:
     """A point's intensity counts for what the balls of all stages connect with it."""
     stages = [
         replace(stage, by_feature=0, by_distance=n, leading=0)

@@ -14,10 +14,10 @@ def voxels(count: int = 150, frames: int = 2, seed: int = 0, reach: int = 5) -> 
 
 
 def all_pairs(pairs: KernelMap) -> set[tuple[int, int, int]]:
-    """(offset, input, output) of a map, the centre's own pairs included."""
+    """(offset, input, output) of a map, the center's own pairs included."""
     found = [(offset, i, o) for offset, a, b in pairs.blocks for i, o in zip(a.tolist(), b.tolist(), strict=True)]
-    if pairs.centre is not None:
-        found += [(pairs.centre, row, row) for row in range(pairs.input_count)]
+    if pairs.center is not None:
+        found += [(pairs.center, row, row) for row in range(pairs.input_count)]
     assert len(set(found)) == len(found)
     return set(found)
 
@@ -30,8 +30,8 @@ def by_hand(fine: Tensor, coarse: Tensor, kernel: int, step: int) -> set[tuple[i
     for output, (frame, x, y, z) in enumerate(coarse.tolist()):
         for offset in range(kernel**3):
             dx, dy, dz = (step * (start + offset // kernel**axis % kernel) for axis in range(3))
-            if (neighbour := (frame, x + dx, y + dy, z + dz)) in rows:
-                found.add((offset, rows[neighbour], output))
+            if (neighbor := (frame, x + dx, y + dy, z + dz)) in rows:
+                found.add((offset, rows[neighbor], output))
     return found
 
 
@@ -59,8 +59,8 @@ def test_a_table_has_the_pairs_of_the_blocks(
     joined, counts = pairs.table
     assert joined.shape == (2, kernel**3, counts.max()) and joined.dtype == counts.dtype == torch.int32
     found = [(offset, *pair) for offset, count in enumerate(counts) for pair in joined[:, offset, :count].T.tolist()]
-    centre = [] if pairs.centre is None else [(pairs.centre, row, row) for row in range(pairs.input_count)]
-    assert sorted(found + centre) == sorted(all_pairs(pairs))
+    center = [] if pairs.center is None else [(pairs.center, row, row) for row in range(pairs.input_count)]
+    assert sorted(found + center) == sorted(all_pairs(pairs))
     assert int((joined < 0).sum()) == joined.numel() - 2 * len(found)
     assert pairs.table is pairs.table  # made once for all layers
 
@@ -93,7 +93,7 @@ def test_keys_and_back() -> None:
     assert torch.equal(found[pack(found).argsort()], found.unique(dim=0))  # keys sort as coordinates do
 
 
-def test_neighbours_end_at_the_border() -> None:
+def test_neighbors_end_at_the_border() -> None:
     border = LIMIT - 1
     grid = Grid(torch.tensor([[0, 0, 0, border], [0, 0, 1, -border], [1, -border, 0, 0], [0, border, 0, 0]]))
     assert grid.kernel_map(3, 1, 1).blocks == []

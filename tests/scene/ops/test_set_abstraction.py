@@ -58,15 +58,15 @@ def slow_layer(layer: torch.nn.Module, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("rings", [False, True])
-def test_equals_a_loop_over_points_balls_and_neighbours(relative: bool, rings: bool) -> None:
+def test_equals_a_loop_over_points_balls_and_neighbors(relative: bool, rings: bool) -> None:
     positions, features = cloud()
     layer = stage(rings=rings, relative_positions=relative).eval()
-    centres, described, chosen = layer(positions, features)
+    centers, described, chosen = layer(positions, features)
     for b in range(len(positions)):
         xyz, f = positions[b].numpy(), features[b].numpy()
         rows = slow_farthest(np.c_[xyz, f], 6) + slow_farthest(xyz, 5)
         assert chosen[b].tolist() == rows
-        np.testing.assert_array_equal(centres[b], xyz[rows])
+        np.testing.assert_array_equal(centers[b], xyz[rows])
         for i, row in enumerate(rows):
             parts = []
             for scale, (inner, radius), count in zip(layer.scales, [(0.0, 0.7), (0.7, 1.4)], (5, 9), strict=True):
@@ -84,7 +84,7 @@ def test_equals_a_loop_over_points_balls_and_neighbours(relative: bool, rings: b
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_once_per_point_equals_once_per_neighbour(training: bool) -> None:
+def test_once_per_point_equals_once_per_neighbor(training: bool) -> None:
     """Values, gradients and running statistics, with the repetitions that fill balls counted alike."""
     positions, features = cloud(size=60)
     rows = ball_query(positions, positions[:, :20], [Ball(1.0, 12)])[0]
@@ -138,9 +138,9 @@ def test_the_order_of_points_does_not_matter_where_balls_are_not_full() -> None:
     )
     order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(29, generator=torch.manual_seed(2))])
     layer = stage(config).eval()
-    centres, described, chosen = layer(positions, features)
-    other_centres, other_described, other_chosen = layer(positions[:, order], features[:, order])
-    assert torch.equal(order[other_chosen], chosen) and torch.equal(other_centres, centres)
+    centers, described, chosen = layer(positions, features)
+    other_centers, other_described, other_chosen = layer(positions[:, order], features[:, order])
+    assert torch.equal(order[other_chosen], chosen) and torch.equal(other_centers, centers)
     torch.testing.assert_close(other_described, described, rtol=0, atol=1e-12)
 
 

@@ -23,8 +23,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from crosspoint.eval.segmentation_target import MeasuredScenes
-from crosspoint.eval.supervised.segmenter import SegmentationRecipe
+from crosspoint.eval.segmentation_target import SegmentationTarget
+from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import build_segmenter
 from crosspoint.scene.checkpoints.scene_encoder import SceneEncoder
 from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
@@ -75,7 +75,7 @@ def indice_conv(
     inverse: bool = False,
     subm: bool = False,
 ) -> Tensor:
-    """spconv's contract: filters (C_out, K, C_in), pairs (2, K, L) int32; with `subm` the centre maps all rows."""
+    """spconv's contract: filters (C_out, K, C_in), pairs (2, K, L) int32; with `subm` the center maps all rows."""
     assert pairs.dtype == counts.dtype == torch.int32 and counts.device.type == "cpu" and filters.is_contiguous()
     assert not inverse and int(counts.max()) > 0
     result = features.new_zeros(out, len(filters))
@@ -303,9 +303,9 @@ def test_an_evaluation_passes_the_choice_on(backend: ModuleType, mode: str, monk
         "crosspoint.eval.segmentation_target.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None)
     )
     for random_init in (True, False):
-        measured = MeasuredScenes(None, "folder", random_init=random_init, sparse_backend="spconv")  # type: ignore[arg-type]
+        measured = SegmentationTarget(None, "folder", random_init=random_init, sparse_backend="spconv")  # type: ignore[arg-type]
         assert measured.encoder.backend == "spconv"
-        segmenter = build_segmenter(measured.encoder, 3, mode, SegmentationRecipe())  # type: ignore[arg-type]
+        segmenter = build_segmenter(measured.encoder, 3, mode, SegmentationConfig())  # type: ignore[arg-type]
         assert segmenter.encoder is not None and segmenter.encoder.backend == "spconv"
 
 

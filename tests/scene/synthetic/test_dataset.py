@@ -65,9 +65,9 @@ def test_boxes_of_two_frames_coincide_in_the_world(scenes: SyntheticScenes) -> N
     for number in (0, 2):
         boxes = scenes[number].boxes
         pose = poses[number]
-        centres = boxes.geometry[:, :3] @ pose[:3, :3].T + pose[:3, 3]
+        centers = boxes.geometry[:, :3] @ pose[:3, :3].T + pose[:3, 3]
         ahead = np.column_stack([np.cos(boxes.geometry[:, 6]), np.sin(boxes.geometry[:, 6]), 0 * boxes.geometry[:, 6]])
-        found.append(np.column_stack([centres, boxes.geometry[:, 3:6], ahead @ pose[:3, :3].T]))
+        found.append(np.column_stack([centers, boxes.geometry[:, 3:6], ahead @ pose[:3, :3].T]))
     difference = np.abs(found[0][:, None] - found[1][None]).max(axis=2)
     assert (difference.min(axis=1) < 1e-9).sum() > 5
     assert np.abs(scenes[0].boxes.geometry[:, :3]).max() > 5  # the frames' own coordinates differ

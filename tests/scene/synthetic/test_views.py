@@ -8,7 +8,7 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.synthetic.asset import CLASSES
 from crosspoint.scene.synthetic.lidar import Lidar
 from crosspoint.scene.synthetic.materials import MATERIALS, SIDE, textures
-from crosspoint.scene.synthetic.views import camera_ring, colours, illumination, moved, photograph
+from crosspoint.scene.synthetic.views import camera_ring, colors, illumination, moved, photograph
 from crosspoint.scene.synthetic.world import World, make_world
 
 SIZE = (96, 320)
@@ -45,7 +45,7 @@ def test_lidar_and_camera_see_one_world(world: World, view: int) -> None:
     camera = moved(camera_ring(4, SIZE), world.poses[1])[view]
     to_world = (camera.R[0].T @ torch.linalg.inv(camera.K[0])).numpy()
     rays = np.column_stack([pixels[same], np.ones(same.sum())]) @ to_world.T
-    eye = camera.centres[0].numpy()
+    eye = camera.centers[0].numpy()
     corner, normal = np.asarray(world.mesh.triangles)[hit[same], 0], world.facing[hit[same]]
     plane = ((corner - eye) * normal).sum(axis=1) / (rays * normal).sum(axis=1)
     np.testing.assert_allclose(plane, depth[same], rtol=1e-3, atol=1e-3)
@@ -74,7 +74,7 @@ def test_light_is_the_suns_where_nothing_hides_it(world: World) -> None:
     weights = fragments.barycentric.reshape(-1, 3)[flat]
     triangles = np.asarray(world.mesh.triangles)
     places = (triangles[face] * weights.numpy()[:, :, None]).sum(axis=1)
-    rays = torch.from_numpy(places).float() - camera.centres[0].float()
+    rays = torch.from_numpy(places).float() - camera.centers[0].float()
     light = illumination(world, face, weights, rays).numpy()
     lit = 0
     for place, number, ray, found in zip(places, face.numpy(), rays.numpy(), light, strict=True):
@@ -101,18 +101,18 @@ def blocked(triangles: np.ndarray, origin: np.ndarray, ray: np.ndarray) -> bool:
     return bool(((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0)).any())
 
 
-def test_images_show_sky_above_and_class_typical_colours_below(world: World) -> None:
+def test_images_show_sky_above_and_class_typical_colors_below(world: World) -> None:
     camera = moved(camera_ring(1, SIZE), world.poses[0])[0]
     image, fragments = photograph(world, camera)
     assert image.shape == (3, *SIZE) and image.dtype == torch.uint8
     face = fragments.face[0]
     sky = image[:, face < 0].float().mean(dim=1)
-    assert sky[2] > sky[0] - 10 and sky.mean() > 120  # blue or grey, bright
+    assert sky[2] > sky[0] - 10 and sky.mean() > 120  # blue or gray, bright
     labels = torch.from_numpy(world.labels)[face.clamp(min=0).long()]
     road = image[:, (labels == CLASSES.index("road")) & (face >= 0)].float()
     assert road.std(dim=1).max() > 3.0  # markings, grain and shadows
     spread = (road.max(dim=0).values - road.min(dim=0).values).median()
-    assert spread < 40  # asphalt is grey
+    assert spread < 40  # asphalt is gray
 
 
 def test_supersampling_changes_outlines_only_and_averages(world: World) -> None:
@@ -125,7 +125,7 @@ def test_supersampling_changes_outlines_only_and_averages(world: World) -> None:
     big = camera.scaled(2)
     y, x = torch.meshgrid(torch.tensor([0, 1]) + 2 * row, torch.tensor([0, 1]) + 2 * column, indexing="ij")
     x, y = x.reshape(-1), y.reshape(-1)
-    samples = colours(world, big, world.tracer.at(big, y, x), x + 0.5, y + 0.5)
+    samples = colors(world, big, world.tracer.at(big, y, x), x + 0.5, y + 0.5)
     expected = samples.mean(dim=0).clamp(0, 1) * 255
     assert (fine[:, row, column].float() - expected).abs().max() <= 1.0
     assert fragments.face.shape == (1, *SIZE)
@@ -141,7 +141,7 @@ def test_cameras_look_where_they_say() -> None:
     left_of_front, _ = cameras[0].project(torch.tensor([[10.0, 1.0, 1.0]]))
     assert left_of_front[0, 0, 0] < 100 and left_of_front[0, 0, 1] < 45
     np.testing.assert_allclose(torch.linalg.det(cameras.R), 1.0)
-    edge, _ = cameras[0].project(cameras.centres[:1] + torch.tensor([[1.0, 1.0, 0.0]]))  # 45° to the left
+    edge, _ = cameras[0].project(cameras.centers[:1] + torch.tensor([[1.0, 1.0, 0.0]]))  # 45° to the left
     assert float(edge[0, 0, 0]) == pytest.approx(0.0, abs=1e-9)
 
 

@@ -88,7 +88,7 @@ def test_props_stand_on_the_ground_and_know_what_they_are(make) -> None:
         assert low <= top[2] <= high
         assert {CLASSES[label] for label in prop.labels} == classes
         assert prop.thing == (next(iter(classes)) if classes <= set(BOX_CLASSES) else "")
-        assert prop.colours.shape == (len(prop.faces), 3) and 0 <= prop.colours.min() <= prop.colours.max() <= 1
+        assert prop.colors.shape == (len(prop.faces), 3) and 0 <= prop.colors.min() <= prop.colors.max() <= 1
         assert np.isfinite(prop.uv).all() and prop.faces.max() < len(prop.vertices)
         assert prop.materials.max() < len(MATERIAL_NAMES)
         sizes.append(prop.size)
@@ -102,7 +102,7 @@ def test_cars_are_longer_than_wide_and_their_fronts_point_along_x() -> None:
         prop = objects.car(np.random.default_rng(seed))
         assert 3.3 <= prop.size[0] <= 7.5 and prop.size[0] > 1.5 * prop.size[1]
         lamps = prop.materials == MATERIAL_NAMES.index("lamp")
-        white = lamps & (prop.colours[:, 2] > 0.5)
+        white = lamps & (prop.colors[:, 2] > 0.5)
         assert (
             prop.vertices[prop.faces[white]][..., 0].mean() > prop.vertices[prop.faces[lamps & ~white]][..., 0].mean()
         )
@@ -130,7 +130,7 @@ def test_the_front_of_a_sign_shows_its_plate() -> None:
 
 def test_box_mapping_keeps_lengths_on_faces_along_the_axes() -> None:
     mesh = trimesh.creation.box((2.0, 3.0, 4.0))
-    materials = np.full(len(mesh.faces), MATERIAL_NAMES.index("planks"))  # repeats every metre
+    materials = np.full(len(mesh.faces), MATERIAL_NAMES.index("planks"))  # repeats every meter
     uv = box_mapping(np.asarray(mesh.vertices), np.asarray(mesh.faces), materials)
     first, second = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2

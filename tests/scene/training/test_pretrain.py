@@ -18,7 +18,7 @@ from crosspoint.scene.checkpoints.image_weights import read_image_weights
 from crosspoint.scene.checkpoints.scene_encoder import load_scene_encoder
 from crosspoint.scene.data.batch import SceneBatch
 from crosspoint.scene.data.sample import SceneFrame
-from crosspoint.scene.data.superpixels import RegionConfig
+from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.folder import write_frame, write_rig
 from crosspoint.scene.methods import PPKT
@@ -60,9 +60,9 @@ def config(rig: Path, tmp_path: Path) -> ScenePretrainConfig:
         image=PixelEncoderConfig(network="resnet18", projection=8),
         augmentation=SceneAugmentation(size=(32, 64), pairs=64),
         method=SceneMethodConfig(
-            name="ppkt", pairs=200, regions=RegionConfig(segments=12), regions_cache=tmp_path / "regions"
+            name="ppkt", pairs=200, regions=SuperpixelConfig(segments=12), regions_cache=tmp_path / "regions"
         ),
-        training=TrainingConfig(epochs=3, batch_size=2, optimiser="sgd", learning_rate=0.1, accelerator="cpu"),
+        training=TrainingConfig(epochs=3, batch_size=2, optimizer="sgd", learning_rate=0.1, accelerator="cpu"),
     )
 
 
@@ -89,7 +89,7 @@ def test_a_run_leaves_what_it_promises(name: str, config: ScenePretrainConfig) -
 
 def test_simipu_trains_its_images(config: ScenePretrainConfig) -> None:
     method = replace(config.method, name="simipu", pointnet2="small", points=1100)
-    config = replace(config, method=method, training=replace(config.training, epochs=1, optimiser="adamw"))
+    config = replace(config, method=method, training=replace(config.training, epochs=1, optimizer="adamw"))
     last = pretrain_scenes(config)
     begun = build_scene_method(config)
     found = read_image_weights(last)
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_said_before_training(config: ScenePretrainConfig, 
 def test_real_frames(dataset: str, name: str, config: ScenePretrainConfig) -> None:
     if not SHARED.is_dir():
         pytest.skip("no shared data beside the repository")
-    method = replace(config.method, name=name, regions=RegionConfig(segments=30), pointnet2="small", points=2048)
+    method = replace(config.method, name=name, regions=SuperpixelConfig(segments=30), pointnet2="small", points=2048)
     skip = {"kitti_raw": 13, "nuscenes": 1}[dataset]
     real = replace(
         config,

@@ -6,7 +6,7 @@ import torch
 from crosspoint.renderers.cameras import Cameras, look_at
 from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.viz.boxes import NEAREST, box_kinds, image_lines
-from crosspoint.scene.viz.class_colors import class_colours
+from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.outlines import box_corners, box_lines
 
 K = torch.tensor([[100.0, 0.0, 50.0], [0.0, 110.0, 40.0], [0.0, 0.0, 1.0]])
@@ -15,7 +15,7 @@ AHEAD = Cameras(K[None], FORWARD[None], torch.tensor([[0.0, 0.0, 0.0]]), (80, 10
 
 
 def test_a_box_projected_by_hand():
-    """A cube of 2 m, its centre 5 m ahead: faces at 4 and 6 m, corners at ±1 m sideways and up and down."""
+    """A cube of 2 m, its center 5 m ahead: faces at 4 and 6 m, corners at ±1 m sideways and up and down."""
     lines = image_lines(box_lines(np.array([[5.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]])), AHEAD, 0)
     assert lines.shape == (14, 2, 2)
     rear = {(50 + side * 100 / 4, 40 + height * 110 / 4) for side in (-1, 1) for height in (-1, 1)}
@@ -72,11 +72,11 @@ def test_boxes_are_sorted_by_class_and_named():
     names = ["car", "$x$", "Cyclist"]
     first, second = box_kinds(boxes, names)
     assert (first.name, second.name) == ("box: car", "box: Cyclist")
-    np.testing.assert_array_equal([first.colour, second.colour], class_colours(names)[[0, 2]])
+    np.testing.assert_array_equal([first.color, second.color], class_colors(names)[[0, 2]])
     np.testing.assert_array_equal(first.geometry, geometry[[1, 3, 4]])
     np.testing.assert_array_equal(second.geometry, geometry[[0, 2]])
     [unnamed] = box_kinds(boxes, [])
-    assert unnamed.name == "boxes" and unnamed.colour.tolist() == [255, 255, 255]
+    assert unnamed.name == "boxes" and unnamed.color.tolist() == [255, 255, 255]
     np.testing.assert_array_equal(unnamed.geometry, geometry)
     assert box_kinds(None, names) == box_kinds(Boxes(np.zeros((0, 7)), np.zeros(0, dtype=np.int64)), names) == []
 
@@ -87,11 +87,11 @@ def test_corners_of_a_box_around_the_camera_are_seen_on_the_side_they_are_on():
     corners = torch.from_numpy(box_corners(geometry)[0])
     pixels, depth = AHEAD.project(corners)
     ends = {tuple(end) for end in np.round(image_lines(box_lines(geometry), AHEAD, 0).reshape(-1, 2), 6).tolist()}
-    for pixel, metres in zip(np.round(pixels[0].numpy(), 6).tolist(), depth[0].tolist(), strict=True):
-        assert (tuple(pixel) in ends) == (metres > 0)
+    for pixel, meters in zip(np.round(pixels[0].numpy(), 6).tolist(), depth[0].tolist(), strict=True):
+        assert (tuple(pixel) in ends) == (meters > 0)
 
 
-def test_colours_of_boxes_are_told_apart_on_dark():
-    table = class_colours(["Car", "Pedestrian", "Cyclist"]) / 255.0
+def test_colors_of_boxes_are_told_apart_on_dark():
+    table = class_colors(["Car", "Pedestrian", "Cyclist"]) / 255.0
     hue = matplotlib.colors.rgb_to_hsv(table)[:, 0]
     assert len(np.unique(np.round(hue, 1))) == 3 and table.max(axis=1).min() > 0.9

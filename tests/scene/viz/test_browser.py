@@ -12,7 +12,7 @@ import torch
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import Boxes, SceneFrame
-from crosspoint.scene.viz.class_colors import class_colours
+from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colors import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
 from crosspoint.scene.viz.page import write_page
 from tests.browser import Page
@@ -58,7 +58,7 @@ def picture(page: Page) -> str:
 
 
 def pixels(page: Page) -> dict[str, int]:
-    """How many pixels of each colour the canvas has."""
+    """How many pixels of each color the canvas has."""
     page.evaluate(PAINTED)
     counts = page.evaluate(
         """(() => {
@@ -93,9 +93,9 @@ def switch_lines_off(page: Page) -> None:
         choose(page, title)
 
 
-def test_the_cloud_is_there_in_the_colours_of_its_classes(opened, frame):
+def test_the_cloud_is_there_in_the_colors_of_its_classes(opened, frame):
     switch_lines_off(opened)
-    above, below = map(hexadecimal, class_colours(CLASSES))
+    above, below = map(hexadecimal, class_colors(CLASSES))
     found = pixels(opened)
     assert set(found) == {GROUND, above, below}
     assert min(found[above], found[below]) > 500
@@ -173,7 +173,7 @@ def test_what_is_dragged_follows_the_mouse(opened):
     np.testing.assert_allclose(opened.evaluate(place), [487, 279], atol=1e-6)
 
 
-def test_the_switch_changes_colours_and_legends(opened):
+def test_the_switch_changes_colors_and_legends(opened):
     switch_lines_off(opened)
     keys = "document.querySelector('.key').textContent"
     assert opened.evaluate(keys) == "above1,891below1,830"
@@ -190,7 +190,7 @@ def test_a_class_can_be_hidden_and_brought_back(opened):
     switch_lines_off(opened)
     before = pixels(opened)
     choose(opened, "above")
-    assert set(pixels(opened)) == set(before) - {hexadecimal(class_colours(CLASSES)[0])}
+    assert set(pixels(opened)) == set(before) - {hexadecimal(class_colors(CLASSES)[0])}
     choose(opened, "above")
     assert pixels(opened) == before
 
@@ -204,7 +204,7 @@ def test_boxes_and_cameras_are_lines_that_can_be_switched_off(opened):
     assert pixels(opened) == whole
 
 
-def test_predictions_and_mistakes_are_colourings_and_boxes_have_their_classes_colour(browser, frame, tmp_path):
+def test_predictions_and_mistakes_are_colorings_and_boxes_have_their_classes_color(browser, frame, tmp_path):
     browser.events.clear()
     predictions = (frame.points[:, 2] < 1).astype(np.int64)
     wrong = int((predictions != frame.labels).sum())
@@ -213,14 +213,14 @@ def test_predictions_and_mistakes_are_colourings_and_boxes_have_their_classes_co
     shown = replace(frame, boxes=boxes)
     write_page(shown, pair_points(frame), tmp_path / "page.html", CLASSES, predictions, names)
     browser.open(tmp_path / "page.html", width=900, height=600)
-    red = hexadecimal(class_colours(names)[1])
+    red = hexadecimal(class_colors(names)[1])
     lines = "[...document.querySelectorAll('.lines label')].map((label) => label.textContent)"
     assert browser.evaluate(lines) == ["box: pedestrian2", "cameras1"]
     assert pixels(browser).get(red, 0) > 20
     choose(browser, "box: pedestrian")
     assert pixels(browser).get(red, 0) == 0
     choose(browser, "cameras")
-    above, below = map(hexadecimal, class_colours(CLASSES))
+    above, below = map(hexadecimal, class_colors(CLASSES))
     truth = pixels(browser)
     choose(browser, "prediction")
     assert pixels(browser)[below] > truth[below] and set(pixels(browser)) == {GROUND, above, below}

@@ -8,7 +8,7 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.datasets import nuscenes, rellis3d, semantickitti
-from crosspoint.scene.viz.class_colors import class_colours
+from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colorings import by_class, by_height, by_image, by_intensity
 from crosspoint.scene.viz.colors import RIGHT, UNKNOWN, WRONG, hexadecimal, ramp
 
@@ -28,23 +28,23 @@ def frame():
 
 @pytest.mark.parametrize("dataset", [nuscenes, rellis3d, semantickitti])
 def test_no_two_classes_of_a_data_set_look_alike(dataset):
-    colours = class_colours(dataset.CLASSES).astype(int)
-    assert colours.shape == (len(dataset.CLASSES), 3)
-    apart = np.abs(colours[:, None] - colours).sum(axis=2)
-    assert apart[~np.eye(len(colours), dtype=bool)].min() > 40
-    assert colours.max(axis=1).min() > 100  # none is lost on black
+    colors = class_colors(dataset.CLASSES).astype(int)
+    assert colors.shape == (len(dataset.CLASSES), 3)
+    apart = np.abs(colors[:, None] - colors).sum(axis=2)
+    assert apart[~np.eye(len(colors), dtype=bool)].min() > 40
+    assert colors.max(axis=1).min() > 100  # none is lost on black
 
 
-def test_names_are_known_however_they_are_written_and_others_get_colours_too():
-    np.testing.assert_array_equal(class_colours(["Traffic_Sign", "car"]), class_colours(["traffic-sign", "car"]))
-    strange = class_colours([f"thing {number}" for number in range(20)])
+def test_names_are_known_however_they_are_written_and_others_get_colors_too():
+    np.testing.assert_array_equal(class_colors(["Traffic_Sign", "car"]), class_colors(["traffic-sign", "car"]))
+    strange = class_colors([f"thing {number}" for number in range(20)])
     assert len(np.unique(strange, axis=0)) == 20
-    assert class_colours([]).shape == (0, 3)
+    assert class_colors([]).shape == (0, 3)
 
 
 def test_classes_predictions_and_mistakes(frame):
     labels, predictions = np.array([0, 1, 2, IGNORED, 0] * 2), np.array([0, 2, 2, 1, IGNORED] * 2)
-    table = class_colours(CLASSES)
+    table = class_colors(CLASSES)
     [alone] = by_class(replace(frame, labels=labels), CLASSES, None)
     assert alone.title == "class"
     np.testing.assert_array_equal(alone.of_points[:5], [table[0], table[1], table[2], UNKNOWN, table[0]])
@@ -64,23 +64,23 @@ def test_classes_predictions_and_mistakes(frame):
 
 
 def test_height_and_intensity_go_up_the_ramp(frame):
-    for colouring, values in ((by_height(frame), frame.points[:, 2]), (by_intensity(frame), frame.points[:, 3])):
-        low, high = colouring.limits
+    for coloring, values in ((by_height(frame), frame.points[:, 2]), (by_intensity(frame), frame.points[:, 3])):
+        low, high = coloring.limits
         assert values.min() <= low < high <= values.max()
-        places = colouring.places.astype(int)
+        places = coloring.places.astype(int)
         assert (np.diff(places) > 0).all() and places[0] == 0 and places[-1] == 255
         inner = slice(1, -1)
         np.testing.assert_allclose((values[inner] - low) / (high - low), places[inner] / 255, atol=1 / 255)
-        np.testing.assert_array_equal(colouring.of_points, ramp()[places])
+        np.testing.assert_array_equal(coloring.of_points, ramp()[places])
     flat = replace(frame, points=np.ones((4, 4), dtype=np.float32))
     assert (by_height(flat).of_points == ramp()[0]).all()
 
 
-def test_points_take_the_colour_of_their_pixel_and_others_are_grey(frame):
+def test_points_take_the_color_of_their_pixel_and_others_are_gray(frame):
     pair = pair_points(frame)
     found = by_image(pair).of_points
     seen = pair.pair_point.tolist()
-    assert seen == [0, 1, 2, 3]  # beyond one metre before the camera
+    assert seen == [0, 1, 2, 3]  # beyond one meter before the camera
     for point, (x, y) in zip(seen, pair.pair_pixel.tolist(), strict=True):
         np.testing.assert_array_equal(found[point], frame.images[0, :, int(y), int(x)])
     assert (found[4:] == UNKNOWN).all()

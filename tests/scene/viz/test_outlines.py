@@ -35,7 +35,7 @@ def test_cameras_are_drawn_where_they_stand_and_see():
     corners = torch.tensor([[0.0, 0.0], [60.0, 0.0], [60.0, 40.0], [0.0, 40.0]], dtype=torch.float64)
     for view in (0, 1):
         rays, frame = lines[view, :4], lines[view, 4:]
-        torch.testing.assert_close(rays[:, 0], cameras.centres[view].expand(4, 3))
+        torch.testing.assert_close(rays[:, 0], cameras.centers[view].expand(4, 3))
         pixels, depth = cameras[view].project(rays[:, 1])
         torch.testing.assert_close(pixels[0], corners)
         torch.testing.assert_close(depth[0], torch.full((4,), 1.5, dtype=torch.float64))

@@ -6,7 +6,7 @@ import torch
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import SceneFrame
-from crosspoint.scene.viz.colors import depth_colours, depth_scale
+from crosspoint.scene.viz.colors import depth_colors, depth_scale
 from crosspoint.scene.viz.images import overlay, pair_depths
 from crosspoint.scene.viz.overlay import OUTLINE, paint_outlines, paint_points
 
@@ -25,10 +25,10 @@ def frame():
     return SceneFrame("black", points, torch.zeros(2, 3, *SIZE, dtype=torch.uint8), cameras)
 
 
-def test_coloured_pixels_are_where_pairs_are_in_each_image(frame):
+def test_colored_pixels_are_where_pairs_are_in_each_image(frame):
     pair = pair_points(frame)
     depth = pair_depths(frame, pair)
-    painted = depth_colours(depth, depth_scale(depth))
+    painted = depth_colors(depth, depth_scale(depth))
     for view in (0, 1):
         image = overlay(frame, pair, depth, painted, view, radius=0)
         rows, columns = image.any(axis=2).nonzero()
@@ -51,29 +51,29 @@ def test_discs_hide_as_a_depth_buffer_does(radius):
     rng = np.random.default_rng(radius)
     height, width, count = 20, 30, 60
     pixels, depth = rng.random((count, 2)) * [width, height], rng.permutation(count) + 1.0
-    colours = rng.integers(1, 256, (count, 3)).astype(np.uint8)
+    colors = rng.integers(1, 256, (count, 3)).astype(np.uint8)
     image = np.zeros((height, width, 3), dtype=np.uint8)
-    paint_points(image, pixels, depth, colours, radius)
+    paint_points(image, pixels, depth, colors, radius)
     expected, nearest = np.zeros_like(image), np.full((height, width), np.inf)
-    for (x, y), metres, colour in zip(pixels, depth, colours, strict=True):
+    for (x, y), meters, color in zip(pixels, depth, colors, strict=True):
         for row in range(height):
             for column in range(width):
                 near = (row - int(y)) ** 2 + (column - int(x)) ** 2 < (radius + 0.5) ** 2
-                if near and metres < nearest[row, column]:
-                    expected[row, column], nearest[row, column] = colour, metres
+                if near and meters < nearest[row, column]:
+                    expected[row, column], nearest[row, column] = color, meters
     np.testing.assert_array_equal(image, expected)
 
 
-def test_colours_go_one_way_with_depth():
+def test_colors_go_one_way_with_depth():
     depth = np.sort(np.random.default_rng(0).uniform(1.5, 70, 500))
     table = matplotlib.colormaps["turbo_r"](np.arange(256), bytes=True)[:, :3].astype(int)
-    found = depth_colours(depth, depth_scale(depth)).astype(int)
+    found = depth_colors(depth, depth_scale(depth)).astype(int)
     places = np.abs(found[:, None] - table).sum(axis=2).argmin(axis=1)
     assert (np.diff(places) >= 0).all() and places[0] == 0 and places[-1] == 255
     near, far = found[0], found[-1]
     assert near[0] > 2 * near[2] and far[2] > far[0]  # red near, blue far
     equal = np.full(3, 12.0)
-    assert len(np.unique(depth_colours(equal, depth_scale(equal)), axis=0)) == 1
+    assert len(np.unique(depth_colors(equal, depth_scale(equal)), axis=0)) == 1
 
 
 def test_outlines_follow_where_regions_meet():
@@ -96,7 +96,7 @@ def test_outlines_lie_below_points(frame):
     pair = pair_points(frame)
     depth = pair_depths(frame, pair)
     regions = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
-    painted = depth_colours(depth, depth_scale(depth))
+    painted = depth_colors(depth, depth_scale(depth))
     bare, outlined = (overlay(frame, pair, depth, painted, 0, r, radius=0) for r in (None, regions))
     points = bare.any(axis=2)
     np.testing.assert_array_equal(outlined[points], bare[points])

@@ -87,7 +87,7 @@ def test_files_of_something_else_are_refused(tmp_path):
 def test_figures_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     labels, predictions = rng.integers(IGNORED, 4, 300), rng.integers(0, 3, 300)
-    predictions[labels == IGNORED] = 5  # a class that no labelled point has or gets
+    predictions[labels == IGNORED] = 5  # a class that no labeled point has or gets
     known = labels != IGNORED
     accuracy, iou = agreement(labels, predictions)
     np.testing.assert_allclose(accuracy, accuracy_score(labels[known], predictions[known]))

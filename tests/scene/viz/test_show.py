@@ -16,9 +16,9 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED, Boxes, SceneFrame
 from crosspoint.scene.viz import show
-from crosspoint.scene.viz.class_colors import class_colours
+from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colorings import by_height, by_image, by_intensity
-from crosspoint.scene.viz.colors import UNKNOWN, depth_colours, depth_scale, hexadecimal, ramp
+from crosspoint.scene.viz.colors import UNKNOWN, depth_colors, depth_scale, hexadecimal, ramp
 from crosspoint.scene.viz.images import overlay, pair_depths
 from crosspoint.scene.viz.outlines import box_corners, box_lines
 from crosspoint.scene.viz.page import write_page
@@ -81,10 +81,10 @@ def test_the_page_holds_every_point_to_half_a_step(frame, tmp_path):
 def test_the_page_holds_classes_height_intensity_images_and_boxes(frame, tmp_path):
     write_page(frame, pair_points(frame), tmp_path / "page.html", CLASSES)
     content = content_of(tmp_path / "page.html")
-    named, height, intensity, image = content["colourings"]
-    assert [one["title"] for one in content["colourings"]] == ["class", "height z, m", "intensity", "image"]
+    named, height, intensity, image = content["colorings"]
+    assert [one["title"] for one in content["colorings"]] == ["class", "height z, m", "intensity", "image"]
     assert named["names"] == [*CLASSES, "no class"]
-    assert named["colours"] == ["#{:02x}{:02x}{:02x}".format(*c) for c in [*class_colours(CLASSES).tolist(), UNKNOWN]]
+    assert named["colors"] == ["#{:02x}{:02x}{:02x}".format(*c) for c in [*class_colors(CLASSES).tolist(), UNKNOWN]]
     np.testing.assert_array_equal(numbers(named["places"], "<u2"), np.where(frame.labels < 0, 3, frame.labels))
     np.testing.assert_array_equal(numbers(height["places"], "u1"), by_height(frame).places)
     np.testing.assert_array_equal(numbers(intensity["places"], "u1"), by_intensity(frame).places)
@@ -109,7 +109,7 @@ def test_the_picture_shows_the_overlays_and_one_map(frame):
     figure = draw_frame(frame, pair, CLASSES)
     drawn = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     depth = pair_depths(frame, pair)
-    painted = depth_colours(depth, depth_scale(depth))
+    painted = depth_colors(depth, depth_scale(depth))
     expected = [overlay(frame, pair, depth, painted, view) for view in (0, 1)]
     np.testing.assert_array_equal(drawn, expected)
     [cloud] = [axes for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
@@ -133,7 +133,7 @@ def test_predictions_stand_beside_the_truth(frame):
 def test_predictions_stand_beside_the_truth_in_the_images_too(frame):
     predictions = np.where(frame.labels == 2, 0, frame.labels)
     pair = pair_points(frame)
-    table = np.concatenate([class_colours(CLASSES), [UNKNOWN]])
+    table = np.concatenate([class_colors(CLASSES), [UNKNOWN]])
     for shown, kinds in (
         (frame, {"truth": frame.labels, "prediction": predictions}),
         (replace(frame, labels=None), {"prediction": predictions}),
@@ -148,18 +148,18 @@ def test_predictions_stand_beside_the_truth_in_the_images_too(frame):
         assert len(drawn) == 2 + 2 * len(kinds)
 
 
-def test_boxes_are_drawn_in_the_colours_of_their_classes(frame):
+def test_boxes_are_drawn_in_the_colors_of_their_classes(frame):
     """A box ahead is a wireframe in both images and an outline on the map; one behind is on the map alone."""
     ahead, behind = [10.0, 2.0, 0.0, 4.0, 1.8, 1.5, 0.3], [-10.0, 2.0, 0.0, 4.0, 1.8, 1.5, 0.3]
     names = ["Car", "Cyclist"]
     frame = replace(frame, boxes=Boxes(np.array([ahead, behind]), np.array([0, 1])))
     figure = draw_frame(frame, pair_points(frame), CLASSES, box_classes=names)
-    car, cyclist = map(hexadecimal, class_colours(names))
+    car, cyclist = map(hexadecimal, class_colors(names))
 
-    def lines_of(axes, colour):
-        colour = matplotlib.colors.to_rgba(colour)
+    def lines_of(axes, color):
+        color = matplotlib.colors.to_rgba(color)
         found = [one for one in axes.collections if isinstance(one, LineCollection)]
-        return [line for one in found if tuple(one.get_colors()[0]) == colour for line in one.get_segments()]
+        return [line for one in found if tuple(one.get_colors()[0]) == color for line in one.get_segments()]
 
     images = [axes for axes in figure.axes if axes.images]
     ends, _ = frame.cameras.project(torch.from_numpy(box_lines(np.array([ahead])).reshape(-1, 3)))
@@ -168,8 +168,8 @@ def test_boxes_are_drawn_in_the_colours_of_their_classes(frame):
         assert lines_of(axes, cyclist) == []
         assert (axes.get_xlim(), axes.get_ylim()) == ((0, 50), (30, 0))
     [cloud] = [axes for axes in figure.axes if axes.get_xlabel() == "x forward, m"]
-    for colour, box in ((car, ahead), (cyclist, behind)):
-        outline, heading = lines_of(cloud, colour)
+    for color, box in ((car, ahead), (cyclist, behind)):
+        outline, heading = lines_of(cloud, color)
         np.testing.assert_allclose(outline[:4], box_corners(np.array([box]))[0, :4, :2])
         np.testing.assert_allclose(heading[0], box[:2])
 
@@ -182,11 +182,11 @@ def test_the_page_has_lines_for_each_class_of_boxes(frame, tmp_path):
     assert [first["title"], second["title"], cameras["title"]] == ["box: car", "box: </script>", "cameras"]
     assert [first["count"], second["count"], cameras["count"]] == [1, 2, 2]
     np.testing.assert_allclose(np.reshape(second["ends"], (-1, 2, 3)), box_lines(geometry[[0, 2]]), atol=5e-4)
-    assert first["colour"] == hexadecimal(class_colours(["car"])[0])
+    assert first["color"] == hexadecimal(class_colors(["car"])[0])
 
 
 def test_no_text_of_the_picture_overlaps_another_or_is_cut_off(frame, monkeypatch):
-    """Long names, many views, and a bar of colours beside a legend, drawn as they are written."""
+    """Long names, many views, and a bar of colors beside a legend, drawn as they are written."""
     drawn = {}
     draw = Text.draw
 
@@ -230,7 +230,7 @@ def test_a_frame_without_images_is_drawn_from_above_alone(lidar_only, tmp_path):
     assert [axes.get_title("left") for axes in figure.axes if axes.get_xlabel()] == ["height z, m"]
     _, page = show(lidar_only, tmp_path, classes=[])
     content = content_of(page)
-    assert [one["title"] for one in content["colourings"]] == ["height z, m", "intensity"]
+    assert [one["title"] for one in content["colorings"]] == ["height z, m", "intensity"]
     assert content["lines"] == []
 
 

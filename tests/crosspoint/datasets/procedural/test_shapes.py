@@ -115,9 +115,9 @@ def test_cloud_lies_on_its_mesh_and_knows_its_parts() -> None:
     clouds = shapes_clouds("train", 1, 200, seed=5, yaw=0.0, families=("chair", "airplane"))
     for label, family in enumerate(clouds.classes):
         shape = make_shape(family, shape_seed(5, "train", 0))
-        centre = shape.mesh.bounds.mean(axis=0)
-        radius = np.linalg.norm(shape.mesh.vertices - centre, axis=1).max()
-        points = clouds.points[label].astype(np.float64) * radius + centre
+        center = shape.mesh.bounds.mean(axis=0)
+        radius = np.linalg.norm(shape.mesh.vertices - center, axis=1).max()
+        points = clouds.points[label].astype(np.float64) * radius + center
         corners = shape.mesh.triangles
         triangles, cloud = np.tile(corners, (len(points), 1, 1)), np.repeat(points, len(corners), axis=0)
         nearest = trimesh.triangles.closest_point(triangles, cloud)
@@ -137,7 +137,7 @@ def test_yaw_turns_about_the_vertical_only() -> None:
     np.testing.assert_array_equal(still.parts, turned.parts)
 
 
-def test_clouds_are_labelled_and_repeatable() -> None:
+def test_clouds_are_labeled_and_repeatable() -> None:
     first, again = (shapes_clouds("train", 2, 32) for _ in range(2))
     np.testing.assert_array_equal(first.points, again.points)
     np.testing.assert_array_equal(first.labels, np.repeat(np.arange(len(FAMILIES)), 2))
