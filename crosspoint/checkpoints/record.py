@@ -1,0 +1,72 @@
+"""The record that a checkpoint keeps beside its weights: how to build the networks again, and what they expect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+FORMAT = 2  # of the record; 1 had keys of its own for each kind of encoder
+RECORD_KEY = "crosspoint"  # where a checkpoint or an export keeps its record
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Description of what an encoder was trained on.
+
+    Args:
+        kind: "points", a cloud (N, 3); or "voxels", a sweep (N, 4) of x y z intensity, cut into voxels.
+        points: points per cloud; None where it is not known or not fixed.
+        k: neighbors per point; None where the network has no graph.
+        up_axis: of the clouds.
+        unit_sphere: whether clouds are centered and scaled into the unit sphere.
+        voxels: arguments of `VoxelConfig`; None for points.
+        intensity_scale: the largest intensity of what the network saw: 1, or 255 in the weights of some other codes.
+    """
+
+    kind: Literal["points", "voxels"] = "points"
+    points: int | None = None
+    k: int | None = None
+    up_axis: Literal["x", "y", "z"] = "y"
+    unit_sphere: bool = True
+    voxels: dict[str, Any] | None = None
+    intensity_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """Self-description of a file of weights.
+
+    Args:
+        encoder: the point encoder as `{"class_path", "init_args"}`.
+        inputs: what it expects.
+        image_encoder: the image encoder in the same form; None where the file holds none.
+        config: of the run that made it, as its config.yaml holds it; empty where there was none.
+    """
+
+    encoder: dict[str, Any]
+    inputs: Inputs = field(default_factory=Inputs)
+    image_encoder: dict[str, Any] | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain containers, as checkpoints and JSON hold them."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def of(cls, content: dict[str, Any], where: object) -> Record:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            ValueError: if it is of a newer format, or has other keys.
+        """
+        content = dict(content)
+        written = content.pop("format", None)
+        if written != FORMAT:
+            raise ValueError(
+                f"found a record of format {written} in {where}, expected {FORMAT}: install the version that wrote it"
+            )
+        unknown = set(content) - {entry.name for entry in fields(cls)}
+        if unknown or "encoder" not in content:
+            raise ValueError(f"found the keys {sorted(content)} in {where}, expected a record of an encoder")
+        inputs = content.pop("inputs", {})
+        return cls(inputs=Inputs(**inputs), **content)

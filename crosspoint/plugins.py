@@ -1,0 +1,150 @@
+"""Plug-ins: built-in classes by short names, classes of a user by import paths, and the arguments that built an object.
+
+A new built-in is a new file and one line here. Nothing else lists what there is: configurations, checkpoints, commands
+and help resolve names through this table, and a name with a dot in it is an import path, as jsonargparse writes them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "protocol", "renderer"]
+
+SHORT_NAMES: dict[Kind, dict[str, str]] = {
+    "encoder": {
+        "dgcnn": "crosspoint.models.dgcnn.DGCNN",
+        "pointnet": "crosspoint.models.pointnet.PointNet",
+        "dgcnn_partseg": "crosspoint.models.dgcnn_partseg.PartSegDGCNN",
+        "minkunet": "crosspoint.scene.models.minkunet.MinkUNet",
+        "pointnet2": "crosspoint.scene.models.pointnet2.PointNet2",
+    },
+    "image_encoder": {
+        "resnet": "crosspoint.models.image_encoder.ImageEncoder",
+        "pixel_encoder": "crosspoint.scene.models.pixel_encoder.PixelEncoder",
+        "resnet_maps": "crosspoint.scene.models.pixel_encoder.ResNetMaps",
+    },
+    "method": {
+        "crosspoint": "crosspoint.methods.crosspoint.CrossPoint",
+        "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
+        "slidr": "crosspoint.scene.methods.slidr.SLidR",
+        "simipu": "crosspoint.scene.methods.simipu.SimIPU",
+    },
+    "dataset": {
+        "rendered": "crosspoint.datasets.rendered.RenderedPairs",
+        "shapenet": "crosspoint.datasets.shapenet.ShapeNetPairs",
+        "folder": "crosspoint.scene.datasets.folder.FolderScenes",
+        "kitti_object": "crosspoint.scene.datasets.kitti_object.KittiObject",
+        "kitti_raw": "crosspoint.scene.datasets.kitti_raw.KittiRaw",
+        "nuscenes": "crosspoint.scene.datasets.nuscenes.NuScenes",
+        "rellis3d": "crosspoint.scene.datasets.rellis3d.Rellis3d",
+        "semantickitti": "crosspoint.scene.datasets.semantickitti.SemanticKitti",
+        "synthetic": "crosspoint.scene.synthetic.dataset.SyntheticScenes",
+    },
+    "labeled_dataset": {},
+    "protocol": {},
+    "renderer": {
+        "raycast": "crosspoint.renderers.raycast.Raycast",
+        "pytorch3d": "crosspoint.renderers.pytorch3d.PyTorch3D",
+    },
+}
+
+
+def import_path(kind: Kind, name: str) -> str:
+    """The import path of a plug-in: that of a short name in any case, or the name itself where it has a dot.
+
+    Raises:
+        ValueError: if it has no dot and is no short name.
+    """
+    known = SHORT_NAMES[kind]
+    if name.lower() in known:
+        return known[name.lower()]
+    by_class = {path.rpartition(".")[2]: path for path in known.values()}
+    if name in by_class:
+        return by_class[name]
+    if "." in name:
+        return name
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(
+        f"found the {kind} {name!r}, expected one of {', '.join(known)}, or an import path like mine.{kind.title()}"
+        f"{hint}"
+    )
+
+
+def import_plugin(kind: Kind, name: str, base: type) -> type:
+    """The class of a short name or an import path.
+
+    Args:
+        kind: what it is.
+        name: of a built-in, or the import path `package.module.Class`.
+        base: the class that it must extend.
+
+    Raises:
+        ValueError: if there is no such class, or it extends another one.
+    """
+    path = import_path(kind, name)
+    module, _, attribute = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"found no class {path} ({error}), expected the import path of a {kind}: check its spelling, and that the "
+            "module can be imported from here"
+        ) from error
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ValueError(f"found {path}, expected a class that extends {base.__module__}.{base.__qualname__}")
+    return found
+
+
+class Recorded:
+    """An object that remembers the arguments that built it: `arguments`, by name, defaults among them."""
+
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Bind the arguments of the constructor; a copy, which is made without any, brings its own."""
+        made = super().__new__(cls)
+        try:
+            bound = inspect.signature(cls.__init__).bind(made, *args, **kwargs)
+        except TypeError:
+            return made
+        bound.apply_defaults()
+        given = dict(list(bound.arguments.items())[1:])
+        object.__setattr__(made, "arguments", given)
+        return made
+
+
+def describe(made: Any) -> dict[str, Any]:
+    """An object as `{"class_path": …, "init_args": …}`; arguments that YAML and JSON cannot hold are left out."""
+    kind = type(made)
+    arguments = getattr(made, "arguments", {})
+    return {
+        "class_path": f"{kind.__module__}.{kind.__qualname__}",
+        "init_args": {name: plain(value) for name, value in arguments.items() if _is_plain(value)},
+    }
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as YAML and JSON hold them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_plain(value: Any) -> bool:
+    value = plain(value)
+    if isinstance(value, dict):
+        return all(_is_plain(entry) for entry in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, bool | int | float | str)
