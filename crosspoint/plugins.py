@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "protocol", "renderer"]
+Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "protocol"]
 
 SHORT_NAMES: dict[Kind, dict[str, str]] = {
     "encoder": {
@@ -48,10 +49,6 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "labeled_dataset": {},
     "protocol": {},
-    "renderer": {
-        "raycast": "crosspoint.renderers.raycast.Raycast",
-        "pytorch3d": "crosspoint.renderers.pytorch3d.PyTorch3D",
-    },
 }
 
 
@@ -118,6 +115,39 @@ class Recorded:
         given = dict(list(bound.arguments.items())[1:])
         object.__setattr__(made, "arguments", given)
         return made
+
+
+def build(kind: Kind, described: Mapping[str, Any], base: type, where: object, **given: Any) -> Any:
+    """The object that `{"class_path": …, "init_args": …}` describes.
+
+    Args:
+        kind: what it is.
+        described: its class and plain arguments; dicts become the dataclasses that the constructor asks for.
+        base: the class that it must extend.
+        where: the file that says so, for messages.
+        given: further arguments, which are objects already.
+
+    Raises:
+        ValueError: if its class cannot be imported, extends another one, or takes other arguments.
+    """
+    from jsonargparse import ArgumentParser  # takes a while to import, and most uses build nothing
+
+    made = import_plugin(kind, described["class_path"], base)
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        parser.add_class_arguments(made, skip={*given})
+        parsed = parser.instantiate(parser.parse_object(dict(described["init_args"])))
+        return made(**given, **{name: value for name, value in vars(parsed).items() if name not in given})
+    except (TypeError, ArgumentError) as error:
+        raise ValueError(
+            f"found arguments of {described['class_path']} in {where} that do not fit it "
+            f"({' '.join(str(error).split())[:200]}), expected those of its constructor: install the version that "
+            "wrote it"
+        ) from error
+
+
+class SampleDataset(Recorded):
+    """Base class of all that `data.dataset` names: `PairDataset` of objects, and the datasets of scenes."""
 
 
 def describe(made: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from crosspoint.renderers.meshes import TO_Y_UP
+
 Rotation = Literal["none", "up", "any"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -115,6 +117,18 @@ def unit_sphere(points: Tensor) -> Tensor:
     centered = points - points.mean(dim=1, keepdim=True)
     radius = centered.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
     return centered / radius.clamp_min(torch.finfo(points.dtype).tiny)
+
+
+def turn_up(points: Tensor, up_axis: str, to: str = "y") -> Tensor:
+    """Turn clouds (..., 3) so that the axis that was up becomes another, as rendered sets are turned.
+
+    Raises:
+        ValueError: if an axis is none of "x", "y" and "z".
+    """
+    if not {up_axis, to} <= TO_Y_UP.keys():
+        raise ValueError(f"found the up axes {up_axis!r} and {to!r}, expected x, y or z")
+    turn = torch.from_numpy(TO_Y_UP[to].T @ TO_Y_UP[up_axis]).to(points)
+    return points @ turn.T
 
 
 def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:

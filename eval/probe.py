@@ -6,7 +6,7 @@ from torch import nn
 
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.protocols.linear_svm import linear_svm
-from crosspoint.training.callbacks import HoldOut
+from crosspoint.training.probe import HoldOut
 
 
 def probe_hold_out(encoder: nn.Module, data: HoldOut) -> dict[str, float]:

@@ -13,23 +13,31 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from crosspoint.checkpoints.load import load_encoder
+from crosspoint import (
+    DGCNN,
+    CloudAugmentation,
+    Compute,
+    CrossPoint,
+    ImageAugmentation,
+    ImageEncoder,
+    TrainingConfig,
+    load_pretrained,
+)
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds, write_shapes
+from crosspoint.datasets.rendered import RenderedPairs
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.protocols.few_shot import few_shot
 from crosspoint.eval.protocols.linear_svm import linear_svm
 from crosspoint.eval.results import Result
-from crosspoint.models.build import EncoderConfig
 from crosspoint.renderers import render_folder
 from crosspoint.renderers.atomic import atomic_write
-from crosspoint.training.config import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
-from crosspoint.training.pretrain import build_method, pretrain
-from crosspoint.transforms import CloudAugmentation, ImageAugmentation
+from crosspoint.training.pretrain import pretrain
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +81,18 @@ def quickstart(out: Path, *, seeds: int = 3, epochs: int = 12, jobs: int = -1) -
     results: dict[str, dict[str, list[Result]]] = {name: {each: [] for each in PROTOCOLS} for name in NETWORKS}
     for seed in range(seeds):
         log.info("3/4 pre-training, seed %d", seed)
-        config = configuration(out, seed, epochs)
-        checkpoint = pretrain(config, resume=True, progress=sys.stderr.isatty())
+        checkpoint = pretrain(
+            build_method(seed),
+            RenderedPairs(out / "views", "train", cache=True),
+            out=out / f"seed{seed}",
+            seed=seed,
+            training=TrainingConfig(epochs=epochs, batch_size=32),
+            compute=Compute(workers=0),
+            resume=True,
+            progress=sys.stderr.isatty(),
+        )
         log.info("4/4 probing, seed %d", seed)
-        encoders = (build_method(config).encoder, load_encoder(checkpoint))
+        encoders = (build_method(seed).encoder, load_pretrained(checkpoint).encoder)
         for name, encoder in zip(NETWORKS, encoders, strict=True):
             for protocol, result in zip(PROTOCOLS, measure(encoder, train, test, seed), strict=True):
                 results[name][protocol].append(result)
@@ -87,24 +103,16 @@ def quickstart(out: Path, *, seeds: int = 3, epochs: int = 12, jobs: int = -1) -
     return results
 
 
-def configuration(out: Path, seed: int, epochs: int) -> PretrainConfig:
-    """CrossPoint's recipe at the size of a demonstration."""
-    return PretrainConfig(
-        out=out / f"seed{seed}",
-        seed=seed,
-        data=DataConfig(root=out / "views", split="train", cache=True, holdout=0.0, workers=0),
-        encoder=EncoderConfig(channels=[32, 32, 64, 128], embedding=256),
-        image_encoder=ImageEncoderConfig("resnet18"),
-        method=MethodConfig(
-            temperature=0.2,
-            # Milder than the published recipe, whose clouds have eight times as many points.
-            clouds=CloudAugmentation(
-                points=POINTS, scale=(0.8, 1.25), stretch=(0.75, 1.33), translation=0.1, dropout=0.25
-            ),
-            images=ImageAugmentation(size=SIZE),
-        ),
-        training=TrainingConfig(epochs=epochs, batch_size=32),
-    )
+def build_method(seed: int) -> CrossPoint:
+    """CrossPoint's recipe at the size of a demonstration, with the random weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder, images = DGCNN(channels=[32, 32, 64, 128], embedding=256), ImageEncoder("resnet18")
+        # Milder than the published recipe, whose clouds have eight times as many points.
+        clouds = CloudAugmentation(
+            points=POINTS, scale=(0.8, 1.25), stretch=(0.75, 1.33), translation=0.1, dropout=0.25
+        )
+        return CrossPoint(encoder, images, temperature=0.2, clouds=clouds, images=ImageAugmentation(size=SIZE))
 
 
 def measure(encoder: nn.Module, train: Clouds, test: Clouds, seed: int) -> tuple[Result, Result]:

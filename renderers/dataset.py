@@ -29,7 +29,7 @@ from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Item, Source, find_meshes
 from crosspoint.renderers.manifest import begin
 from crosspoint.renderers.meshes import UpAxis
-from crosspoint.renderers.rendering import Backend, open_backend
+from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
 from crosspoint.renderers.shards import Sample, read_index, write_shard
@@ -66,7 +66,7 @@ def render_folder(
     views: int = 12,
     size: int = 224,
     points: int = 2048,
-    backend: Backend = "raycast",
+    backend: str = "raycast",
     orbit: Orbit = "random",
     background: Background = "white",
     supersample: int = 2,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 import trimesh
@@ -13,7 +14,11 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.renderers.fragments import Fragments, Tracer
 from crosspoint.renderers.shading import Style, Surface, composite, shade
 
-Backend = Literal["raycast", "pytorch3d"]
+# A new backend is a new file and one line here.
+BACKENDS = {
+    "raycast": "crosspoint.renderers.raycast.Raycast",
+    "pytorch3d": "crosspoint.renderers.pytorch3d.PyTorch3D",
+}
 
 
 class Rendering(NamedTuple):
@@ -26,19 +31,24 @@ class Rendering(NamedTuple):
 def open_backend(name: str) -> Callable[[trimesh.Trimesh], Tracer]:
     """The backend of a name, as a function from a mesh to its `Tracer`.
 
+    Args:
+        name: one of `BACKENDS`, or the import path of a user's own class, which is built with a mesh and is a `Tracer`.
+
     Raises:
-        ValueError: if the name is unknown.
-        ImportError: if what it needs is not installed.
+        ValueError: if there is no such backend.
+        ImportError: if what a built-in one needs is not installed.
     """
-    if name == "raycast":
-        from crosspoint.renderers.raycast import Raycast
-
-        return Raycast
-    if name == "pytorch3d":
-        from crosspoint.renderers.pytorch3d import PyTorch3D
-
-        return PyTorch3D
-    raise ValueError(f"found the backend {name!r}, expected one of {', '.join(get_args(Backend))}")
+    path = BACKENDS.get(name, name)
+    module, _, attribute = path.rpartition(".")
+    if not module:
+        raise ValueError(f"found the backend {name!r}, expected one of {', '.join(BACKENDS)}, or an import path")
+    try:
+        made: Callable[[trimesh.Trimesh], Tracer] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if name in BACKENDS:
+            raise
+        raise ValueError(f"found no backend {name} ({error}), expected an import path: check its spelling") from error
+    return made
 
 
 def render(

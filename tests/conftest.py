@@ -8,8 +8,9 @@ import torch
 
 from benchmarks import measure
 from crosspoint import DGCNN, CrossPoint
-from crosspoint.checkpoints.load import encoder_record
+from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
 from crosspoint.models.image_encoder import ImageEncoder
+from crosspoint.plugins import describe
 from tests.browser import BROWSER, Page
 
 
@@ -26,7 +27,10 @@ def write_checkpoint() -> Callable[..., CrossPoint]:
                 module.running_mean.normal_()
         weights = {f"method.{name}": tensor for name, tensor in method.state_dict().items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"state_dict": weights, **encoder_record(method.encoder, None)}, path)
+        record = Record(
+            describe(method.encoder), Inputs(), describe(method.image_encoder), {"method": describe(method)}
+        )
+        torch.save({"state_dict": weights, RECORD_KEY: record.as_dict()}, path)
         return method.eval()
 
     return write

@@ -1,4 +1,4 @@
-"""Weights saved by the original CrossPoint code, translated key by key.
+"""Adapter of the original CrossPoint code: its weights, translated key by key.
 
 Names and shapes follow models/dgcnn.py of https://github.com/MohamedAfham/CrossPoint. Its networks list each BatchNorm
 twice (as `bn1` and as `conv1.1`), keep 1×1 convolutions as (D, C, 1, 1), and put the difference half of an edge feature
@@ -8,12 +8,16 @@ first, as ours do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from crosspoint.models.build import EncoderConfig
+from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
+from crosspoint.checkpoints.record import Inputs, Record
+from crosspoint.plugins import SHORT_NAMES
 
+NEIGHBORS = 15  # of the original's pre-training
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 # ours → the original's, without ".weight" (linear maps) and the entries of NORM
@@ -42,37 +46,52 @@ PART_SEGMENTATION = {
 }
 
 
-def is_original(content: Mapping[str, Any]) -> bool:
-    """Whether a state_dict has the original's layout, with or without DataParallel's prefix."""
-    names = {str(name).removeprefix("module.") for name in content}
-    return {"conv1.0.weight", "conv1.1.running_mean", "conv5.0.weight"} <= names
+def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
+    """Weights of the original's classification or part-segmentation network; None where the file is another one.
 
-
-def read_original(content: Mapping[str, Tensor]) -> tuple[EncoderConfig, dict[str, Tensor]]:
-    """The original's state_dict as configuration and weights of our encoder; heads and decoders stay behind.
+    The file says nothing of the clouds of training; the original pre-trains with 15 neighbors.
 
     Raises:
         ValueError: if a layer is missing.
     """
-    content = {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    segmentation = "transform_net.conv1.0.weight" in content
+    state = state_dict_of(content)
+    if not is_original(state):
+        return None
+    name, arguments, weights = read_original(state)
+    record = Record({"class_path": SHORT_NAMES["encoder"][name], "init_args": arguments}, Inputs())
+    return Weights(record, {f"{ENCODER}{entry}": weight for entry, weight in weights.items()})
+
+
+def is_original(state: Mapping[str, Any]) -> bool:
+    """Whether a state_dict has the original's layout."""
+    return {"conv1.0.weight", "conv1.1.running_mean", "conv5.0.weight"} <= state.keys()
+
+
+def read_original(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """The original's state_dict as short name, arguments and weights of our encoder; heads and decoders stay behind.
+
+    Raises:
+        ValueError: if a layer is missing.
+    """
+    segmentation = "transform_net.conv1.0.weight" in state
     table = PART_SEGMENTATION if segmentation else CLASSIFICATION
     weights: dict[str, Tensor] = {}
     try:
         for ours, (linear, norm) in table.items():
             if linear is not None:
-                weights[f"{ours}.weight"] = content[f"{linear}.weight"].flatten(1)
+                weights[f"{ours}.weight"] = state[f"{linear}.weight"].flatten(1)
             if norm is not None:
                 prefix = ours if ours.endswith("norm") else f"{ours}.norm"
-                weights.update({f"{prefix}.{entry}": content[f"{norm}.{entry}"] for entry in NORM})
+                weights.update({f"{prefix}.{entry}": state[f"{norm}.{entry}"] for entry in NORM})
         if segmentation:
-            weights["transform.matrix.weight"] = content["transform_net.transform.weight"]
-            weights["transform.matrix.bias"] = content["transform_net.transform.bias"]
-            return EncoderConfig(network="dgcnn_partseg"), weights
+            weights["transform.matrix.weight"] = state["transform_net.transform.weight"]
+            weights["transform.matrix.bias"] = state["transform_net.transform.bias"]
+            return "dgcnn_partseg", {"k": NEIGHBORS}, weights
     except KeyError as error:
         raise ValueError(
             f"found no {error} among the weights, expected every layer of the original CrossPoint network: "
             "the file is incomplete, save it again"
         ) from error
-    channels = [content[f"conv{i}.0.weight"].shape[0] for i in range(1, 5)]
-    return EncoderConfig(channels=channels, embedding=content["conv5.0.weight"].shape[0]), weights
+    channels = [state[f"conv{i}.0.weight"].shape[0] for i in range(1, 5)]
+    embedding = state["conv5.0.weight"].shape[0]
+    return "dgcnn", {"k": NEIGHBORS, "channels": channels, "embedding": embedding}, weights

@@ -1,12 +1,15 @@
-"""What is installed, which backends work here, what is missing and how to get it."""
+"""`crosspoint doctor`: what is installed, which backends work here, what is missing and how to get it."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.table import Table
+
+from crosspoint.cli.parser import call
 
 REQUIRED = (
     "torch",
@@ -20,6 +23,16 @@ REQUIRED = (
     "safetensors",
     "jsonargparse",
 )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command."""
+    return call(doctor, "doctor", arguments)
+
+
+def doctor() -> int:
+    """Say what is installed, which backends work, what is missing and how to get it."""
+    return examine()
 
 
 def examine() -> int:

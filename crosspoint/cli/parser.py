@@ -1,24 +1,17 @@
-"""How the command line reads, helps and fails: flags that are YAML keys, help on one screen, errors on one line."""
+"""The parser of every command: flags that are YAML keys, help on one screen, errors on one line."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
-import logging
 import re
 import shutil
-import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import getdoc
 from typing import Any
 
-import yaml
-from jsonargparse import ArgumentParser
-
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+from jsonargparse import ArgumentParser, Namespace
 
 UNKNOWN_KEY = re.compile(r"unrecognized arguments: (?:-+)?(?P<flag>[\w.\-]+)|does not accept option '(?P<key>[^']+)'")
 
@@ -35,10 +28,33 @@ class Parser(ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"exit_on_error": False, "allow_abbrev": False, **kwargs})
+        self.further_rows: list[tuple[str, str]] = []  # of help, for arguments of plug-ins
+
+    def read(self, arguments: Sequence[str]) -> Namespace:
+        """Parse what was typed.
+
+        Raises:
+            ValueError: if a key is unknown or missing, or a value is of another type.
+        """
+        try:
+            return self.parse_args(_repeated(self, arguments))
+        except argparse.ArgumentError as error:
+            raise ValueError(one_line(error, _command_parser(self, arguments))) from error
+
+    def read_over(self, given: Mapping[str, Any], arguments: Sequence[str]) -> Namespace:
+        """Parse what was typed, over what YAML files hold.
+
+        Raises:
+            ValueError: as `read`.
+        """
+        try:
+            return self.parse_args(list(arguments), namespace=self.parse_object(dict(given)))
+        except argparse.ArgumentError as error:
+            raise ValueError(one_line(error, self)) from error
 
     def format_help(self, formatter: Any = None) -> str:
         """Usage, what it does, then every argument on a line or two."""
-        rows = [row for action in self._actions if (row := _help_row(action)) is not None]
+        rows = [row for action in self._actions if (row := help_row(action)) is not None] + self.further_rows
         width = shutil.get_terminal_size((100, 24)).columns
         column = min(34, max((len(name) for name, _ in rows), default=0) + 2)
         positionals = " ".join(_positional_name(a) for a in self._actions if _is_positional(a))
@@ -54,40 +70,6 @@ class Parser(ArgumentParser):
                 lines.append(f"  {name:<{column}}{wrapped.pop(0)}".rstrip())
             lines += [f"  {'':<{column}}{line}" for line in wrapped]
         return "\n".join(lines) + "\n"
-
-
-def dataset_named(arguments: Sequence[str]) -> str | None:
-    """The value of data.dataset in the flags, or else in the YAML file of --config; None where neither has it."""
-    found, given = {}, [*arguments, ""]
-    for flag, following in pairwise(given):
-        name, equals, value = flag.partition("=")
-        if name in ("--data.dataset", "--config"):
-            found[name] = value if equals else following
-    if "--data.dataset" in found:
-        return found["--data.dataset"]
-    try:
-        return str(yaml.safe_load(Path(found["--config"]).read_text())["data"]["dataset"])
-    except (KeyError, TypeError, OSError, ValueError, yaml.YAMLError):
-        return None  # the parser says what is wrong with the file
-
-
-def run(parser: Parser, dispatch: Callable[[Any], int], arguments: Sequence[str]) -> int:
-    """Parse, dispatch, and turn bad input into one line on standard error and exit code 2; `--debug` shows where."""
-    arguments = list(arguments)
-    debug = "--debug" in arguments
-    if debug:
-        arguments.remove("--debug")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return dispatch(parser.parse_args(_repeated(parser, arguments)))
-    except (argparse.ArgumentError, ValueError, OSError, ImportError) as error:
-        if debug:
-            raise
-        sys.stderr.write(f"crosspoint: error: {_one_line(error, parser, arguments)}\n")
-        return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write("crosspoint: interrupted; what was finished is kept\n")
-        return EXIT_INTERRUPTED
 
 
 def _repeated(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
@@ -107,26 +89,36 @@ def _repeated(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list
     return words
 
 
-def _one_line(error: Exception, parser: Parser, arguments: Sequence[str]) -> str:
+def one_line(
+    error: Exception, parser: argparse.ArgumentParser, *, prefix: str = "", owner: str = "this command"
+) -> str:
+    """An error on one line, in the words of a user.
+
+    Args:
+        error: what was raised.
+        parser: whose keys the nearest one is looked for among.
+        prefix: before its keys where they stand in a configuration.
+        owner: whose keys they are.
+    """
     message = " ".join(str(error).split())
     unknown = UNKNOWN_KEY.search(message)
     if isinstance(error, argparse.ArgumentError) and unknown:
         key = unknown["flag"] or unknown["key"]
-        known = list(_keys(_command_parser(parser, arguments)))
+        known = list(_keys(parser))
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else "see --help for those it has"
-        return f"found the unknown key {key!r}, expected one of this command's: {hint}"
+        hint = f"did you mean {prefix}{near[0]}?" if near else "see --help for those it has"
+        return f"found the unknown key {prefix + key!r}, expected one of {owner}'s: {hint}"
     wrong = WRONG_VALUE.search(message)
     if isinstance(error, argparse.ArgumentError) and wrong:
-        return f"found {wrong['value']} for {wrong['key']}, expected {_type_name(wrong['type'])}"
+        return f"found {wrong['value']} for {prefix}{wrong['key']}, expected {_type_name(wrong['type'])}"
     union = WRONG_UNION.search(message)
     if isinstance(error, argparse.ArgumentError) and union:
         kinds = " or ".join(_type_name(kind.strip()) for kind in re.split(r", (?![^\[]*\])", union["types"]))
-        return f"found {union['value']} for {union['key']}, expected {kinds}"
+        return f"found {union['value']} for {prefix}{union['key']}, expected {kinds}"
     missing = MISSING.search(message)
     if isinstance(error, argparse.ArgumentError) and missing:
-        names = ", ".join(name.split(".")[-1] for name in missing["names"].split(", "))
-        return f"found no {names}, expected all that the command requires: see --help"
+        names = ", ".join(prefix + name.split(".")[-1] for name in missing["names"].split(", "))
+        return f"found no {names}, expected all that {owner} requires: see --help"
     return message
 
 
@@ -163,7 +155,7 @@ def _positional_name(action: argparse.Action) -> str:
     return action.metavar if isinstance(action.metavar, str) else action.dest.upper()
 
 
-def _help_row(action: argparse.Action) -> tuple[str, str] | None:
+def help_row(action: argparse.Action) -> tuple[str, str] | None:
     """An argument's name and its help; None for what needs no line."""
     if action.help == argparse.SUPPRESS or (action.metavar == "CONFIG" and action.dest != "config"):
         return None
@@ -189,3 +181,23 @@ def _plain_default(default: Any) -> str:
     if isinstance(default, list | tuple):
         return "[" + ", ".join(map(str, default)) + "]"
     return str(default)
+
+
+def function_parser(function: Callable[..., int], name: str) -> Parser:
+    """The parser of a command that is a function: parameters become arguments and YAML keys, the docstring the help."""
+    parser = Parser(prog=f"crosspoint {name}", description=described(function))
+    parser.add_argument("--config", action="config", help="YAML file of the keys below")
+    parser.add_function_arguments(function, as_positional=True)
+    return parser
+
+
+def call(function: Callable[..., int], name: str, arguments: Sequence[str]) -> int:
+    """Run a command that is a function on what was typed."""
+    parser = function_parser(function, name)
+    values = parser.instantiate(parser.read(arguments))
+    return function(**{key: value for key, value in vars(values).items() if key != "config"})
+
+
+def described(function: Callable[..., Any]) -> str:
+    """What a docstring says before its arguments."""
+    return (getdoc(function) or "").split("\nArgs:")[0]

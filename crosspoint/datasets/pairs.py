@@ -7,11 +7,14 @@ batches with any number of loader workers, and gives them again after a resume.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from crosspoint.plugins import SampleDataset
 
 
 class ObjectPair(NamedTuple):
@@ -22,18 +25,30 @@ class ObjectPair(NamedTuple):
     label: Tensor  # () int64, -1 where the class is unknown
 
 
-class PairDataset(Protocol):
-    """A map-style dataset of `ObjectPair`."""
+class PairDataset(SampleDataset):
+    """Map-style dataset of `ObjectPair`: the base class of built-in ones and a user's own.
+
+    A subclass sets `classes` and `labels`, and defines `__len__`, `__getitem__` and `read_points`. The arguments of its
+    constructor are the keys below `data.dataset` in YAML.
+
+    Attributes:
+        classes: names of the classes; empty where there are none.
+        labels: (n,) int64, -1 where the class is unknown.
+    """
 
     classes: list[str]
-    labels: np.ndarray  # (n,) int64, -1 where the class is unknown
+    labels: np.ndarray
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.labels)
 
-    def __getitem__(self, item: tuple[int, int]) -> ObjectPair: ...
+    def __getitem__(self, item: tuple[int, int]) -> ObjectPair:
+        """The pair at (index, seed); the seed decides all that is drawn."""
+        raise IndexError(f"found {type(self).__name__} without items, expected a dataset that defines __getitem__")
 
     def read_points(self, index: int) -> np.ndarray:
         """The cloud alone, (N, 3) float32: what a probe reads."""
+        return self[index, 0].points.numpy()
 
 
 def draw_views(available: int, wanted: int, seed: int) -> list[int]:
@@ -48,7 +63,7 @@ def draw_views(available: int, wanted: int, seed: int) -> list[int]:
     return generator.choice(available, size=wanted, replace=wanted > available).tolist()
 
 
-def stack_pairs(pairs: list[ObjectPair]) -> ObjectPair:
+def stack_pairs(pairs: Sequence[ObjectPair]) -> ObjectPair:
     """Collate pairs into one batch: points (B, N, 3), images (B, V, 3, H, W), label (B,)."""
     points, images, labels = zip(*pairs, strict=True)
     return ObjectPair(torch.stack(points), torch.stack(images), torch.stack(labels))

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from crosspoint.datasets.clouds import Clouds, take_points
-from crosspoint.datasets.pairs import ObjectPair, draw_views
+from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
 from crosspoint.renderers import RenderedSet
 
 
-class RenderedPairs:
+class RenderedPairs(PairDataset):
     """Clouds and views of a rendered set: a `PairDataset`.
 
     Args:
@@ -30,7 +30,7 @@ class RenderedPairs:
 
     def __init__(
         self,
-        root: str | Path,
+        root: Path,
         split: str | None = None,
         views: int = 1,
         image_size: int | None = None,

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from trimesh.exchange.ply import load_ply
 
-from crosspoint.datasets.pairs import ObjectPair, draw_views
+from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
 from crosspoint.renderers.layouts import SHAPENET_CLASSES
 
 Alpha = Literal["discard", "white"]
@@ -23,7 +23,7 @@ CLOUDS, IMAGES = "ShapeNet", "ShapeNetRendering"
 LAYOUT = f"{CLOUDS}/<synset>/<model>.ply and {IMAGES}/<synset>/<model>/rendering/*.png"
 
 
-class ShapeNetPairs:
+class ShapeNetPairs(PairDataset):
     """Pairs of a ShapeNet cloud and some of its renderings, laid out as the original CrossPoint code wants them.
 
     The tree is listed once, when this is made (a folder for each model: seconds on a local disk); files are read when

@@ -6,45 +6,59 @@ https://arxiv.org/abs/2203.00680.
 
 from __future__ import annotations
 
-import torch
-from torch import Generator, Tensor, nn
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from crosspoint.datasets.pairs import ObjectPair
+import torch
+from torch import Generator, Tensor
+
+from crosspoint.datasets.pairs import ObjectPair, PairDataset
 from crosspoint.losses import nt_xent
+from crosspoint.methods.object_method import ObjectMethod
+from crosspoint.models.image_backbone import ImageBackbone
+from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.models.projection_heads import PROJECTION, cloud_head, image_head
 from crosspoint.ops.precision import full_precision
 from crosspoint.transforms import CloudAugmentation, ImageAugmentation
 
 
-class CrossPoint(nn.Module):
-    """The method: `encoder` is what users keep, the rest serves training.
+class CrossPoint(ObjectMethod):
+    """CrossPoint: `encoder` is what users keep, the rest serves training.
 
     Args:
         encoder: maps clouds (B, N, 3) to features (B, encoder.feature_dim).
         image_encoder: maps images (B, 3, H, W) to (B, image_encoder.feature_dim); None for intra-modal training alone.
-        projection: dimensions in which the losses compare.
-        temperature: of both losses.
-        intra_weight: of the loss between the two augmentations of a cloud.
-        cross_weight: of the loss between clouds and images.
-        clouds: how clouds are augmented.
-        images: how images are augmented.
+        projection: dimensions in which the losses compare
+        temperature: divides the cosines in both losses
+        intra_weight: of the loss between two augmentations of a cloud
+        cross_weight: of the loss between clouds and images; 0 leaves the images out
+        clouds: augmentation of clouds
+        images: augmentation of images
 
     Raises:
         ValueError: if both weights are zero, one is negative, images are to be used without an image encoder, or an
             encoder has no feature_dim.
     """
 
+    recipe: ClassVar[Mapping[str, Any]] = {
+        "epochs": 100,
+        "batch_size": 20,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-6,
+    }
+
     def __init__(
         self,
-        encoder: nn.Module,
-        image_encoder: nn.Module | None,
+        encoder: PointEncoder,
+        image_encoder: ImageBackbone | None,
         *,
         projection: int = PROJECTION,
         temperature: float = 0.1,
         intra_weight: float = 1.0,
         cross_weight: float = 1.0,
-        clouds: CloudAugmentation | None = None,
-        images: ImageAugmentation | None = None,
+        clouds: CloudAugmentation = CloudAugmentation(),  # noqa: B008 # frozen: one instance serves all
+        images: ImageAugmentation = ImageAugmentation(),  # noqa: B008
     ) -> None:
         super().__init__()
         if min(intra_weight, cross_weight) < 0 or intra_weight + cross_weight == 0:
@@ -52,18 +66,27 @@ class CrossPoint(nn.Module):
         if cross_weight > 0 and image_encoder is None:
             raise ValueError(f"found cross_weight {cross_weight} without an image encoder: give one, or set it to 0")
         self.encoder = encoder
-        self.head = cloud_head(_feature_dim(encoder), projection)
+        self.head = cloud_head(feature_dim(encoder), projection)
         # Without the cross-modal loss the branch would be idle, and idle parameters stop DistributedDataParallel.
-        self.image_encoder: nn.Module | None = None
-        self.image_head: nn.Module | None = None
+        self.image_encoder = None
+        self.image_head = None
         if image_encoder is not None and cross_weight > 0:
             self.image_encoder = image_encoder.to(memory_format=torch.channels_last)  # the layout convolutions want
-            self.image_head = image_head(_feature_dim(image_encoder), projection)
+            self.image_head = image_head(feature_dim(image_encoder), projection)
         self.temperature = temperature
         self.intra_weight = intra_weight
         self.cross_weight = cross_weight
-        self.clouds = clouds or CloudAugmentation()
-        self.images = images or ImageAugmentation()
+        self.clouds = clouds
+        self.images = images
+
+    @classmethod
+    def uses_images(cls, settings: Mapping[str, Any]) -> bool:
+        """Not without the cross-modal loss."""
+        return bool(settings.get("cross_weight", 1.0) > 0)
+
+    def points_per_cloud(self, dataset: PairDataset) -> int:
+        """Those that the augmentation leaves."""
+        return self.clouds.points or super().points_per_cloud(dataset)
 
     def training_step(self, batch: ObjectPair, generator: Generator) -> dict[str, Tensor]:
         """One batch of pairs → "loss" and its parts "intra" and "cross", all scalars.
@@ -100,14 +123,3 @@ class CrossPoint(nn.Module):
             augmented = self.images(images.flatten(0, 1), generator)
         augmented = augmented.contiguous(memory_format=torch.channels_last)
         return full_precision(self.image_head(self.image_encoder(augmented))).view(batch, views, -1).mean(dim=1)
-
-
-def _feature_dim(encoder: nn.Module) -> int:
-    """How many features an encoder gives."""
-    dimensions = getattr(encoder, "feature_dim", None)
-    if not isinstance(dimensions, int):
-        raise ValueError(
-            f"found no feature_dim on {type(encoder).__name__}, expected the number of its features: "
-            "set encoder.feature_dim"
-        )
-    return dimensions

@@ -37,7 +37,11 @@ class Method(Recorded, nn.Module):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     encoder: PointEncoder
-    image_encoder: nn.Module | None = None
+    image_encoder: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = None
 
     @classmethod
     def uses_images(cls, settings: Mapping[str, Any]) -> bool:

@@ -13,12 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
 from crosspoint.ops.shared_mlp import SLOPE, SharedMLP
 
 
-class DGCNN(nn.Module):
+class DGCNN(PointEncoder):
     """Encode clouds (B, N, 3) as features (B, 2 · embedding); 617,856 parameters by default.
 
     Example:
@@ -34,7 +35,6 @@ class DGCNN(nn.Module):
 
     def __init__(self, *, k: int = 15, channels: Sequence[int] = (64, 64, 128, 256), embedding: int = 1024) -> None:
         super().__init__()
-        self.config = {"k": k, "channels": list(channels), "embedding": embedding}
         self.feature_dim = 2 * embedding
         widths = [3, *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
@@ -44,7 +44,7 @@ class DGCNN(nn.Module):
         """points (B, N, 3) → (B, 2 · embedding); raises ValueError if N < k."""
         return layer_max_and_mean(self.embed, self._levels(points))
 
-    def forward_points(self, points: Tensor) -> Tensor:
+    def forward_features(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → features of every point (B, N, embedding), before pooling."""
         return self.embed(self._levels(points))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.edge_mlp import EdgeMLP
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_pool import layer_max
@@ -37,18 +38,16 @@ class TransformNet(nn.Module):
         return self.matrix(self.hidden(pooled)).view(-1, 3, 3)
 
 
-class PartSegDGCNN(nn.Module):
+class PartSegDGCNN(PointEncoder):
     """Encode clouds (B, N, 3) as features (B, 1024), keeping per-point features for a decoder.
 
     Args:
         k: neighbors per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
     """
 
-    feature_dim = EMBEDDING
-
     def __init__(self, *, k: int = 15) -> None:
         super().__init__()
-        self.config = {"k": k}
+        self.feature_dim = EMBEDDING
         self.k = k
         self.transform = TransformNet()
         self.edge1 = EdgeMLP(3, 64, 64)
@@ -59,6 +58,10 @@ class PartSegDGCNN(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 1024); raises ValueError if N < k."""
         return self.forward_levels(points)[0]
+
+    def forward_features(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → features of every point (B, N, 192), what a decoder reads."""
+        return self.forward_levels(points)[1]
 
     def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points (B, N, 3) → pooled feature (B, 1024) and per-point features (B, N, 192)."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.plugins import Recorded, plain
+from crosspoint.transforms import turn_up, unit_sphere
 
 Encoder = TypeVar("Encoder", bound="PointEncoder")  # typing.Self is of Python 3.11
 
@@ -38,6 +42,38 @@ class PointEncoder(Recorded, nn.Module):
     def fresh(self: Encoder) -> Encoder:
         """A network of the same class and arguments, with random weights from torch's global generator."""
         return type(self)(**self.config)
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Any:
+        """A raw cloud → what `forward` takes, on the device of the weights; voxel encoders define their own.
+
+        Clouds are turned to the up axis of training and brought into the unit sphere where training had them there; of
+        a cloud with more points than training saw, as many are drawn, always the same ones.
+
+        Args:
+            cloud: (N, 3) or (B, N, 3), in any unit.
+            inputs: what the encoder was trained on.
+            up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
+
+        Returns:
+            (B, N, 3) float32.
+
+        Raises:
+            ValueError: if the cloud has another shape, or a number that is not finite.
+        """
+        points = torch.as_tensor(np.asarray(cloud) if not isinstance(cloud, Tensor) else cloud).float()
+        if points.ndim not in (2, 3) or points.shape[-1] != 3 or points.numel() == 0:
+            raise ValueError(f"found a cloud of shape {tuple(points.shape)}, expected (N, 3) or (B, N, 3)")
+        points = points.view(-1, *points.shape[-2:])
+        if not bool(points.isfinite().all()):
+            raise ValueError("found NaN or infinite coordinates in a cloud, expected finite ones: remove those points")
+        weight = next(self.parameters(), None)
+        points = points.to("cpu" if weight is None else weight.device)
+        if up_axis is not None and up_axis != inputs.up_axis:
+            points = turn_up(points, up_axis, inputs.up_axis)
+        if inputs.points is not None and points.shape[1] > inputs.points:
+            chosen = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
+            points = points[:, chosen.sort().values.to(points.device)]
+        return unit_sphere(points) if inputs.unit_sphere else points
 
     def forward_features(self, points: Tensor) -> Tensor:
         """Features of every point: (B, N, 3) → (B, N, C).

@@ -10,11 +10,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.shared_mlp import SharedMLP
 
 
-class PointNet(nn.Module):
+class PointNet(PointEncoder):
     """Encode clouds (B, N, 3) as features (B, embedding): shared layers 3-64-64-64-128-embedding, then the maximum.
 
     Example:
@@ -28,7 +29,6 @@ class PointNet(nn.Module):
 
     def __init__(self, *, embedding: int = 1024) -> None:
         super().__init__()
-        self.config = {"embedding": embedding}
         self.feature_dim = embedding
         widths = [3, 64, 64, 64, 128, embedding]
         self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
@@ -40,3 +40,7 @@ class PointNet(nn.Module):
         for layer in layers:
             points = layer(points)
         return layer_max(last, points)
+
+    def forward_features(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → features of every point (B, N, embedding), before the maximum."""
+        return self.layers(points)

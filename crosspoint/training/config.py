@@ -1,118 +1,60 @@
-"""The configuration of a pre-training run. Defaults are CrossPoint's published recipe; YAML and flags override them."""
+"""Settings of training that all methods share: optimization, hardware, and the probe that watches a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-from crosspoint.models.build import EncoderConfig
-from crosspoint.models.projection_heads import PROJECTION
-from crosspoint.transforms import CloudAugmentation, ImageAugmentation
-
-ImageNetwork = Literal["resnet18", "resnet50"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which pairs are read, and how.
-
-    Args:
-        dataset: a set of `crosspoint render`, or CrossPoint's own data
-        root: folder of the dataset
-        split: of a rendered set that has splits; null takes everything
-        views: images per cloud; their features are averaged
-        image_size: images are resized to this when read; null leaves them
-        cache: keep decoded pairs in memory (small rendered sets)
-        holdout: share of each class kept out of training, for the probe
-        probe_points: points per cloud that the probe sees
-        workers: loader processes
-    """
-
-    dataset: Literal["rendered", "shapenet"] = "rendered"
-    root: Path = Path("data/rendered")
-    split: str | None = None
-    views: int = 1
-    image_size: int | None = None
-    cache: bool = False
-    holdout: float = 0.1
-    probe_points: int = 1024
-    workers: int = 2
-
-
-@dataclass(frozen=True)
-class ImageEncoderConfig:
-    """Which network encodes images.
-
-    Args:
-        network: torchvision network
-        weights: a name of torchvision's; the original starts from random weights
-    """
-
-    network: ImageNetwork = "resnet50"
-    weights: str | None = None
-
-
-@dataclass(frozen=True)
-class MethodConfig:
-    """CrossPoint's losses and augmentations.
-
-    Args:
-        temperature: divides the cosines in both losses
-        intra_weight: between two augmentations of a cloud
-        cross_weight: between clouds and images; 0 leaves the images out
-        projection: dimensions in which the losses compare
-        clouds: augmentation of clouds
-        images: augmentation of images
-    """
-
-    temperature: float = 0.1
-    intra_weight: float = 1.0
-    cross_weight: float = 1.0
-    projection: int = PROJECTION
-    clouds: CloudAugmentation = field(default_factory=CloudAugmentation)
-    images: ImageAugmentation = field(default_factory=ImageAugmentation)
+Optimizer = Literal["adam", "adamw", "sgd"]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and on what.
+    """Optimization of a run; what is null is the method's own, as its authors published it.
 
     Args:
-        epochs: passes over the training pairs
-        batch_size: pairs per process and step
+        epochs: passes over the training samples
+        batch_size: samples per process and step
         optimizer: of all weights that are trained
         learning_rate: at the start of the cosine
         weight_decay: of the weights
         warmup: epochs of linearly rising learning rate
-        probe_every: epochs between probes on the hold-out
-        precision: of matrix products; losses and normalization stay in float32
-        compile: torch.compile the encoders; needs a C++ compiler, or Triton
-        accelerator: auto, cpu, gpu, …
-        devices: how many on each node
-        nodes: how many machines
-        sync_batchnorm: normalize over the batches of all processes
     """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    warmup: int | None = None
+
+    def resolved(self, recipe: Mapping[str, Any]) -> ResolvedTraining:
+        """These settings, with those of a method's recipe in place of what is null.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return ResolvedTraining(**{**recipe, **{name: value for name, value in given.items() if value is not None}})
+
+
+@dataclass(frozen=True)
+class ResolvedTraining:
+    """Optimization of a run, all of it decided; the defaults are CrossPoint's. Arguments as in `TrainingConfig`."""
 
     epochs: int = 100
     batch_size: int = 20
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     warmup: int = 0
-    probe_every: int = 10
-    precision: Precision = "32-true"
-    compile: bool = False
-    accelerator: str = "auto"
-    devices: int | Literal["auto"] = "auto"
-    nodes: int = 1
-    sync_batchnorm: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "probe_every", "nodes"):
+        for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at min_batch 1")
+                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at least 1")
         if self.learning_rate <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < self.epochs:
             raise ValueError(
                 f"found learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and warmup {self.warmup}, "
@@ -121,23 +63,56 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
-    """Everything that decides a run.
+class Compute:
+    """Hardware of a run. It may change when a run is resumed, but for precision, accumulation and sync_batchnorm.
 
     Args:
-        out: new folder for checkpoints, logs and this configuration
-        seed: decides weights, order, hold-out and augmentations
-        data: the pairs
-        encoder: the point encoder
-        image_encoder: the image encoder
-        method: losses and augmentations
-        training: optimization
+        accelerator: auto, cpu, gpu, …
+        devices: how many on each node; under torchrun, as many as it starts processes
+        nodes: how many machines
+        precision: of matrix products; losses and normalization stay in float32
+        workers: loader processes
+        accumulation: steps whose gradients are added up before the weights change
+        sync_batchnorm: normalize over the batches of all processes
+        compile: torch.compile the encoders; needs a C++ compiler, or Triton
     """
 
-    out: Path = Path("runs/crosspoint")
-    seed: int = 0
-    data: DataConfig = field(default_factory=DataConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = "auto"
+    nodes: int = 1
+    precision: Precision = "32-true"
+    workers: int = 2
+    accumulation: int = 1
+    sync_batchnorm: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("nodes", 1), ("workers", 0), ("accumulation", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"found compute.{name} {getattr(self, name)}, expected at least {least}")
+
+    def on_one_device(self) -> Compute:
+        """The same hardware, of which only one device of one machine is used."""
+        return replace(self, devices=1, nodes=1)
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """The probe that watches pre-training on objects: a linear SVM on a part of the training data.
+
+    Args:
+        holdout: share of each class kept out of training, for the probe; 0 probes nothing
+        points: points per cloud that the probe sees
+        every: epochs between probes
+    """
+
+    holdout: float = 0.1
+    points: int = 1024
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"found probe.holdout {self.holdout}, expected a share from 0 to below 1")
+        for name in ("points", "every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"found probe.{name} {getattr(self, name)}, expected at least 1")

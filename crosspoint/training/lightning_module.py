@@ -1,58 +1,43 @@
-"""The one LightningModule and the one data module: they train every method on every kind of pair."""
+"""The LightningModule that trains every method, and the data module that feeds it, for objects and scenes alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import lightning
 import numpy as np
-from torch import Generator, Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch import Generator, Tensor, nn, optim
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from crosspoint.datasets.pairs import PairDataset, stack_pairs
-from crosspoint.training.config import TrainingConfig
+from crosspoint.checkpoints.record import RECORD_KEY, Record
+from crosspoint.methods.method import Method
+from crosspoint.training.config import ResolvedTraining
 from crosspoint.training.epoch_sampler import epoch_loader, step_seed
 
 
-class Method(Protocol):
-    """What can be trained: an nn.Module with an `encoder` to keep and a loss with named parts."""
-
-    @property
-    def encoder(self) -> nn.Module:
-        """What users keep."""
-        ...
-
-    def training_step(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
-        """A batch → "loss" and its named parts; every draw comes from the generator."""
-        ...
-
-
 class Pretraining(lightning.LightningModule):
-    """Train a method on a cosine schedule.
+    """Training of a method on a cosine schedule.
 
     Args:
         method: what is trained.
         training: how.
         seed: of all that a step draws.
-        known: what checkpoints say beside the weights, so that the encoder can be built again.
+        record: what checkpoints say beside the weights, so that the networks can be built again.
     """
 
-    method: Any  # a Method: an nn.Module, which torch's typing cannot join with a protocol
-
-    def __init__(self, method: Method, training: TrainingConfig, seed: int, known: Mapping[str, Any]) -> None:
+    def __init__(self, method: Method, training: ResolvedTraining, seed: int, record: Record) -> None:
         super().__init__()
         self.method = method
         self.training_config = training
         self.seed = seed
-        self.known = dict(known)
+        self.record = record
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step; what it draws depends on (seed, rank, step) alone, so a resumed run draws the same."""
-        generator = Generator(self.device).manual_seed(step_seed(self.seed, self.global_rank, self.global_step))
+        generator = Generator(self.device).manual_seed(self.draw_seed(batch_idx))
         parts = self.method.training_step(batch, generator)
         values = {f"train/{name}": value.detach() for name, value in parts.items()}
         self.log_dict(
@@ -65,6 +50,11 @@ class Pretraining(lightning.LightningModule):
         )
         return parts["loss"]
 
+    def draw_seed(self, batch_idx: int) -> int:
+        """The seed of all that this process draws in a step; batches whose gradients are added up differ in theirs."""
+        together = self.trainer.accumulate_grad_batches
+        return step_seed(self.seed, self.global_rank, self.global_step * together + batch_idx % together)
+
     def configure_optimizers(self) -> Any:
         """The rate falls at every step and is never 0 in one."""
         training = self.training_config
@@ -75,11 +65,11 @@ class Pretraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what is needed beside the weights to build the encoder again."""
-        checkpoint.update(self.known)
+        """Store what is needed beside the weights to build the networks again."""
+        checkpoint[RECORD_KEY] = self.record.as_dict()
 
 
-def build_optimizer(weights: list[nn.Parameter], training: TrainingConfig) -> Optimizer:
+def build_optimizer(weights: list[nn.Parameter], training: ResolvedTraining) -> optim.Optimizer:
     """Adam with weight decay in the gradient, AdamW, or SGD as SLidR trains (momentum 0.9, dampening 0.1)."""
     settings: dict[str, Any] = {
         "lr": training.learning_rate,
@@ -88,11 +78,11 @@ def build_optimizer(weights: list[nn.Parameter], training: TrainingConfig) -> Op
     }
     match training.optimizer:
         case "adam":
-            return Adam(weights, **settings)
+            return optim.Adam(weights, **settings)
         case "adamw":
-            return AdamW(weights, **settings)
+            return optim.AdamW(weights, **settings)
         case "sgd":
-            return SGD(weights, momentum=0.9, dampening=0.1, **settings)
+            return optim.SGD(weights, momentum=0.9, dampening=0.1, **settings)
 
 
 def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:
@@ -109,17 +99,17 @@ def cosine_schedule(steps: int, warmup: int = 0) -> Callable[[int], float]:
     return factor
 
 
-class PairDataModule(lightning.LightningDataModule):
-    """Batches of pairs in an order that (seed, epoch) decide; each process reads its own share.
+class SampleDataModule(lightning.LightningDataModule):
+    """Batches of samples in an order that (seed, epoch) decide; each process reads its own share.
 
     Args:
-        dataset: the pairs, by (index, seed).
+        samples: indexed by (index, seed).
         indices: (n,) those that are trained on.
-        batch_size: pairs per process.
+        batch_size: samples per process.
         workers: loader processes.
         seed: of the run.
-        collate: pairs → a batch.
-        min_batch: pairs that a batch needs: objects are compared with each other, points of a scene among themselves.
+        collate: samples → a batch.
+        min_batch: samples that a batch needs: objects are compared with each other, points of a scene among themselves.
 
     Raises:
         ValueError: if the indices do not fill one batch.
@@ -127,22 +117,22 @@ class PairDataModule(lightning.LightningDataModule):
 
     def __init__(
         self,
-        dataset: PairDataset | Dataset[Any],
+        samples: Any,
         indices: np.ndarray,
         *,
         batch_size: int,
         workers: int,
         seed: int,
-        collate: Callable[[list[Any]], Any] = stack_pairs,
-        min_batch: int = 2,
+        collate: Callable[[Sequence[Any]], Any],
+        min_batch: int = 1,
     ) -> None:
         super().__init__()
         if not min_batch <= batch_size <= len(indices):
             raise ValueError(
-                f"found {len(indices)} pairs for training and a batch size of {batch_size}, expected a batch size "
-                f"from {min_batch} to the number of pairs: change training.batch_size or the data"
+                f"found {len(indices)} samples for training and a batch size of {batch_size}, expected a batch size "
+                f"from {min_batch} to the number of samples: change training.batch_size or the data"
             )
-        self.dataset = dataset
+        self.samples = samples
         self.indices = indices
         self.batch_size = batch_size
         self.workers = workers
@@ -157,7 +147,7 @@ class PairDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The loader of this process; the last, incomplete batch of an epoch is dropped."""
         return epoch_loader(
-            self.dataset,
+            self.samples,
             self.indices,
             batch_size=self.batch_size,
             seed=self.seed,

@@ -1,125 +1,146 @@
-"""A pre-training run from its configuration: data, method, trainer, checkpoints, resume."""
+"""`pretrain`: a method, a dataset and settings → a folder with checkpoints; for objects and scenes alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
-from torch import nn
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from crosspoint.checkpoints.load import encoder_record
-from crosspoint.datasets.pairs import PairDataset
-from crosspoint.methods.crosspoint import CrossPoint
-from crosspoint.models.build import build_encoder
-from crosspoint.models.image_encoder import ImageEncoder
-from crosspoint.training.callbacks import HoldOut, HoldOutProbe
-from crosspoint.training.compilation import compile_encoders, on_a_copy
-from crosspoint.training.config import DataConfig, PretrainConfig
-from crosspoint.training.lightning_module import PairDataModule, Pretraining
-from crosspoint.training.run_folder import BEST, LAST, last_checkpoint, run
+from crosspoint.checkpoints.record import Record
+from crosspoint.datasets.splits import split_holdout
+from crosspoint.methods.method import Method
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.plugins import describe, plain
+from crosspoint.training.compilation import compile_networks, on_a_copy
+from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
+from crosspoint.training.divergence import StopOnDivergence
+from crosspoint.training.lightning_module import Pretraining, SampleDataModule
+from crosspoint.training.probe import HoldOut, HoldOutProbe, Measure
+from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings
+from crosspoint.training.trainer import fit, make_trainer
 
-Probe = Callable[[nn.Module, HoldOut], dict[str, float]]
+REPLAY = "crosspoint replay"
 
 
 def pretrain(
-    config: PretrainConfig, *, probe: Probe | None = None, resume: bool = False, progress: bool = False
+    method: Method,
+    dataset: Any,
+    *,
+    out: Path,
+    seed: int = 0,
+    training: TrainingConfig | None = None,
+    compute: Compute | None = None,
+    probe: ProbeConfig | None = None,
+    measure: Measure | None = None,
+    resume: bool = False,
+    progress: bool = False,
 ) -> Path:
-    """Train, and return the checkpoint to use: the best on the hold-out, or the last where nothing was probed.
+    """Train a method, and return the checkpoint to use: the best on the hold-out, or the last without a probe.
 
-    `config.out` then holds `last.ckpt` (after every epoch; training goes on from it exactly), `best.ckpt`,
-    `config.yaml`, TensorBoard events and `csv/version_*/metrics.csv`.
+    `out` then holds `last.ckpt` (after every epoch; training goes on from it exactly), `best.ckpt` where a probe
+    chose it, `config.yaml`, TensorBoard events and `csv/version_*/metrics.csv`.
 
     Args:
-        config: the run.
-        probe: measures an encoder on the hold-out, e.g. `crosspoint.eval.probe_hold_out`; its "accuracy" picks the
-            best.
+        method: networks with their first weights, and settings.
+        dataset: what it learns from.
+        out: folder of the run.
+        seed: of the order of samples, the hold-out, and all that a step draws.
+        training: optimization; what it leaves open is the method's own.
+        compute: hardware.
+        probe: how the encoder is watched; None takes `ProbeConfig()` where there are classes to probe.
+        measure: measures an encoder on the hold-out, for example `crosspoint.eval.probe_hold_out`; its "accuracy"
+            picks the best checkpoint. Without one, nothing is held out.
         resume: go on from `last.ckpt` if the folder has one; a finished run is returned as it is.
         progress: show a progress bar.
 
     Raises:
-        ValueError: if the folder holds a run and `resume` is False, or a run with another configuration; if the data
-            do not fit the configuration; if the loss stops being finite.
+        ValueError: if the folder holds a run and `resume` is False, or a run with other settings; if data and method
+            do not fit each other, or a setting is one that the method does not read; if the loss stops being finite.
         FileNotFoundError: if there are no data.
-        ImportError: if encoders are to be compiled and there is no compiler.
+        ImportError: if networks are to be compiled and there is no compiler.
     """
-    last = last_checkpoint(config, resume)
-    dataset = open_pairs(config.data)
-    trained, held = split_holdout(dataset.labels, config.data.holdout, config.seed)
-    training = config.training
-    data = PairDataModule(
-        dataset, trained, batch_size=training.batch_size, workers=config.data.workers, seed=config.seed
+    resolved, compute = (training or TrainingConfig()).resolved(method.recipe), compute or Compute()
+    labels = method.labels(dataset)
+    if probe is not None and labels is None:
+        raise ValueError(
+            f"found probe settings for {type(method).__name__}, expected none: it learns from data without a class "
+            "for each sample; leave probe out"
+        )
+    if not isinstance(method.encoder, PointEncoder):
+        raise ValueError(
+            f"found an encoder of type {type(method.encoder).__name__}, expected one that extends "
+            "crosspoint.PointEncoder: checkpoints have to say how it is built"
+        )
+    probe = None if labels is None or measure is None else probe or ProbeConfig()
+    settings = run_settings(method, dataset, out, seed, resolved, compute, probe)
+    last = last_checkpoint(out, settings, resume)
+    samples = method.training_samples(dataset, prepare=first_process() and last is None)
+    trained, held = np.arange(len(samples)), np.zeros(0, dtype=np.int64)
+    if probe is not None and labels is not None:
+        trained, held = split_holdout(labels, probe.holdout, seed)
+    data = SampleDataModule(
+        samples,
+        trained,
+        batch_size=resolved.batch_size,
+        workers=compute.workers,
+        seed=seed,
+        collate=method.collate,
+        min_batch=method.min_batch,
     )
-    method = build_method(config)
-    if training.compile:
-        compile_encoders(method, training.accelerator)
-        probe = probe and on_a_copy(probe)
-    points = config.method.clouds.points or len(dataset.read_points(0))
-    known = encoder_record(method.encoder, points)
-    run(
-        config,
-        Pretraining(method, training, config.seed, known),
-        data,
-        last=last,
-        callbacks=_probes(config, dataset, trained, held, probe),
+    if compute.compile:
+        compile_networks(method, compute.accelerator)
+        measure = measure and on_a_copy(measure)
+    record = Record(settings["encoder"], method.inputs(dataset), settings["image_encoder"], _without_folder(settings))
+    callbacks: list[Callback] = [
+        StopOnDivergence(out, replay=REPLAY, remedy="lower training.learning_rate, or raise method.temperature")
+    ]
+    if probe is not None and measure is not None and labels is not None and len(held):
+        hold_out = HoldOut.of(dataset, trained[labels[trained] >= 0], held, probe.points)
+        callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
+    write_settings(out, settings)
+    trainer = make_trainer(
+        compute,
+        epochs=resolved.epochs,
+        callbacks=callbacks,
+        checkpoint=out / LAST,
+        loggers=[CSVLogger(out, name="csv"), TensorBoardLogger(out, name="tensorboard")],
+        log_every=min(50, data.batches),
         progress=progress,
     )
-    best = config.out / BEST
-    return best if best.exists() else config.out / LAST
+    fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=last)
+    return out / BEST if (out / BEST).exists() else out / LAST
 
 
-def build_method(config: PretrainConfig) -> CrossPoint:
-    """The networks with the random weights of `config.seed`; torch's global generator is left as it was."""
-    method = config.method
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        encoder = build_encoder(config.encoder)
-        images = config.image_encoder
-        image_encoder = ImageEncoder(images.network, weights=images.weights) if method.cross_weight > 0 else None
-        return CrossPoint(
-            encoder,
-            image_encoder,
-            **vars(method),
-        )
+def run_settings(
+    method: Method,
+    dataset: Any,
+    out: Path,
+    seed: int,
+    training: ResolvedTraining,
+    compute: Compute,
+    probe: ProbeConfig | None,
+) -> dict[str, Any]:
+    """All that decides a run, as its config.yaml holds it; `crosspoint pretrain --config` reads it again."""
+    images = method.image_encoder
+    tree: dict[str, Any] = {
+        "out": str(out),
+        "seed": seed,
+        "data": {"dataset": describe(dataset)},
+        "encoder": describe(method.encoder),
+        "image_encoder": None if images is None else describe(images),
+        "method": describe(method),
+        "training": asdict(training),
+        "compute": asdict(compute),
+        "probe": None if probe is None else asdict(probe),
+    }
+    plain_tree: dict[str, Any] = plain(tree)
+    return plain_tree
 
 
-def open_pairs(config: DataConfig) -> PairDataset:
-    """The pairs a configuration names, checked before anything else starts."""
-    if config.dataset == "shapenet":
-        from crosspoint.datasets.shapenet import ShapeNetPairs
-
-        return ShapeNetPairs(config.root, views=config.views, image_size=config.image_size or 224)
-    from crosspoint.datasets.rendered import RenderedPairs
-
-    return RenderedPairs(
-        config.root, config.split, views=config.views, image_size=config.image_size, cache=config.cache
-    )
-
-
-def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices for training and for the hold-out, a share of every class; labels (n,), -1 where unknown.
-
-    A class keeps at min_batch one item for training; without labels nothing is held out, as nothing could be probed.
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"found a hold-out share of {share}, expected 0 ≤ share < 1: change data.holdout")
-    generator = np.random.default_rng([seed, 1])
-    held = [np.zeros(0, dtype=np.int64)]
-    for label in np.unique(labels[labels >= 0]):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        held.append(members[: min(round(share * len(members)), len(members) - 1)])
-    holdout = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(labels)), holdout), holdout
-
-
-def _probes(
-    config: PretrainConfig, dataset: PairDataset, fit: np.ndarray, held: np.ndarray, probe: Probe | None
-) -> list[Callback]:
-    """The probe, which keeps the best checkpoint, where something is held out for it."""
-    if probe is None or len(held) == 0:
-        return []
-    labeled = fit[dataset.labels[fit] >= 0]
-    data = HoldOut.of(dataset, labeled, held, config.data.probe_points)
-    return [HoldOutProbe(probe, data, config.training.probe_every, config.out / BEST)]
+def _without_folder(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps: it may be moved."""
+    return {name: value for name, value in settings.items() if name != "out"}

@@ -1,116 +1,20 @@
-"""The folder of a pre-training run, and the trainer that fills it: the same for every method."""
+"""The folder of a pre-training run: its configuration, its checkpoints, and whether a run may go on in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import lightning
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from crosspoint.renderers.atomic import atomic_write
-from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport, StopOnDivergence
-from crosspoint.training.config import TrainingConfig
-from crosspoint.training.lightning_module import PairDataModule
-from crosspoint.training.trainer import fit
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 IGNORED_ON_RESUME = {
-    *("out", "data.workers", "data.root", "sparse_backend"),
-    *("training.devices", "training.accelerator", "training.nodes", "training.compile"),
+    *("out", "data.dataset.init_args.root", "encoder.init_args.sparse_backend"),
+    *("compute.accelerator", "compute.devices", "compute.nodes", "compute.workers", "compute.compile"),
 }
-
-
-class RunConfig(Protocol):
-    """A frozen dataclass that decides a run."""
-
-    @property
-    def out(self) -> Path:
-        """Its folder."""
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How long and on what."""
-
-
-def last_checkpoint(config: RunConfig, resume: bool) -> Path | None:
-    """The checkpoint to go on from; None for a run that begins.
-
-    Raises:
-        ValueError: if the folder holds a run that may not be gone on with.
-    """
-    saved, last = config.out / CONFIG, config.out / LAST
-    if not first_process():  # the folder is the first process's, which may have begun to fill it
-        return last if resume and last.exists() else None
-    if not saved.exists():
-        return None
-    if not resume:
-        raise ValueError(
-            f"found a run in {config.out}, expected a new folder: pass --resume true to go on, or choose another --out"
-        )
-    changed = _differences(yaml.safe_load(saved.read_text()), _settings(config))
-    if changed:
-        raise ValueError(
-            f"found other settings than those the run in {config.out} began with ({'; '.join(changed)}), expected the "
-            "same: resume with its config.yaml, or choose another --out"
-        )
-    return last if last.exists() else None
-
-
-def run(
-    config: RunConfig,
-    module: lightning.LightningModule,
-    data: PairDataModule,
-    *,
-    last: Path | None,
-    callbacks: Sequence[Callback] = (),
-    progress: bool = False,
-) -> None:
-    """Write the configuration, then train, a checkpoint after every epoch.
-
-    Args:
-        config: of the run; all that can be checked has been.
-        module: what is trained.
-        data: on what.
-        last: checkpoint to go on from, see `last_checkpoint`.
-        callbacks: of the method.
-        progress: show a progress bar.
-
-    Raises:
-        ValueError: if the loss stops being finite.
-    """
-    if first_process() and not (config.out / CONFIG).exists():
-        with atomic_write(config.out / CONFIG) as file:
-            file.write(yaml.safe_dump(_settings(config), sort_keys=False).encode())
-    training = config.training
-    trainer = lightning.Trainer(
-        accelerator=training.accelerator,
-        devices=training.devices,
-        num_nodes=training.nodes,
-        precision=training.precision,
-        sync_batchnorm=training.sync_batchnorm,
-        max_epochs=training.epochs,
-        use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=[
-            StopOnDivergence(),
-            *callbacks,
-            RichProgressBar() if progress else EpochReport(),
-            ModelCheckpoint(
-                config.out, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
-            ),
-        ],
-        plugins=[AtomicCheckpoints()],
-        logger=[CSVLogger(config.out, name="csv"), TensorBoardLogger(config.out, name="tensorboard")],
-        log_every_n_steps=min(50, data.batches),
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
 
 
 def first_process() -> bool:
@@ -118,26 +22,64 @@ def first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def _settings(config: RunConfig) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(asdict(config))  # type: ignore[call-overload] # protocols cannot ask for dataclasses
-    return plain
+def check_free(out: Path, resume: bool) -> None:
+    """Refuse a folder that holds a run which is not to go on, before data are opened.
+
+    Raises:
+        ValueError: if it holds one.
+    """
+    if first_process() and not resume and (out / CONFIG).exists():
+        raise ValueError(
+            f"found a run in {out}, expected a new folder: pass --resume true to go on, or choose another --out"
+        )
 
 
-def _plain(value: Any) -> Any:
-    """Paths and tuples as YAML knows them."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
+def last_checkpoint(out: Path, settings: dict[str, Any], resume: bool) -> Path | None:
+    """The checkpoint to go on from; None for a run that begins.
+
+    Args:
+        out: the folder.
+        settings: of the run, as `config.yaml` holds them.
+        resume: whether a run that is there may go on.
+
+    Raises:
+        ValueError: if the folder holds a run that may not go on, or one of other settings.
+    """
+    saved, last = out / CONFIG, out / LAST
+    if not first_process():  # the folder is the first process's, which may have begun to fill it
+        return last if resume and last.exists() else None
+    check_free(out, resume)
+    if not saved.exists():
+        return None
+    begun = yaml.safe_load(saved.read_text())
+    if "class_path" not in (begun.get("method") or {}):
+        raise ValueError(
+            f"found a run of an earlier version in {out}, expected one of this version: finish it with the version "
+            "that began it, or choose another --out"
+        )
+    changed = differences(begun, settings)
+    if changed:
+        raise ValueError(
+            f"found other settings than those the run in {out} began with ({'; '.join(changed)}), expected the "
+            "same: resume with its config.yaml, or choose another --out"
+        )
+    return last if last.exists() else None
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def write_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Write `config.yaml` where there is none; the first process does."""
+    if first_process() and not (out / CONFIG).exists():
+        with atomic_write(out / CONFIG) as file:
+            file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two trees of settings, one line a key; keys that move no result are left out."""
     changed: list[str] = []
     for key in {**old, **new}:
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            changed += _differences(before, after, f"{name}.")
+            changed += differences(before, after, f"{name}.")
         elif before != after and name not in IGNORED_ON_RESUME:
             changed.append(f"{name}: {before} then, {after} now")
     return changed

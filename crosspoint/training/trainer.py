@@ -1,18 +1,77 @@
-"""Lightning's `fit` as the command line needs it: quiet about what is meant so, and interrupted like anything else."""
+"""The Lightning trainer of every training, with and without labels, and its `fit`."""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import lightning
 import torch.distributed as dist
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger
+
+from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
+from crosspoint.training.config import Compute
 
 
-def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options: Any) -> None:
-    """Train; `options` are those of `Trainer.fit`.
+def make_trainer(
+    compute: Compute,
+    *,
+    epochs: int,
+    callbacks: Sequence[Callback],
+    checkpoint: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    log_every: int = 50,
+    progress: bool = False,
+) -> lightning.Trainer:
+    """A trainer that shares samples out by `EpochSampler` and writes whole checkpoints.
+
+    Args:
+        compute: hardware.
+        epochs: passes over the samples.
+        callbacks: of the training; they run before the report of an epoch and its checkpoint.
+        checkpoint: file that is written after every epoch; None writes none.
+        loggers: where figures go.
+        log_every: steps between figures in the loggers.
+        progress: show a progress bar instead of a line per epoch.
+    """
+    files = [] if checkpoint is None else [_every_epoch(checkpoint)]
+    return lightning.Trainer(
+        accelerator=compute.accelerator,
+        devices=compute.devices,
+        num_nodes=compute.nodes,
+        precision=compute.precision,
+        accumulate_grad_batches=compute.accumulation,
+        sync_batchnorm=compute.sync_batchnorm,
+        max_epochs=epochs,
+        use_distributed_sampler=False,  # EpochSampler shares the items out itself
+        callbacks=[*callbacks, RichProgressBar() if progress else EpochReport(), *files],
+        plugins=[AtomicCheckpoints()],
+        logger=[*loggers] or False,
+        log_every_n_steps=log_every,
+        enable_checkpointing=checkpoint is not None,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
+
+
+def fit(
+    trainer: lightning.Trainer,
+    module: lightning.LightningModule,
+    data: lightning.LightningDataModule | None = None,
+    *,
+    resume_from: Path | None = None,
+) -> None:
+    """Train; Ctrl-C ends it as it ends anything else.
+
+    Args:
+        trainer: from `make_trainer`.
+        module: what is trained.
+        data: on what; None where the module brings its own loader.
+        resume_from: checkpoint to go on from.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, of which Lightning makes a SystemExit.
@@ -26,11 +85,15 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options
         # Lightning's own.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
         try:
-            trainer.fit(module, **options)
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         except SystemExit:
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
+
+
+def _every_epoch(path: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(path.parent, filename=path.stem, save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 def _leave_processes() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
-from crosspoint.training.config import Precision
+from crosspoint.training.config import Compute
 from crosspoint.transforms import CloudAugmentation
 
 Optimizer = Literal["sgd", "adam"]
@@ -110,31 +110,34 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What training runs on. Loader processes and the batch of evaluation move no figure; the rest does.
+class Resources(Compute):
+    """Hardware of training with labels, and of its evaluation.
 
-    A GPU has random numbers of its own and adds in varying order, and every device has a batch of its own.
+    Loader processes and the batch of evaluation change no figure; the rest does: a GPU has random numbers of its own and
+    adds in varying order, and every device has a batch of its own.
 
     Args:
         accelerator: auto, cpu, gpu, …
         devices: how many; under torchrun, as many as it starts processes on each node
+        nodes: how many machines
         precision: of matrix products in training; evaluation is in float32
-        workers: loader processes; the clouds are in memory already
+        workers: loader processes; clouds are in memory already
+        accumulation: steps whose gradients are added up before the weights change
+        sync_batchnorm: normalize over the batches of all processes
+        compile: not available here
         evaluation_batch: clouds per forward pass of an evaluation
     """
 
-    accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
-    precision: Precision = "32-true"
     workers: int = 0
     evaluation_batch: int = 32
 
     def __post_init__(self) -> None:
-        if self.workers < 0 or self.evaluation_batch < 1:
-            raise ValueError(
-                f"found {self.workers} workers and an evaluation batch of {self.evaluation_batch}, expected no fewer "
-                "than 0 and 1"
-            )
+        super().__post_init__()
+        if self.evaluation_batch < 1:
+            raise ValueError(f"found an evaluation batch of {self.evaluation_batch}, expected at least 1")
+        if self.compile:
+            raise ValueError("found compile true for training with labels, expected false: leave it out")
 
     @property
     def device(self) -> torch.device:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
-from crosspoint.checkpoints.load import read_checkpoint
+from crosspoint.checkpoints.files import read_checkpoint
 
 CHECKPOINT = "training.ckpt"
 DIGEST_KEY = "crosspoint_training"  # where the checkpoint keeps what it is known by
@@ -49,12 +49,6 @@ class InterruptedTraining(Callback):
         """The file to go on from, where there is one."""
         path = self.folder / CHECKPOINT
         return path if path.is_file() else None
-
-    def callbacks(self) -> list[Callback]:
-        """What the trainer needs."""
-        name = Path(CHECKPOINT).stem
-        files = ModelCheckpoint(self.folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False)
-        return [self, files]
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]

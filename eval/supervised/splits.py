@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.training.pretrain import split_holdout
+from crosspoint.datasets.splits import split_holdout
 
 
 class Splits(NamedTuple):

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple, Protocol
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.resume import InterruptedTraining
-from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
+from crosspoint.eval.supervised.resume import CHECKPOINT, InterruptedTraining
+from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.epoch_sampler import epoch_loader
-from crosspoint.training.trainer import fit
+from crosspoint.training.trainer import fit, make_trainer
 
 
 class Examples(Protocol):
@@ -120,10 +120,6 @@ class EpochChoice(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Rank 0 measures, all ranks log and record the same."""
         epoch, loss = trainer.current_epoch + 1, float(trainer.callback_metrics["train/loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"found a loss of {loss} in epoch {epoch}, expected a finite one: lower the recipe's learning_rate"
-            )
         network: Any = pl_module.network
         figures, measured = self.measurement(network, pl_module.device) if trainer.is_global_zero else ({}, None)
         figures = trainer.strategy.broadcast(figures)
@@ -186,25 +182,16 @@ def fit_and_choose(
         ValueError: if there are too few examples, or if the loss stops being finite.
     """
     choice, resources = EpochChoice(measurement), training.resources
-    trainer = lightning.Trainer(
-        accelerator=resources.accelerator,
-        devices=resources.devices,
-        precision=resources.precision,
-        max_epochs=epochs,
-        use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=[
-            choice,
-            RichProgressBar() if progress else EpochReport(),
-            *([] if unfinished is None else unfinished.callbacks()),
-        ],
-        plugins=[AtomicCheckpoints()],
-        logger=False,
-        enable_checkpointing=unfinished is not None,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
+    guard = StopOnDivergence(unfinished and unfinished.folder, remedy="lower the recipe's learning_rate")
+    trainer = make_trainer(
+        resources,
+        epochs=epochs,
+        callbacks=[guard, choice, *([] if unfinished is None else [unfinished])],
+        checkpoint=unfinished and unfinished.folder / CHECKPOINT,
+        progress=progress,
     )
     with seeded(training.seed):
-        fit(trainer, training, ckpt_path=unfinished and unfinished.checkpoint, weights_only=True)
+        fit(trainer, training, resume_from=unfinished and unfinished.checkpoint)
     training.network.cpu().eval()
     constants = {
         "chosen_by": measurement.chosen_by or "last epoch",

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from crosspoint import DGCNN, Compute, PartSegDGCNN, PointNet, knn
 from crosspoint.datasets.pairs import ObjectPair, stack_pairs
-from crosspoint.models.build import EncoderConfig
-from crosspoint.models.dgcnn import DGCNN
 from crosspoint.ops import fused_max_mean_pool, fused_max_pool
 from crosspoint.ops.edgeconv import EdgeConv, edge_conv
-from crosspoint.ops.knn import knn
-from crosspoint.training.config import DataConfig, ImageEncoderConfig, MethodConfig, PretrainConfig, TrainingConfig
-from crosspoint.training.pretrain import build_method, pretrain
-from crosspoint.transforms import CloudAugmentation, ImageAugmentation
+from tests.crosspoint.toys import toy_method, toy_run
+
+NETWORKS = {"dgcnn": DGCNN, "pointnet": PointNet, "dgcnn_partseg": PartSegDGCNN}
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,24 +45,11 @@ def test_features_equal_those_of_the_cpu() -> None:
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-3
 
 
-def configuration(out: Path, network: str = "dgcnn", **training: object) -> PretrainConfig:
-    return PretrainConfig(
-        out=out,
-        data=DataConfig(holdout=0.0, workers=0),
-        encoder=EncoderConfig(network, k=5, channels=[8, 8], embedding=16),
-        image_encoder=ImageEncoderConfig("resnet18"),
-        method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
-        training=TrainingConfig(**{"epochs": 1, "batch_size": 6, "accelerator": "gpu", "devices": 1, **training}),
-    )
-
-
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-def test_a_run_on_the_device(
-    precision: str, compiled: bool, tmp_path: Path, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("crosspoint.training.pretrain.open_pairs", lambda config: toy_pairs())
-    last = pretrain(configuration(tmp_path / "run", precision=precision, compile=compiled))
+def test_a_run_on_the_device(precision: str, compiled: bool, tmp_path: Path) -> None:
+    compute = Compute(accelerator="gpu", devices=1, workers=0, precision=precision, compile=compiled)
+    last = toy_run(tmp_path / "run", training={"epochs": 1}, compute=compute)
     weights = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
     assert all(tensor.isfinite().all() for tensor in weights.values())
 
@@ -78,7 +63,7 @@ def test_a_step_does_not_wait_for_the_device(
         for module in (fused_max_pool, fused_max_mean_pool):
             monkeypatch.setattr(module, "LEAST_VALUES", 0)
         monkeypatch.setattr(fused_max_pool, "LEAST_POINTS", 0)
-    method = build_method(configuration(Path("unused"), network)).cuda()
+    method = toy_method(encoder=NETWORKS[network]).cuda()
     batch = ObjectPair(*(each.cuda() for each in stack_pairs([toy_pairs()[i, 0] for i in range(6)])))
     optimizer = torch.optim.Adam(method.parameters(), fused=True)
     generator = torch.Generator("cuda").manual_seed(0)

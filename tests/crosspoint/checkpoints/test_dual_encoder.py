@@ -24,9 +24,5 @@ def test_branches_are_those_of_the_checkpoint(tmp_path: Path, write_checkpoint: 
     save_encoder(DGCNN(k=4, channels=[8, 8], embedding=8), tmp_path / "export.safetensors")
     with pytest.raises(ValueError, match=r"found no image branch in .* give a checkpoint"):
         load_dual_encoder(tmp_path / "export.safetensors")
-    assert trained_image_size(tmp_path / "last.ckpt") is None
-    (tmp_path / "config.yaml").write_text("method: {images: {size: 48}}")
-    assert trained_image_size(tmp_path / "last.ckpt") == 48
-    (tmp_path / "config.yaml").write_text("method: 3")
-    with pytest.raises(ValueError, match=r"found no method\.images\.size"):
-        trained_image_size(tmp_path / "last.ckpt")
+    assert trained_image_size(tmp_path / "export.safetensors") is None
+    assert trained_image_size(tmp_path / "last.ckpt") == 224

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from crosspoint.models.build import EncoderConfig, build_encoder, encoder_config
 from crosspoint.models.dgcnn import DGCNN
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter, TransformNet
 from crosspoint.models.image_encoder import ImageEncoder
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.models.pointnet import PointNet
 from crosspoint.models.projection_heads import cloud_head, image_head
+
+
+def small(network: str, k: int) -> PointEncoder:
+    made = {
+        "dgcnn": lambda: DGCNN(k=k, channels=[16, 16], embedding=32),
+        "pointnet": lambda: PointNet(embedding=32),
+        "dgcnn_partseg": lambda: PartSegDGCNN(k=k),
+    }
+    return made[network]()
 
 
 def parameters(*modules: nn.Module) -> int:
@@ -35,7 +46,7 @@ def test_sizes_are_those_of_the_original() -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_features_do_not_depend_on_batch_or_order(network: str, batch: int) -> None:
     torch.manual_seed(0)
-    encoder = build_encoder(EncoderConfig(network=network, k=8, channels=[16, 16], embedding=32)).eval()
+    encoder = small(network, k=8).eval()
     points = torch.randn(batch, 60, 3, generator=torch.Generator().manual_seed(1))
     features = encoder(points)
     assert features.shape == (batch, encoder.feature_dim)
@@ -46,16 +57,34 @@ def test_features_do_not_depend_on_batch_or_order(network: str, batch: int) -> N
 
 
 @pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
-def test_configuration_round_trip(network: str) -> None:
-    encoder = build_encoder(EncoderConfig(network=network, k=7, channels=[8, 16], embedding=24))
-    again = build_encoder(encoder_config(encoder))
+def test_a_network_builds_another_like_itself(network: str) -> None:
+    encoder = small(network, k=7)
+    again = encoder.fresh()
     again.load_state_dict(encoder.state_dict())
-    assert encoder_config(again) == encoder_config(encoder)
+    assert again.config == encoder.config
+    assert copy.deepcopy(encoder).config == encoder.config
 
 
-def test_other_networks_have_no_configuration() -> None:
-    with pytest.raises(ValueError, match="found an encoder of type Linear"):
-        encoder_config(nn.Linear(3, 3))
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
+def test_features_of_points_follow_the_order_of_points(network: str) -> None:
+    torch.manual_seed(0)
+    encoder = small(network, k=8).eval()
+    points = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1))
+    features = encoder.forward_features(points)
+    assert features.shape[:2] == (2, 40)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(encoder.forward_features(points[:, order]), features[:, order], atol=1e-4)
+
+
+def test_a_network_without_features_per_point_says_so() -> None:
+    class Mean(PointEncoder):
+        feature_dim = 3
+
+        def forward(self, points: torch.Tensor) -> torch.Tensor:
+            return points.mean(dim=1)
+
+    with pytest.raises(ValueError, match="found Mean, which has no features per point"):
+        Mean().forward_features(torch.rand(1, 4, 3))
 
 
 def test_transform_net_begins_as_the_identity() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from crosspoint import DGCNN, Compute, CrossPoint, PartSegDGCNN, PointNet
 from crosspoint.datasets.pairs import stack_pairs
-from crosspoint.methods.crosspoint import CrossPoint
-from crosspoint.models.build import EncoderConfig
 from crosspoint.ops import edgeconv
-from crosspoint.training.config import ImageEncoderConfig, MethodConfig, PretrainConfig
-from crosspoint.training.pretrain import build_method, pretrain
-from crosspoint.transforms import CloudAugmentation, ImageAugmentation
+from tests.crosspoint.toys import toy_method, toy_run
 
 # Cosines of embeddings rounded to 8 bits are off by about 2⁻⁸, logits by 1 / temperature = 10 times as much, and a loss
 # is the difference of two of them.
@@ -50,20 +46,15 @@ class HalvedOperations(TorchDispatchMode):
         return found
 
 
-def configuration(seed: int = 0, network: str = "dgcnn") -> PretrainConfig:
-    return PretrainConfig(
-        seed=seed,
-        encoder=EncoderConfig(network, k=5, channels=[8, 8], embedding=16),
-        image_encoder=ImageEncoderConfig("resnet18"),
-        method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
-    )
+NETWORKS = {"dgcnn": DGCNN, "pointnet": PointNet, "dgcnn_partseg": PartSegDGCNN}
 
 
-def step(config: PretrainConfig, pairs: Any, half: bool) -> tuple[CrossPoint, dict[str, Tensor]]:
+def step(pairs: Any, half: bool, seed: int = 0, network: str = "dgcnn") -> tuple[CrossPoint, dict[str, Tensor]]:
     """One forward and backward pass; (the method, its losses)."""
-    method, batch = build_method(config), stack_pairs([pairs[i, 0] for i in range(len(pairs))])
+    method = toy_method(seed, NETWORKS[network])
+    batch = stack_pairs([pairs[i, 0] for i in range(len(pairs))])
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        parts = method.training_step(batch, torch.Generator().manual_seed(config.seed))
+        parts = method.training_step(batch, torch.Generator().manual_seed(seed))
     parts["loss"].backward()
     return method, parts
 
@@ -75,7 +66,7 @@ def gradient(method: nn.Module) -> Tensor:
 @pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_losses_and_gradients_are_those_of_float32_but_for_rounding(seed: int, network: str, toy_pairs: type) -> None:
-    (full, expected), (half, found) = (step(configuration(seed, network), toy_pairs(), half) for half in (False, True))
+    (full, expected), (half, found) = (step(toy_pairs(), half, seed, network) for half in (False, True))
     for name in ("intra", "cross"):
         assert found[name].dtype == torch.float32
         assert float(found[name].detach()) == pytest.approx(float(expected[name].detach()), abs=LOSS_TOLERANCE)
@@ -86,7 +77,7 @@ def test_losses_and_gradients_are_those_of_float32_but_for_rounding(seed: int, n
 
 
 def test_only_products_are_halved(toy_pairs: type) -> None:
-    method, batch = build_method(configuration()), stack_pairs([toy_pairs()[i, 0] for i in range(24)])
+    method, batch = toy_method(), stack_pairs([toy_pairs()[i, 0] for i in range(24)])
     with HalvedOperations() as seen, torch.autocast("cpu", torch.bfloat16):
         parts = method.training_step(batch, torch.Generator().manual_seed(0))
     assert {"mm", "convolution"} <= seen.names <= HALF
@@ -97,7 +88,7 @@ def test_only_products_are_halved(toy_pairs: type) -> None:
 
 
 def test_augmentations_and_projections_keep_full_precision(toy_pairs: type) -> None:
-    method, batch = build_method(configuration()), stack_pairs([toy_pairs(views=2)[i, 0] for i in range(6)])
+    method, batch = toy_method(), stack_pairs([toy_pairs(views=2)[i, 0] for i in range(6)])
     seen: list[Tensor] = []
     for encoder in (method.encoder, method.image_encoder):
         encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -120,18 +111,13 @@ def test_moments_over_edges_are_taken_in_full_precision(toy_pairs: type, monkeyp
         return found
 
     monkeypatch.setattr(edgeconv, "edge_moments", spy)
-    step(configuration(), toy_pairs(), half=True)
+    step(toy_pairs(), half=True)
     assert seen == {torch.float32}
 
 
-def test_a_run_keeps_its_weights_and_the_state_of_adam_in_full_precision(
-    tmp_path: Path, toy_pairs: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("crosspoint.training.pretrain.open_pairs", lambda config: toy_pairs())
-    config = configuration()
-    data = replace(config.data, holdout=0.0, workers=0)
-    training = replace(config.training, epochs=1, batch_size=6, accelerator="cpu", precision="bf16-mixed")
-    last = pretrain(replace(config, out=tmp_path / "run", data=data, training=training))
+def test_a_run_keeps_its_weights_and_the_state_of_adam_in_full_precision(tmp_path: Path) -> None:
+    compute = Compute(accelerator="cpu", workers=0, precision="bf16-mixed")
+    last = toy_run(tmp_path / "run", training={"epochs": 1}, compute=compute)
     content = torch.load(last, weights_only=True)
     floats = [each for each in content["state_dict"].values() if each.is_floating_point()]
     states = [each for state in content["optimizer_states"][0]["state"].values() for each in state.values()]

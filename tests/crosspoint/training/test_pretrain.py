@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,40 +18,19 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crosspoint import CrossPoint, load_encoder
-from crosspoint.checkpoints.load import read_checkpoint
+from crosspoint import DGCNN, CloudAugmentation, Compute, CrossPoint, PointNet, ProbeConfig, load_pretrained
+from crosspoint.checkpoints.files import read_checkpoint
+from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.datasets.pairs import stack_pairs
-from crosspoint.models.build import EncoderConfig
-from crosspoint.training.callbacks import HoldOut
-from crosspoint.training.config import (
-    DataConfig,
-    ImageEncoderConfig,
-    MethodConfig,
-    PretrainConfig,
-    TrainingConfig,
-)
+from crosspoint.datasets.splits import split_holdout
+from crosspoint.training.config import ResolvedTraining
 from crosspoint.training.epoch_sampler import EpochSampler, step_seed
 from crosspoint.training.lightning_module import Pretraining, cosine_schedule
-from crosspoint.training.pretrain import build_method, pretrain, split_holdout
-from crosspoint.transforms import CloudAugmentation, ImageAugmentation
+from crosspoint.training.probe import HoldOut
+from tests.crosspoint.toys import toy_method, toy_run
 
-HERE = Path(__file__).parent
-
-
-def configuration(out: Path, **training: object) -> PretrainConfig:
-    return PretrainConfig(
-        out=out,
-        data=DataConfig(holdout=0.25, probe_points=40, workers=0),
-        encoder=EncoderConfig(k=5, channels=[8, 8], embedding=16),
-        image_encoder=ImageEncoderConfig("resnet18"),
-        method=MethodConfig(images=ImageAugmentation(size=24), clouds=CloudAugmentation(points=48)),
-        training=TrainingConfig(**{"epochs": 2, "batch_size": 6, "accelerator": "cpu", **training}),
-    )
-
-
-@pytest.fixture(autouse=True)
-def toy_data(monkeypatch: pytest.MonkeyPatch, toy_pairs: type) -> None:
-    monkeypatch.setattr("crosspoint.training.pretrain.open_pairs", lambda config: toy_pairs())
+ROOT = Path(__file__).parents[3]
+PROBE = ProbeConfig(holdout=0.25, points=40, every=2)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -68,7 +46,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
         return {"accuracy": [50.0, 80.0, 70.0][len(seen) - 1]}
 
     out = tmp_path / "run"
-    best = pretrain(configuration(out, epochs=5, probe_every=2), probe=probe)
+    best = toy_run(out, training={"epochs": 5}, probe=PROBE, measure=probe)
     assert best == out / "best.ckpt"
     assert read_checkpoint(best)["epoch"] == 3  # the second probe, after the fourth epoch, was the best
     assert read_checkpoint(out / "last.ckpt")["epoch"] == 4
@@ -76,7 +54,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert seen[0].fit_points.shape == (16, 40, 3)
     assert np.allclose(np.linalg.norm(seen[0].held_points, axis=2).max(axis=1), 1, atol=1e-5)
     assert np.bincount(seen[0].held_labels).tolist() == [2, 2, 2, 2]
-    assert load_encoder(best).config == {"k": 5, "channels": [8, 8], "embedding": 16}
+    assert load_pretrained(best).encoder.config == {"k": 5, "channels": [8, 8], "embedding": 16}
     metrics = (out / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
     assert {"train/loss", "train/intra", "train/cross", "probe/accuracy"} <= set(metrics[0].split(","))
     assert list((out / "tensorboard").rglob("events.out.tfevents.*"))
@@ -84,7 +62,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
 
 def test_the_loss_falls(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    pretrain(configuration(out, epochs=12))
+    toy_run(out, training={"epochs": 12})
     rows = [line.split(",") for line in (out / "csv/version_0/metrics.csv").read_text().splitlines()]
     column = rows[0].index("train/loss")
     losses = [float(row[column]) for row in rows[1:]]
@@ -94,19 +72,19 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 def test_resume_after_a_kill_is_exact(tmp_path: Path) -> None:
     """Three epochs at once equal one epoch, kill -9 inside the second, and a resume: bit for bit."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    pretrain(configuration(whole, epochs=3))
+    toy_run(whole, training={"epochs": 3})
     code = (
-        "import sys, time; from pathlib import Path; sys.path[:0] = [sys.argv[2], sys.argv[3]]; "
-        "import crosspoint.training.pretrain as p, conftest, test_pretrain as t; "
-        "Slow = type('Slow', (conftest.ToyPairs,), {'__getitem__': lambda self, item: "
-        "(time.sleep(0.05 if Path(sys.argv[1], 'last.ckpt').exists() else 0), "
-        "conftest.ToyPairs.__getitem__(self, item))[1]}); "
-        "p.open_pairs = lambda config: Slow(); p.pretrain(t.configuration(Path(sys.argv[1]), epochs=3))"
+        "import sys, time; from pathlib import Path; from tests.crosspoint.toys import ToyPairs, toy_run\n"
+        "out = Path(sys.argv[1])\n"
+        "plain = ToyPairs.__getitem__\n"
+        "def slow(self, item):\n"
+        "    time.sleep(0.05 if (out / 'last.ckpt').exists() else 0)\n"
+        "    return plain(self, item)\n"
+        "ToyPairs.__getitem__ = slow\n"
+        "toy_run(out, training={'epochs': 3})"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(cut), str(HERE), str(HERE.parent)],
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+        [sys.executable, "-c", code, str(cut)], cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 120
     while not (cut / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
@@ -115,7 +93,7 @@ def test_resume_after_a_kill_is_exact(tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors.decode()
     assert read_checkpoint(cut / "last.ckpt")["epoch"] == 0
-    pretrain(configuration(cut, epochs=3), resume=True)
+    toy_run(cut, training={"epochs": 3}, resume=True)
     expected, found = read_checkpoint(whole / "last.ckpt"), read_checkpoint(cut / "last.ckpt")
     assert all(torch.equal(tensor, found["state_dict"][name]) for name, tensor in expected["state_dict"].items())
     before, after = (content["optimizer_states"][0]["state"] for content in (expected, found))
@@ -127,49 +105,69 @@ def test_an_interrupt_keeps_the_last_epoch(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(configuration(tmp_path / "run", epochs=3, probe_every=2), probe=interrupt)
+        toy_run(tmp_path / "run", training={"epochs": 3}, probe=PROBE, measure=interrupt)
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 0
-    config = configuration(tmp_path / "run", epochs=3, probe_every=2)
-    pretrain(config, probe=lambda encoder, data: {"accuracy": 1.0}, resume=True)
+    measure = lambda encoder, data: {"accuracy": 1.0}  # noqa: E731
+    toy_run(tmp_path / "run", training={"epochs": 3}, probe=PROBE, measure=measure, resume=True)
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 2
 
 
 def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     runs = []
     for workers in (0, 2):
-        config = configuration(tmp_path / str(workers), epochs=1)
-        runs.append(weights(pretrain(replace(config, data=replace(config.data, workers=workers)))))
+        compute = Compute(accelerator="cpu", workers=workers)
+        runs.append(weights(toy_run(tmp_path / str(workers), training={"epochs": 1}, compute=compute)))
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
 
 
 def test_another_seed_changes_the_result(tmp_path: Path) -> None:
-    config = configuration(tmp_path / "a", epochs=1)
-    first = weights(pretrain(config))
-    second = weights(pretrain(replace(config, out=tmp_path / "b", seed=1)))
+    first = weights(toy_run(tmp_path / "a", training={"epochs": 1}))
+    second = weights(toy_run(tmp_path / "b", training={"epochs": 1}, seed=1))
     assert any(not torch.equal(first[name], second[name]) for name in first if "weight" in name)
 
 
 def test_a_run_is_not_written_over(tmp_path: Path) -> None:
-    config = configuration(tmp_path / "run", epochs=1)
-    last = pretrain(config)
+    last = toy_run(tmp_path / "run", training={"epochs": 1})
     content = last.read_bytes()
     with pytest.raises(ValueError, match=r"found a run in .* expected a new folder: pass --resume true"):
-        pretrain(config)
+        toy_run(tmp_path / "run", training={"epochs": 1})
     with pytest.raises(ValueError, match=r"training.learning_rate: 0.001 then, 0.01 now"):
-        pretrain(configuration(tmp_path / "run", epochs=1, learning_rate=0.01), resume=True)
+        toy_run(tmp_path / "run", training={"epochs": 1, "learning_rate": 0.01}, resume=True)
+    with pytest.raises(ValueError, match=r"method.init_args.temperature: 0.1 then, 0.5 now"):
+        toy_run(tmp_path / "run", method=toy_method(temperature=0.5), training={"epochs": 1}, resume=True)
     assert last.read_bytes() == content
 
 
 def test_bad_settings_leave_no_folder_behind(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="found 16 pairs for training and a batch size of 17"):
-        pretrain(configuration(tmp_path / "run", batch_size=17))
+    with pytest.raises(ValueError, match="found 24 samples for training and a batch size of 25"):
+        toy_run(tmp_path / "run", training={"batch_size": 25})
+    with pytest.raises(ValueError, match="found an encoder of type Linear, expected one that extends"):
+        network = torch.nn.Linear(3, 3)
+        network.feature_dim = 3
+        toy_run(tmp_path / "run", method=CrossPoint(network, None, cross_weight=0.0))
     assert not (tmp_path / "run").exists()
 
 
-def test_divergence_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosspoint.methods.crosspoint.nt_xent", lambda a, b, temperature: (a * b).sum() * float("nan"))
-    with pytest.raises(ValueError, match=r"found a loss of nan in epoch 1, expected a finite one"):
-        pretrain(configuration(tmp_path / "run", epochs=1))
+def test_accumulated_gradients_are_those_of_one_larger_batch(tmp_path: Path) -> None:
+    """Of a loss that is a mean over the samples of a batch; every batch has draws of its own."""
+    seeds: list[int] = []
+
+    class Mean(CrossPoint):
+        def training_step(self, batch: Any, generator: torch.Generator) -> dict[str, torch.Tensor]:
+            seeds.append(generator.initial_seed())
+            return {"loss": self.head(batch.points.mean(dim=1).repeat(1, 4)[:, :8]).square().mean()}
+
+    runs = []
+    for batch_size, accumulation in ((8, 1), (4, 2)):
+        torch.manual_seed(0)
+        method = Mean(PointNet(embedding=8), None, cross_weight=0.0)
+        method.head = torch.nn.Linear(8, 2)  # without BatchNorm, which sees each batch by itself
+        compute = Compute(accelerator="cpu", workers=0, accumulation=accumulation)
+        training = {"epochs": 1, "batch_size": batch_size}
+        runs.append(weights(toy_run(tmp_path / str(batch_size), method=method, training=training, compute=compute)))
+    for name in ("method.head.weight", "method.head.bias"):
+        assert torch.allclose(runs[0][name], runs[1][name], atol=1e-6)
+    assert len(set(seeds[:3])) == 3 and len(set(seeds[3:])) == 6
 
 
 def test_schedule_begins_at_one_and_never_reaches_zero() -> None:
@@ -210,14 +208,13 @@ def test_sampler_shares_a_permutation_out() -> None:
 
 
 def test_method_is_the_sum_of_its_losses(toy_pairs: type) -> None:
-    config = configuration(Path("unused"))
     batch = stack_pairs([toy_pairs(views=2)[i, 0] for i in range(6)])
     generator = torch.Generator()
     for intra, cross in ((1.0, 1.0), (0.5, 2.0)):
-        weighted = replace(config, method=replace(config.method, intra_weight=intra, cross_weight=cross))
-        parts = build_method(weighted).training_step(batch, generator.manual_seed(0))
+        weighted = toy_method(intra_weight=intra, cross_weight=cross)
+        parts = weighted.training_step(batch, generator.manual_seed(0))
         assert torch.allclose(parts["loss"], intra * parts["intra"] + cross * parts["cross"])
-    alone = build_method(replace(config, method=replace(config.method, cross_weight=0.0)))
+    alone = toy_method(cross_weight=0.0)
     assert alone.image_encoder is None
     assert set(alone.training_step(batch, generator.manual_seed(0))) == {"loss", "intra"}
 
@@ -238,15 +235,10 @@ class HostWaits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("network", ["pointnet"])
-def test_a_step_does_not_wait_for_the_device(network: str, toy_pairs: type) -> None:
-    config = configuration(Path("unused"))
-    config = replace(
-        config,
-        encoder=replace(config.encoder, network=network),
-        method=replace(config.method, clouds=CloudAugmentation(points=48, stretch=(0.7, 1.4), rotation="any")),
-    )
-    method, batch = build_method(config), stack_pairs([toy_pairs(views=2)[i, 0] for i in range(6)])
+def test_a_step_does_not_wait_for_the_device(toy_pairs: type) -> None:
+    clouds = CloudAugmentation(points=48, stretch=(0.7, 1.4), rotation="any")
+    method = toy_method(encoder=PointNet, clouds=clouds)
+    batch = stack_pairs([toy_pairs(views=2)[i, 0] for i in range(6)])
     optimizer = torch.optim.Adam(method.parameters(), fused=True)
     generator = torch.Generator().manual_seed(0)
     with HostWaits() as waits:
@@ -257,7 +249,7 @@ def test_a_step_does_not_wait_for_the_device(network: str, toy_pairs: type) -> N
 
 def test_fused_adam_takes_the_steps_of_adam(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for weights in channels-last order: gradients have to lie in memory as the weights do."""
-    module = Pretraining(build_method(configuration(Path("unused"))), TrainingConfig(), seed=0, known={})
+    module = Pretraining(toy_method(), ResolvedTraining(), seed=0, record=Record({}, Inputs()))
     monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(estimated_stepping_batches=10))
     copied = copy.deepcopy(module)
     fused = module.configure_optimizers()["optimizer"]
@@ -276,7 +268,7 @@ def test_fused_adam_takes_the_steps_of_adam(toy_pairs: type, monkeypatch: pytest
 
 
 def test_features_of_several_views_are_averaged(toy_pairs: type) -> None:
-    method = build_method(configuration(Path("unused"))).eval()
+    method = toy_method().eval()
     object.__setattr__(method.images, "jitter", 0.0)
     object.__setattr__(method.images, "flip", 0.0)
     images = stack_pairs([toy_pairs(views=3)[i, 0] for i in range(4)]).images
@@ -289,13 +281,12 @@ def test_building_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    build_method(configuration(Path("unused")))
+    toy_method()
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_impossible_weights_are_named() -> None:
-    encoder = torch.nn.Linear(3, 3)
-    encoder.feature_dim = 3
+    encoder = DGCNN(k=5, channels=[8], embedding=8)
     with pytest.raises(ValueError, match="found weights 0 and 0"):
         CrossPoint(encoder, None, intra_weight=0, cross_weight=0)
     with pytest.raises(ValueError, match="without an image encoder"):

@@ -1,0 +1,88 @@
+"""Adapters from files of weights to one record: checkpoints of earlier versions, and of other codes.
+
+An adapter looks at what a file holds and gives back a record with weights under our names, or None if the file is not
+of its kind. A new kind of file is a new adapter and one line in `ADAPTERS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from crosspoint.checkpoints.files import read_checkpoint, read_safetensors, strip_prefix
+from crosspoint.checkpoints.record import RECORD_KEY, Record
+
+METHOD = "method."  # before the names of a method's weights in a checkpoint of ours
+ENCODER = "encoder."  # before those of its point encoder
+
+ADAPTERS = (
+    "crosspoint.checkpoints.first_format.adapt",
+    "crosspoint.checkpoints.crosspoint_original.adapt",
+    "crosspoint.scene.checkpoints.minkowski_engine.adapt",
+)
+CONTAINERS = ("state_dict", "model_state_dict", "model", "model_points")  # where codes keep the weights of a network
+
+
+class Weights(NamedTuple):
+    """Weights with the record that says whose they are."""
+
+    record: Record
+    state: dict[str, Tensor]  # "encoder.…", and "image_encoder.…", "head.…", … where a method's are there
+
+
+Adapter = Callable[[Mapping[str, Any], Path], Weights | None]
+
+
+def read_weights(path: Path) -> Weights:
+    """Read any file of weights that is known.
+
+    Raises:
+        ValueError: if it is damaged, of another kind, or lacks layers.
+    """
+    content: Mapping[str, Any]
+    if path.suffix == ".safetensors":
+        weights, metadata = read_safetensors(path)
+        if RECORD_KEY in metadata:
+            return Weights(_record(json.loads(metadata[RECORD_KEY]), path), _below(weights, ENCODER))
+        content = {**weights, **metadata}
+    else:
+        content = read_checkpoint(path)
+        if RECORD_KEY in content:
+            return Weights(_record(content[RECORD_KEY], path), strip_prefix(content["state_dict"], METHOD))
+    for name in ADAPTERS:
+        module, _, function = name.rpartition(".")
+        adapt: Adapter = getattr(importlib.import_module(module), function)
+        found = adapt(content, path)
+        if found is not None:
+            return found
+    raise ValueError(
+        f"found keys {[str(key) for key in list(content)[:4]]} … in {path}, expected a checkpoint of crosspoint "
+        "pretrain, an export of save_encoder, weights of the original CrossPoint or of MinkowskiEngine's networks: "
+        "evaluate other networks from Python, with crosspoint.eval.extract_features"
+    )
+
+
+def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of a network in a file of another code: as they lie, or in one of the usual containers.
+
+    DataParallel's prefix "module." is left out.
+    """
+    for container in CONTAINERS:
+        if isinstance(content.get(container), Mapping):
+            content = content[container]
+    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": weight for name, weight in weights.items()}
+
+
+def _record(content: Any, path: Path) -> Record:
+    if not isinstance(content, dict):
+        raise ValueError(f"found a {type(content).__name__} for the record in {path}, expected keys and values")
+    return Record.of(content, path)

@@ -1,0 +1,221 @@
+"""`crosspoint pretrain`: an encoder trained without labels, on objects or scenes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+
+from crosspoint.cli.legacy import upgrade
+from crosspoint.cli.log import quieten_lightning
+from crosspoint.cli.parser import Parser
+from crosspoint.cli.plugin_arguments import Chosen, Section, split_flags
+from crosspoint.methods.method import Method
+from crosspoint.models.image_backbone import ImageBackbone
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.plugins import SampleDataset, plain
+from crosspoint.training.config import Compute, ProbeConfig, TrainingConfig
+from crosspoint.training.run_folder import check_free
+
+log = logging.getLogger("crosspoint")
+
+DESCRIPTION = """Pre-train an encoder: crosspoint pretrain CONFIG.yaml [--key value …]. The keys below method, encoder,
+image_encoder and data.dataset are those of the classes that are chosen there, by short name or import path."""
+
+DATASET = Section("data.dataset", "dataset", SampleDataset)
+ENCODER = Section("encoder", "encoder", PointEncoder)
+IMAGE_ENCODER = Section("image_encoder", "image_encoder", ImageBackbone)
+METHOD = Section("method", "method", Method, frozenset({"encoder", "image_encoder"}))
+PROBE = Section("probe", None, ProbeConfig)
+SECTIONS = (DATASET, ENCODER, IMAGE_ENCODER, METHOD, PROBE)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A run as it was asked for: what is chosen, but not yet built.
+
+    Args:
+        dataset: what the method learns from.
+        encoder: the point encoder.
+        image_encoder: the image encoder; None where the method looks at no image.
+        method: losses and augmentations.
+        probe: settings of the probe; None where none are given.
+        rest: out, seed, training, compute.
+        parser: of the rest.
+    """
+
+    dataset: Chosen
+    encoder: Chosen
+    image_encoder: Chosen | None
+    method: Chosen
+    probe: Chosen | None
+    rest: Namespace
+    parser: Parser
+
+    def as_yaml(self) -> str:
+        """Every key and its value, as `--config` reads them."""
+        rest = plain(self.rest.as_dict())
+        images, probe = self.image_encoder, self.probe
+        tree = {
+            "out": rest["out"],
+            "seed": rest["seed"],
+            "data": {"dataset": self.dataset.describe()},
+            "encoder": self.encoder.describe(),
+            "image_encoder": None if images is None else images.describe(),
+            "method": self.method.describe(),
+            "training": rest["training"],
+            "compute": rest["compute"],
+            "probe": None if probe is None else probe.describe(),
+        }
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+    def build_method(self) -> Method:
+        """The networks with the random weights of the seed; torch's global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.rest.seed)
+            encoder = self.encoder.build()
+            images = None if self.image_encoder is None else self.image_encoder.build()
+            method: Method = self.method.build(encoder=encoder, image_encoder=images)
+            return method
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command."""
+    words = list(arguments)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "--config")  # pretrain CONFIG.yaml
+    asked = [word for word in words if word in ("--help", "-h", "--print_config")]
+    config = read_config([word for word in words if word not in asked], whole=not asked)
+    if asked:
+        sys.stdout.write(config.as_yaml() if asked[0] == "--print_config" else _help(config))
+        return 0
+    return _pretrain(config)
+
+
+def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
+    """Flags and YAML files → a run.
+
+    Args:
+        words: what was typed after `crosspoint pretrain`.
+        whole: whether all that the dataset requires must be there; help and --print_config can do without.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if a key is unknown, a value of another type, or a class cannot be had.
+    """
+    left, flags = split_flags(words, SECTIONS)
+    files, left = _take(left, "--config")
+    tree: dict[str, Any] = {}
+    for file in files:
+        tree = _merged(tree, upgrade(_read_yaml(Path(file))))
+    data = tree.pop("data", None) or {}
+    if not isinstance(data, Mapping) or not data.keys() <= {"dataset"}:
+        raise ValueError(f"found the keys {', '.join(map(str, data))} below data, expected dataset alone")
+    method = METHOD.parse(tree.pop("method", None), flags["method"], "crosspoint")
+    assert method is not None
+    made: type[Method] = method.made
+    encoder = ENCODER.parse(tree.pop("encoder", None), flags["encoder"], made.default_encoder)
+    default_images = made.default_image_encoder if made.uses_images(method.arguments) else None
+    images = IMAGE_ENCODER.parse(tree.pop("image_encoder", None), flags["image_encoder"], default_images)
+    if images is not None and not made.uses_images(method.arguments):
+        images = None
+    probe = PROBE.parse(tree.pop("probe", None), flags["probe"], None)
+    parser = _parser()
+    rest = parser.read_over(tree, left)
+    dataset = DATASET.parse(data.get("dataset"), flags["data.dataset"], "rendered", whole=whole)
+    assert encoder is not None and dataset is not None
+    return PretrainConfig(dataset, encoder, images, method, probe, rest, parser)
+
+
+def _pretrain(config: PretrainConfig) -> int:
+    from crosspoint.eval import probe_hold_out
+    from crosspoint.training.pretrain import pretrain
+
+    quieten_lightning()
+    rest = config.parser.instantiate(config.rest)
+    check_free(rest.out, rest.resume)
+    best = pretrain(
+        config.build_method(),
+        config.dataset.build(),
+        out=rest.out,
+        seed=rest.seed,
+        training=rest.training,
+        compute=rest.compute,
+        probe=None if config.probe is None else config.probe.build(),
+        measure=probe_hold_out,
+        resume=rest.resume,
+        progress=sys.stderr.isatty(),
+    )
+    log.info("use %s", best)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="crosspoint pretrain", description=DESCRIPTION, add_help=False)
+    parser.add_argument("--out", type=Path, default=Path("runs/crosspoint"), help="new folder for checkpoints and logs")
+    parser.add_argument("--seed", type=int, default=0, help="decides weights, order, hold-out and augmentations")
+    parser.add_class_arguments(TrainingConfig, "training")
+    parser.add_class_arguments(Compute, "compute")
+    parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
+    return parser
+
+
+def _help(config: PretrainConfig) -> str:
+    parser = config.parser
+    parser.further_rows = [
+        ("--config", "YAML file of these keys"),
+        ("--print_config", "print every key and its value as YAML, and exit"),
+        ("", ""),
+    ]
+    for chosen in (config.method, config.encoder, config.image_encoder, config.dataset):
+        parser.further_rows += [] if chosen is None else [*chosen.help_rows(), ("", "")]
+    probe = config.probe or PROBE.parse({"every": 10}, [], None)
+    assert probe is not None
+    parser.further_rows += probe.help_rows()
+    return parser.format_help()
+
+
+def _take(words: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+    """Values of a flag, and the words without it."""
+    values, left = [], []
+    following = iter(words)
+    for word in following:
+        name, equals, value = word.partition("=")
+        if name != flag:
+            left.append(word)
+            continue
+        found = value if equals else next(following, None)
+        if found is None:
+            raise ValueError(f"found no value after {flag}, expected a file")
+        values.append(found)
+    return values, left
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"found no file {path}, expected a configuration in YAML: check the path")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"found no YAML in {path} ({' '.join(str(error).split())}), expected a configuration"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"found a {type(content).__name__} in {path}, expected keys and values")
+    return content
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees, of which the second decides."""
+    both = dict(first)
+    for key, value in second.items():
+        old = both.get(key)
+        both[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return both

@@ -1,0 +1,71 @@
+"""`crosspoint render`: a folder of meshes → a rendered set."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from crosspoint.cli.parser import call
+
+log = logging.getLogger("crosspoint")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command."""
+    return call(render, "render", arguments)
+
+
+def render(
+    source: Path,
+    out: Path,
+    views: int = 12,
+    size: int = 224,
+    points: int = 2048,
+    backend: str = "raycast",
+    orbit: Literal["random", "ring", "sphere"] = "random",
+    up_axis: Literal["x", "y", "z"] | None = None,
+    background: Literal["white", "transparent"] = "white",
+    supersample: int = 2,
+    jobs: int = -1,
+    seed: int = 0,
+) -> int:
+    """Render a folder of meshes into a set of views and clouds that `pretrain` reads.
+
+    Interrupted runs go on where they stopped. Meshes that cannot be used are listed in OUT/failures.jsonl.
+
+    Args:
+        source: folder of meshes: a ModelNet or ShapeNetCore tree, <class>/<mesh>, or meshes alone
+        out: folder of the rendered set
+        views: views per mesh
+        size: height and width of a view in pixels
+        points: points sampled on each surface
+        backend: renderer: raycast, pytorch3d (also on a GPU), or an import path
+        orbit: where cameras stand: random as in 3D-R2N2, on a fixed ring, or all around
+        up_axis: up axis of the meshes; default: z in a ModelNet tree, else y
+        background: behind the object
+        supersample: rays per pixel side
+        jobs: processes, -1 for one per core
+        seed: decides cameras and points, whatever the number of jobs
+    """
+    from crosspoint.renderers import render_folder
+
+    summary = render_folder(
+        source,
+        out,
+        views=views,
+        size=size,
+        points=points,
+        backend=backend,
+        orbit=orbit,
+        up_axis=up_axis,
+        background=background,
+        supersample=supersample,
+        jobs=jobs,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+    )
+    log.info("%s", summary)
+    return 0

@@ -1,0 +1,65 @@
+"""`crosspoint show`: a LiDAR–camera frame as a picture and as a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crosspoint.cli.parser import call
+
+log = logging.getLogger("crosspoint")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command."""
+    return call(show, "show", arguments)
+
+
+def show(
+    dataset: str,
+    root: Path | None = None,
+    frame: int = 0,
+    split: str | None = None,
+    regions: bool = False,
+    predictions: Path | None = None,
+    out: Path = Path("show"),
+) -> int:
+    """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
+
+    Args:
+        dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, or synthetic
+        root: folder of the dataset; of synthetic none
+        frame: number of the frame
+        split: of the dataset; null takes its first, or everything where it has none; with predictions, val
+        regions: outline the images' superpixels
+        predictions: folder of evaluate semseg --network, whose answers are drawn beside the truth; frame and split are
+            those that were measured
+        out: folder of the two files
+    """
+    from crosspoint.scene.datasets.build import open_scenes
+    from crosspoint.scene.viz.predictions import frame_predictions
+    from crosspoint.scene.viz.show import show as draw
+
+    split = "val" if split is None and predictions is not None else split  # what evaluate measures on
+    options: dict[str, Any] = {} if split is None else {"split": split}
+    if dataset == "nuscenes":
+        options["boxes"] = None  # where there are some; training leaves their large table unread
+    scenes = open_scenes(dataset, root, **options)
+    if not 0 <= frame < len(scenes):
+        raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")
+    shown = scenes[frame]
+    outlined, answers = None, None
+    if predictions is not None:
+        answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
+    if regions and len(shown.images):
+        import torch
+
+        from crosspoint.scene.data.superpixels import SuperpixelConfig, superpixels
+
+        outlined = torch.stack([superpixels(image, SuperpixelConfig()) for image in shown.images])
+    names: list[str] = getattr(scenes, "box_classes", [])
+    for path in draw(shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=names):
+        log.info("%s", path)
+    return 0

@@ -1,0 +1,49 @@
+"""`crosspoint synthesize`: the embedded driving world, written to disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from crosspoint.cli.parser import call
+
+log = logging.getLogger("crosspoint")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command."""
+    return call(synthesize, "synthesize", arguments)
+
+
+def synthesize(
+    out: Path,
+    train: int = 100,
+    val: int = 20,
+    frames: int = 10,
+    views: int = 1,
+    beams: Literal[32, 64] = 32,
+    seed: int = 0,
+    jobs: int = -1,
+) -> int:
+    """Write the embedded driving world to disk: streets with LiDAR, images and all labels; a dataset of kind folder.
+
+    Interrupted runs go on where they stopped.
+
+    Args:
+        out: folder of the frames
+        train: streets to learn from
+        val: streets to judge by
+        frames: of each street
+        views: cameras: 1 looks ahead, 6 all around
+        beams: of the LiDAR; 64 as KITTI's
+        seed: decides everything, whatever the number of jobs
+        jobs: processes, -1 for one per core
+    """
+    from crosspoint.scene.synthetic import HDL_64, Lidar, write_scenes
+
+    lidar = HDL_64 if beams == 64 else Lidar()
+    written = write_scenes(out, train, val, frames, views=views, lidar=lidar, seed=seed, jobs=jobs)
+    log.info("%d frames written, %d in %s", written, (train + val) * frames, out)
+    return 0

@@ -1,0 +1,29 @@
+"""Splits of labeled items, by classes and by a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices for training and for a hold-out, a share of every class.
+
+    A class keeps at least one item for training; without labels nothing is held out, as nothing could be probed.
+
+    Args:
+        labels: (n,) classes, -1 where unknown.
+        share: of each class that is held out.
+        seed: of the choice.
+
+    Raises:
+        ValueError: if the share is not from 0 to below 1.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"found a hold-out share of {share}, expected 0 ≤ share < 1: change probe.holdout")
+    generator = np.random.default_rng([seed, 1])
+    held = [np.zeros(0, dtype=np.int64)]
+    for label in np.unique(labels[labels >= 0]):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        held.append(members[: min(round(share * len(members)), len(members) - 1)])
+    holdout = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(labels)), holdout), holdout
