@@ -15,6 +15,7 @@ from crosspoint.datasets.pairs import stack_pairs
 from crosspoint.methods.crosspoint import CrossPoint
 from crosspoint.models.build import EncoderConfig
 from crosspoint.ops import edgeconv
+from crosspoint.ops.edge_moments import edge_moments
 from crosspoint.training.config import ImageEncoderConfig, MethodConfig, PretrainConfig
 from crosspoint.training.pretrain import build_method, pretrain
 from crosspoint.transforms import CloudAugmentation, ImageAugmentation
@@ -112,7 +113,7 @@ def test_augmentations_and_projections_keep_full_precision(toy_pairs: type) -> N
 
 def test_moments_over_edges_are_taken_in_full_precision(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[torch.dtype] = set()
-    moments = edgeconv.edge_moments
+    moments = edge_moments
 
     def spy(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         found = moments(u, v, rows)
