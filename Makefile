@@ -1,39 +1,79 @@
 # Every target sets up .venv first, once; remove the folder to start afresh.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
+# The versions that README's figures were made with. `make test VENV=.venv-latest CONSTRAINTS=` takes the newest.
+CONSTRAINTS ?= constraints.txt
+PYTEST_FLAGS ?=
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 
-.PHONY: quickstart test lint types bench clean
+# For `make wheels`: the Python of a node without a network, its `pip freeze`, and its glibc (`ldd --version`).
+PYTHON_VERSION ?= 3.12
+PRESENT ?=
+GLIBC ?= 2.28
+
+.PHONY: quickstart check test test-fast test-minimum lint format types build bench wheels gpu constraints clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
 	$(BIN)/crosspoint quickstart
 
+check: lint types test-fast
+
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+
+# Warnings are no errors here: old libraries warn of each other.
+test-minimum:
+	$(MAKE) test VENV=.venv-minimum CONSTRAINTS=constraints-minimum.txt PYTEST_FLAGS='-W default $(PYTEST_FLAGS)'
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# mypy cannot follow an editable install of folders that lie elsewhere, so it reads a copy as it is installed.
 types: $(VENV)/installed-dev
 	rm -rf build  # setuptools would keep modules there that have gone
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/installed .
-	MYPYPATH=build/installed $(BIN)/mypy
+	$(BIN)/mypy
+
+build: $(VENV)/installed
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -m tools.try_wheel dist/*.whl
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
+wheels: $(VENV)/installed
+	$(BIN)/python -m tools.wheels --python $(PYTHON_VERSION) --glibc $(GLIBC) $(PRESENT:%=--present %)
+
+# On a node without a network, where PYTHON is the Python that has torch: see docs/gpu_nodes.md.
+gpu:
+	$(PYTHON) -m tools.gpu_node .venv-gpu wheels
+	.venv-gpu/bin/python -m tools.gpu_checks
+
+constraints: $(VENV)/installed-dev
+	$(BIN)/python -m tools.constraints > constraints.new
+	mv constraints.new constraints.txt
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(INSTALL) -e .
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(INSTALL) -e '.[test,lint]'
 	touch $(VENV)/installed $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-* build dist wheels *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -74,7 +74,7 @@ def main() -> None:
         fast = step(DGCNN(k=k), points)
         contenders = {"ours": fast, "formula": by_formula(fast), "channels_first": step(ChannelsFirstDGCNN(k), points)}
         seconds = medians(contenders, rounds(args))
-        memory = {name: peak_memory(run) for name, run in contenders.items()}
+        memory = {name: peak_memory(run, args.device) for name, run in contenders.items()}
         rows += [
             {
                 "clouds": batch,

@@ -52,12 +52,13 @@ def main() -> None:
     """Run it."""
     parser = options("DGCNN on a GPU")
     parser.set_defaults(device="cuda")
+    parser.add_argument("--sizes", type=int, help="only the first so many: each takes a minute or more to compile")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("found no CUDA device, expected one: --device cpu --quick shows that this runs, no more")
     sizes = [(4, 64, 5)] if args.quick else [(40, 1024, 15), (40, 2048, 15), (96, 1024, 20)]
     rows = []
-    for clouds, count, k in sizes:
+    for clouds, count, k in sizes[: args.sizes]:
         torch.compiler.reset()  # it keeps few sizes, and takes a second one for the first of many
         points = torch.rand(clouds, count, 3, device=args.device)
         ways = list(itertools.product(("formula", "ours"), ("float32", "bf16"), ("eager", "compiled")))
@@ -81,11 +82,11 @@ def main() -> None:
                 **dict(zip(("path", "precision", "encoder"), way, strict=True)),
                 "clouds_per_second": clouds / seconds[" ".join(way)],
                 "faster": seconds["formula float32 eager"] / seconds[" ".join(way)],
-                "peak_mb": peak_memory(contenders[way]) / 2**20,
+                "peak_mb": peak_memory(contenders[way], args.device) / 2**20,
             }
             for way in ways
         ]
-    report("gpu", rows, args)
+        report("gpu", rows, args)  # after each size, as a job may be stopped
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ STEPS_PAIRS = 2048  # steps are repeated within one measurement until they have 
 
 def by_formula(loss: Loss) -> Loss:
     """The same loss, with all logits at once."""
-    limits = {name: 2**62 for name in vars(contrastive_cross_entropy) if name.startswith("FORMULA_LOGITS")}
+    limits: dict[str, Any] = {
+        name: 2**62 for name in vars(contrastive_cross_entropy) if name.startswith("FORMULA_LOGITS")
+    }
 
     def run(a: Tensor, b: Tensor) -> Tensor:
         with mock.patch.multiple(contrastive_cross_entropy, **limits):
@@ -58,7 +60,7 @@ def compare(name: str, paths: Mapping[str, Loss], a: Tensor, b: Tensor, repeats:
     """One row for each path of a loss."""
     times = max(1, STEPS_PAIRS // len(a))
     seconds = medians({path: step(loss, a, b, times) for path, loss in paths.items()}, repeats)
-    memory = {path: peak_memory(step(loss, a, b)) for path, loss in paths.items()}
+    memory = {path: peak_memory(step(loss, a, b), a.device.type) for path, loss in paths.items()}
     return [
         {
             "loss": name,

@@ -20,6 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from crosspoint.installation import processor
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -54,17 +56,18 @@ def medians(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dic
     return {name: statistics.median(each) for name, each in seconds.items()}
 
 
-def peak_memory(run: Callable[[], object]) -> int:
+def peak_memory(run: Callable[[], object], device: str = "cpu") -> int:
     """Bytes by which the memory of this process grew at most during one run, after a run to warm up.
 
-    On a CPU that is the resident set, reset before the run (Linux only); on a GPU what torch has allocated.
+    On a CPU that is the resident set, reset before the run (Linux only); on a GPU what torch has allocated. A run on
+    the CPU of a machine with a GPU is one on the CPU, so the device is said.
 
     Raises:
         OSError: where the kernel does not keep or reset the peak.
     """
     run()
     gc.collect()
-    if torch.cuda.is_available():
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -78,16 +81,16 @@ def peak_memory(run: Callable[[], object]) -> int:
     return _resident("VmHWM") - before
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+def machine(device: str) -> dict[str, Any]:
+    """What the figures depend on; the GPU where one was measured."""
     found = {
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
+    if device.startswith("cuda"):
+        found["gpu"] = torch.cuda.get_device_name(device)
     return found
 
 
@@ -100,7 +103,7 @@ def report(name: str, rows: Sequence[Mapping[str, Any]], args: argparse.Namespac
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console(width=160).print(table)
     args.out.mkdir(parents=True, exist_ok=True)
-    record = {"benchmark": name, "quick": args.quick, "machine": machine(), "rows": list(rows)}
+    record = {"benchmark": name, "quick": args.quick, "machine": machine(args.device), "rows": list(rows)}
     (args.out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -109,14 +112,6 @@ def _resident(field: str) -> int:
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])
     raise OSError(f"found no {field} in /proc/self/status")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _synchronize() -> None:

@@ -61,7 +61,7 @@ def nearest(args: argparse.Namespace) -> list[dict[str, Any]]:
         ]
     rows = []
     for batch, count, channels, k in sizes:
-        points = torch.randn(batch, count, channels, device=args.device, generator=torch.Generator().manual_seed(0))
+        points = torch.randn(batch, count, channels, generator=torch.Generator().manual_seed(0)).to(args.device)
         contenders: dict[str, Callable[[], object]] = {
             "ours": lambda points=points, k=k: knn(points, k),
             "cdist_topk": lambda points=points, k=k: knn_formula(points, k),
@@ -81,7 +81,7 @@ def nearest(args: argparse.Namespace) -> list[dict[str, Any]]:
             | {"faiss_ms": 1000 * seconds["faiss"] if "faiss" in seconds else "–"}
             | {"faster_than_topk": peers["cdist_topk"] / seconds["ours"]}
             | {"faster_than_best_peer": min(peers.values()) / seconds["ours"]}
-            | {"peak_mb": peak_memory(contenders["ours"]) / 2**20}
+            | {"peak_mb": peak_memory(contenders["ours"], args.device) / 2**20}
         )
     return rows
 
@@ -89,7 +89,7 @@ def nearest(args: argparse.Namespace) -> list[dict[str, Any]]:
 def farthest(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for batch, size, count in [(4, 256, 32)] if args.quick else [(1, 2048, 1024), (16, 2048, 1024), (8, 8192, 1024)]:
-        points = torch.randn(batch, size, 3, device=args.device, generator=torch.Generator().manual_seed(0))
+        points = torch.randn(batch, size, 3, generator=torch.Generator().manual_seed(0)).to(args.device)
         assert torch.equal(farthest_points(points, count), by_loop(points, count))
         seconds = medians(
             {

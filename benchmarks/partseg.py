@@ -23,7 +23,7 @@ def main() -> None:
 
         contenders = {"ours": step, "formula": by_formula(step)}
         seconds = medians(contenders, rounds(args))
-        memory = {name: peak_memory(run) for name, run in contenders.items()}
+        memory = {name: peak_memory(run, args.device) for name, run in contenders.items()}
         rows.append(
             {"clouds": batch, "points": count, "k": k}
             | {f"{name}_seconds": value for name, value in seconds.items()}

@@ -38,7 +38,7 @@ def main() -> None:
         for pool, (fast, formula) in PATHS.items():
             contenders = {"ours": lambda path=fast: step(path), "formula": lambda path=formula: step(path)}
             seconds = medians(contenders, rounds(args))
-            memory = {name: peak_memory(run) for name, run in contenders.items()}
+            memory = {name: peak_memory(run, args.device) for name, run in contenders.items()}
             rows.append(
                 {"pool": pool, "clouds": batch, "points": count, "channels": f"{channels} → {width}"}
                 | {f"{name}_seconds": value for name, value in seconds.items()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,8 @@ def whole_way(source: Path, out: Path, jobs: int) -> dict[str, Any]:
     }
 
 
-def backends(source: Path, meshes: int, repeats: int) -> list[dict[str, Any]]:
-    """Fragments alone, one thread of control, of some meshes spread over the folder."""
+def backends(source: Path, meshes: int, repeats: int, device: str) -> list[dict[str, Any]]:
+    """Fragments alone, one thread of control, of some meshes spread over the folder. Embree is always on the CPU."""
     found = find_meshes(source)
     rows = []
     for item in found.items[:: max(1, len(found.items) // meshes)][:meshes]:
@@ -53,9 +52,12 @@ def backends(source: Path, meshes: int, repeats: int) -> list[dict[str, Any]]:
         ours = medians({"raycast": lambda mesh=mesh, cameras=cameras: open_backend("raycast")(mesh)(cameras)}, repeats)
         row["raycast_per_second"] = VIEWS / ours["raycast"]
         if importlib.util.find_spec("pytorch3d"):
-            tracer, start = open_backend("pytorch3d")(mesh), time.perf_counter()
-            tracer(one)  # seconds a view on a CPU: one is enough
-            row["pytorch3d_per_second"] = 1 / (time.perf_counter() - start)
+            from crosspoint.renderers.pytorch3d import PyTorch3D
+
+            # Seconds a view on a CPU: there, one is enough.
+            tracer, seen, times = PyTorch3D(mesh, device), *((one, 1) if device == "cpu" else (cameras, repeats))
+            theirs = medians({"pytorch3d": lambda tracer=tracer, seen=seen: tracer(seen)}, times)
+            row["pytorch3d_per_second"] = len(seen) / theirs["pytorch3d"]
             row["faster"] = row["raycast_per_second"] / row["pytorch3d_per_second"]
         rows.append(row)
     return rows
@@ -64,15 +66,16 @@ def backends(source: Path, meshes: int, repeats: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--meshes", type=Path, help="folder of meshes; procedural shapes without it")
+    parser.add_argument("--each", type=int, help="procedural shapes of each family (default 8, quick 1)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = args.meshes
         if source is None:
             source = Path(folder, "shapes")
-            write_shapes(source, each=1 if args.quick else 8)
+            write_shapes(source, each=args.each or (1 if args.quick else 8))
         jobs = [2] if args.quick else [1, 2]
         report("rendering", [whole_way(source, Path(folder, f"set{n}"), n) for n in jobs], args)
-        report("raycast", backends(source, 2 if args.quick else 8, rounds(args)), args)
+        report("raycast", backends(source, 2 if args.quick else 8, rounds(args), args.device), args)
 
 
 if __name__ == "__main__":

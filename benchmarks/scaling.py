@@ -30,7 +30,7 @@ def measure(batch: int, count: int, args: Any) -> list[dict[str, Any]]:
             "points": count,
             "path": name,
             "seconds": seconds[name],
-            "peak_mb": peak_memory(run) / 2**20,
+            "peak_mb": peak_memory(run, args.device) / 2**20,
         }
         for name, run in contenders.items()
     ]

@@ -129,7 +129,14 @@ def by_spconv(network: nn.Module) -> nn.Module:
     return made
 
 
-def row(what: str, size: int, ours: Callable[[], object], peer: Callable[[], Tensor] | None, repeats: int) -> dict:
+def row(
+    what: str,
+    size: int,
+    ours: Callable[[], object],
+    peer: Callable[[], Tensor] | None,
+    repeats: int,
+    device: str = "cpu",
+) -> dict:
     """Measure; where both return a tensor they must agree."""
     contenders = {"ours": ours} | ({"spconv": peer} if peer else {})
     if peer:
@@ -139,7 +146,7 @@ def row(what: str, size: int, ours: Callable[[], object], peer: Callable[[], Ten
         "what": what,
         "size": size,
         "seconds": seconds["ours"],
-        "peak_mb": peak_memory(ours) / 2**20,
+        "peak_mb": peak_memory(ours, device) / 2**20,
         "spconv_seconds": seconds.get("spconv", "–"),
         "ours_faster": seconds["spconv"] / seconds["ours"] if peer else "–",
     }
@@ -182,14 +189,15 @@ def convolutions(coordinates: Tensor, device: str, repeats: int, peer: bool) -> 
             theirs().sum().backward()
 
     return [
-        row("kernel map 3³, voxels", count, lambda: Grid(coordinates).kernel_map(3, 1, 1), None, repeats),
-        row("submanifold 32 → 64 forward, voxels", count, forward, theirs, repeats),
+        row("kernel map 3³, voxels", count, lambda: Grid(coordinates).kernel_map(3, 1, 1), None, repeats, device),
+        row("submanifold 32 → 64 forward, voxels", count, forward, theirs, repeats, device),
         row(
             "submanifold 32 → 64 both ways, voxels",
             count,
             lambda: forward().sum().backward(),
             theirs_both_ways,
             repeats,
+            device,
         ),
     ]
 
@@ -218,8 +226,15 @@ def networks(coordinates: Tensor, device: str, repeats: int, peer: bool) -> list
             theirs().square().mean().backward()
 
     return [
-        row("small MinkUNet forward, voxels", count, forward, theirs, repeats),
-        row("small MinkUNet step, voxels", count, lambda: forward().square().mean().backward(), theirs_step, repeats),
+        row("small MinkUNet forward, voxels", count, forward, theirs, repeats, device),
+        row(
+            "small MinkUNet step, voxels",
+            count,
+            lambda: forward().square().mean().backward(),
+            theirs_step,
+            repeats,
+            device,
+        ),
     ]
 
 

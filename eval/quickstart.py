@@ -35,6 +35,7 @@ from crosspoint.eval.features import extract_features
 from crosspoint.eval.protocols.few_shot import few_shot
 from crosspoint.eval.protocols.linear_svm import linear_svm
 from crosspoint.eval.results import Result
+from crosspoint.installation import installed_versions, machine
 from crosspoint.renderers import render_folder
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.training.pretrain import pretrain
@@ -50,7 +51,10 @@ PROTOCOLS = ("linear SVM", "few-shot 5-way 10-shot")
 
 
 def quickstart(out: Path, *, seeds: int = 3, epochs: int = 12, jobs: int = -1) -> dict[str, dict[str, list[Result]]]:
-    """Run everything that is not there yet, print the table, and save it as `out/results.json`.
+    """Run everything that is not there yet, print the table, and save what made it.
+
+    `out/results.json` has every result with its constants, `out/figures.json` the table's accuracies with the versions
+    and the machine that made them.
 
     Args:
         out: folder for meshes, views, runs and results.
@@ -99,6 +103,9 @@ def quickstart(out: Path, *, seeds: int = 3, epochs: int = 12, jobs: int = -1) -
     with atomic_write(out / "results.json") as file:
         plain = {name: {p: [asdict(r) for r in rs] for p, rs in row.items()} for name, row in results.items()}
         file.write(json.dumps(plain, indent=1).encode())
+    with atomic_write(out / "figures.json") as file:
+        made_by = {"versions": installed_versions(), "machine": machine()}
+        file.write(json.dumps({"accuracy": accuracies(results), **made_by}, indent=1).encode() + b"\n")
     Console().print(table(results))
     return results
 
@@ -124,6 +131,19 @@ def measure(encoder: nn.Module, train: Clouds, test: Clouds, seed: int) -> tuple
     )
 
 
+def accuracies(results: dict[str, dict[str, list[Result]]]) -> dict[str, dict[str, list[float]]]:
+    """By network and protocol, in percent, one for each seed."""
+    return {
+        name: {protocol: [result.metrics["accuracy"] for result in row[protocol]] for protocol in PROTOCOLS}
+        for name, row in results.items()
+    }
+
+
+def mean_and_deviation(scores: list[float]) -> str:
+    """As the table shows them: mean ± standard deviation."""
+    return f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
+
+
 def table(results: dict[str, dict[str, list[Result]]]) -> Table:
     """Rows: networks; columns: protocols; accuracy in percent, mean ± standard deviation over seeds."""
     seeds = len(next(iter(next(iter(results.values())).values())))
@@ -131,7 +151,6 @@ def table(results: dict[str, dict[str, list[Result]]]) -> Table:
     made.add_column("network")
     for protocol in PROTOCOLS:
         made.add_column(protocol, justify="right")
-    for name, row in results.items():
-        scores = [[result.metrics["accuracy"] for result in row[protocol]] for protocol in PROTOCOLS]
-        made.add_row(name, *(f"{np.mean(score):.1f} ± {np.std(score):.1f}" for score in scores))
+    for name, row in accuracies(results).items():
+        made.add_row(name, *(mean_and_deviation(row[protocol]) for protocol in PROTOCOLS))
     return made

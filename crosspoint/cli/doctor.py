@@ -6,23 +6,13 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from packaging.requirements import Requirement
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from crosspoint.cli.parser import call
-
-REQUIRED = (
-    "torch",
-    "torchvision",
-    "torch-geometric",
-    "lightning",
-    "trimesh",
-    "embreex",
-    "scikit-learn",
-    "h5py",
-    "safetensors",
-    "jsonargparse",
-)
+from crosspoint.installation import DISTRIBUTION, requirements
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -42,12 +32,9 @@ def examine() -> int:
         table.add_column(heading)
     table.add_row("Python", platform.python_version(), "")
     healthy = True
-    for name in REQUIRED:
-        try:
-            table.add_row(name, version(name), "")
-        except PackageNotFoundError:
-            healthy = False
-            table.add_row(name, "[red]missing[/red]", f"pip install {name}")
+    for name, found, remedy in _packages():
+        healthy = healthy and not remedy
+        table.add_row(name, f"[red]{found}[/red]" if remedy else found, escape(remedy))
     for name, check, remedy, required in (
         ("renderer raycast", _raycast, "pip install embreex", True),
         ("renderer pytorch3d", _pytorch3d, "optional: follow PyTorch3D's INSTALL.md", False),
@@ -61,6 +48,25 @@ def examine() -> int:
             table.add_row(name, f"[yellow]not available[/yellow] ({' '.join(str(error).split())[:80]})", remedy)
     Console().print(table)
     return 0 if healthy else 1
+
+
+def _packages() -> list[tuple[str, str, str]]:
+    """Each required package: its name, what was found, and what to do where that is not what the metadata asks for."""
+    try:
+        asked = requirements()
+    except PackageNotFoundError:
+        return [(DISTRIBUTION, "not installed, only on the path", "pip install -e . in the checkout")]
+    return [(each.name, *_finding(each)) for each in asked]
+
+
+def _finding(asked: Requirement) -> tuple[str, str]:
+    try:
+        found = version(asked.name)
+    except PackageNotFoundError:
+        return "missing", f"pip install '{asked}'"
+    if asked.specifier.contains(found, prereleases=True):
+        return found, ""
+    return f"{found}, expected {asked.specifier}", f"pip install '{asked}'"
 
 
 def _renders(backend: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Generator
 from torch.utils.data import Dataset
 
-from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.data.batch import SceneSample
-from crosspoint.scene.data.sample import SceneDataset
 from crosspoint.scene.data.correspondences import pair_points
+from crosspoint.scene.data.sample import SceneDataset
 from crosspoint.scene.data.superpixels import SuperpixelCache
+from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 

@@ -22,7 +22,7 @@ def embeddings(batch: int, channels: int, dtype: torch.dtype = torch.float64) ->
 def slow_nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Row by row, as equation 1 of SimCLR is printed."""
     rows = [x / x.norm() for x in [*a, *b]]
-    total, count = 0.0, len(a)
+    total, count = a.new_zeros(()), len(a)
     for i, row in enumerate(rows):
         positive = torch.exp(row @ rows[(i + count) % (2 * count)] / temperature)
         others = sum(torch.exp(row @ other / temperature) for j, other in enumerate(rows) if j != i)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from crosspoint.datasets.procedural.shapes import FAMILIES
 from crosspoint.eval import quickstart as module
 from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, quickstart, table
 
 
 def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "FAMILIES": module.FAMILIES[:5]}
+    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "FAMILIES": FAMILIES[:5]}
     for name, value in sizes.items():
         monkeypatch.setattr(module, name, value)
     results = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)
@@ -24,6 +26,10 @@ def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.Mo
     console.print(table(results))
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved[NETWORKS[1]][PROTOCOLS[0]][0]["metrics"]["accuracy"] == scores[NETWORKS[1], PROTOCOLS[0]][0]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert {(name, p): figures["accuracy"][name][p] for name in NETWORKS for p in PROTOCOLS} == scores
+    assert figures["versions"]["torch"] == version("torch")
+    assert figures["machine"]["processor"]
     again = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)  # nothing is done anew but the probing
     assert again == results
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from crosspoint.losses import info_nce, nt_xent
@@ -132,7 +132,7 @@ def outcome(kind: type[nn.Module], rank: int) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What all processes found: they are started once, which takes longer than what they do."""
     path = tmp_path_factory.mktemp("processes")
-    mp.start_processes(worker, (str(path),), nprocs=PROCESSES, start_method="spawn")
+    start_processes(worker, (str(path),), nprocs=PROCESSES, start_method="spawn")
     return path
 
 

@@ -56,6 +56,8 @@ def extents(points):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("numpy_1", [False, True])
 def test_a_made_fold_comes_back(tmp_path, protocol, numpy_1):
+    if np.__version__.startswith("1.") and not numpy_1:
+        pytest.skip("NumPy 1 writes its own names")
     made = made_fold()
     path = write(tmp_path / "0.pkl", made, protocol)
     if numpy_1 and protocol < 4:  # numpy 1 had another name for the module, of which these protocols hold no length

@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from crosspoint.scene.data.calibration import lidar_cameras, rigid
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
 from crosspoint.scene.data.correspondences import pair_colors, pair_points
+from crosspoint.scene.data.sample import IGNORED, SceneFrame
 
 SIZE = (240, 400)
 K = np.array([[300.0, 0.0, 200.0], [0.0, 300.0, 120.0], [0.0, 0.0, 1.0]])

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+from crosspoint.scene.data.correspondences import pair_colors
+from crosspoint.scene.data.sample import ScenePair
 from crosspoint.scene.data.transforms import (
     SceneAugmentation,
     crop_images,
@@ -12,8 +14,6 @@ from crosspoint.scene.data.transforms import (
     resize_images,
     rotate_cloud,
 )
-from crosspoint.scene.data.sample import ScenePair
-from crosspoint.scene.data.correspondences import pair_colors
 
 HEIGHT, WIDTH = 300, 500
 POINTS = 4000

@@ -131,8 +131,8 @@ def test_cloud_lies_on_its_mesh_and_knows_its_parts() -> None:
 def test_yaw_turns_about_the_vertical_only() -> None:
     still, turned = (shapes_clouds("test", 1, 64, seed=2, yaw=yaw) for yaw in (0.0, 180.0))
     np.testing.assert_array_equal(still.points[..., 1], turned.points[..., 1])
-    radii = [np.hypot(clouds.points[..., 0], clouds.points[..., 2]) for clouds in (still, turned)]
-    np.testing.assert_allclose(*radii, atol=1e-6)
+    of_still, of_turned = (np.hypot(clouds.points[..., 0], clouds.points[..., 2]) for clouds in (still, turned))
+    np.testing.assert_allclose(of_still, of_turned, atol=1e-6)
     assert (np.abs(still.points[..., 0] - turned.points[..., 0]).max(axis=1) > 0.01).sum() > len(FAMILIES) // 2
     np.testing.assert_array_equal(still.parts, turned.parts)
 

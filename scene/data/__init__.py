@@ -1,0 +1,1 @@
+"""LiDAR–camera samples: frames, point–pixel pairs, augmentations, batches."""
