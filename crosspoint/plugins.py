@@ -56,10 +56,10 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "shapenetpart": "crosspoint.datasets.shapenetpart.ShapeNetPart",
     },
     "protocol": {
-        "linear": "crosspoint.eval.protocols.linear.Linear",
+        "linear": "crosspoint.eval.protocols.linear_svm.Linear",
         "knn": "crosspoint.eval.protocols.knn.Knn",
         "retrieval": "crosspoint.eval.protocols.retrieval.Retrieval",
-        "fewshot": "crosspoint.eval.protocols.fewshot.FewShot",
+        "fewshot": "crosspoint.eval.protocols.few_shot.FewShot",
         "folds": "crosspoint.eval.protocols.folds.Folds",
         "crossmodal": "crosspoint.eval.protocols.crossmodal.Crossmodal",
         "finetune": "crosspoint.eval.protocols.finetune.Finetune",

@@ -219,10 +219,7 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
     pretrain_parser.add_class_arguments(pretrained)
     pretrain_parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
     subcommands.add_subcommand("pretrain", pretrain_parser)
-    evaluate_parser = Parser(description="Measure an encoder.")
-    subcommands.add_subcommand("evaluate", evaluate_parser)
-    if "evaluate" in arguments:  # the protocols' libraries take seconds to import
-        _add_protocols(evaluate_parser)
+    _add_evaluate(subcommands, arguments)
     for command, function in COMMANDS.items():
         subcommands.add_subcommand(command, _function_parser(function))
 
@@ -235,10 +232,10 @@ def build_parser(arguments: Sequence[str]) -> tuple[Parser, Callable[[Any], int]
             resume = settings.pop("resume")
             return pretrain(pretrained(**settings), resume)
         if name == "evaluate":
-            from crosspoint.eval.commands import call
+            from crosspoint.eval.cli import run_evaluation
 
             _quieten_lightning()
-            return call(chosen.protocol, _without_config(chosen[chosen.protocol]))
+            return run_evaluation(chosen)
         return COMMANDS[name](**_without_config(chosen))
 
     return parser, dispatch
@@ -264,17 +261,16 @@ def _function_parser(function: Callable[..., int]) -> Parser:
     return parser
 
 
-def _add_protocols(parser: Parser) -> None:
-    """One subcommand a protocol, the arguments that all share before its own."""
-    from crosspoint.eval.commands import PROTOCOLS, subject
+def _add_evaluate(subcommands: Any, arguments: Sequence[str]) -> None:
+    """One subcommand a protocol; none where they are not asked for, as their libraries take seconds to import."""
+    if "evaluate" not in arguments:
+        subcommands.add_subcommand("evaluate", Parser(description="Measure an encoder."))
+        return
+    from crosspoint.eval.cli import EvaluateParser
 
-    protocols = parser.add_subcommands(required=True, dest="protocol")
-    for name, function in PROTOCOLS.items():
-        one = _described(function)
-        parameter, measured = subject(name)
-        one.add_class_arguments(measured)
-        one.add_function_arguments(function, skip={parameter})
-        protocols.add_subcommand(name, one)
+    parser = EvaluateParser(description="Measure an encoder.")
+    subcommands.add_subcommand("evaluate", parser)
+    parser.add_protocols(arguments)
 
 
 def _described(function: Callable[..., int]) -> Parser:

@@ -27,6 +27,8 @@ class LabeledDataset(ABC):
     """
 
     up_axis: ClassVar[UpAxis] = "y"  # of the clouds that `clouds` returns
+    has_parts: ClassVar[bool] = False  # whether they have a part label at every point
+    has_views: ClassVar[bool] = False  # whether `views` gives some
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)

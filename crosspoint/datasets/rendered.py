@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -89,6 +90,8 @@ def rendered_clouds(root: str | Path, split: str, points: int) -> Clouds:
 
 class RenderedClouds(LabeledDataset):
     """Clouds and views of a set that `crosspoint render` wrote, y up."""
+
+    has_views: ClassVar[bool] = True
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: the first points of each cloud."""

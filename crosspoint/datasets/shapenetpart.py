@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -162,6 +162,8 @@ def _downloaded(root: Path, split: str, points: int, seed: int) -> Clouds:
 
 class ShapeNetPart(LabeledDataset):
     """Clouds with a part label at every point, from the folder that `shapenetpart_clouds` reads, y up."""
+
+    has_parts: ClassVar[bool] = True
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: the first points of each cloud."""
