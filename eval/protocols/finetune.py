@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -64,7 +64,9 @@ class Finetune(Protocol):
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
         )
-        return on_dataset(result, test.name), {}
+        constants = dict(result.constants)
+        constants["network"] = constants.pop("encoder")  # its class; what the run records as encoder are its settings
+        return on_dataset(replace(result, constants=constants), test.name), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """Accuracy of the chosen epoch."""

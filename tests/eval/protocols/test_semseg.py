@@ -12,10 +12,10 @@ import torch
 from crosspoint.cli.main import build_parser
 from crosspoint.cli.parser import run
 from crosspoint.eval.results import Result
-from crosspoint.eval.segmentation_target import SegmentationTarget
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
+from crosspoint.eval.targets import FrameTarget
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.checkpoints.scene_encoder import scene_encoder_record
 from crosspoint.scene.data.sample import SceneFrame
@@ -85,7 +85,7 @@ def test_the_command_is_the_protocol_on_the_checkpoints_network(
 ) -> None:
     out = tmp_path / "result.json"
     folder = tmp_path / "network"
-    assert semseg(checkpoint, streets, "--mode", mode, "--seed", 4, "--out", out, "--network", folder) == 0
+    assert semseg(checkpoint, streets, "--mode", mode, "--seed", 4, "--out", out, "--save_dir", folder) == 0
     result = Result.load(out)
     expected = semantic_segmentation(
         network,
@@ -113,10 +113,11 @@ def test_splits_choose_what_is_learned_chosen_by_and_measured(checkpoint: Path, 
 
 
 def test_random_weights_are_those_of_the_seed_and_not_the_checkpoints(checkpoint: Path, streets: Path) -> None:
-    given = SegmentationTarget(checkpoint, "folder", root=streets)
-    random = [replace(given, random_init=True, seed=seed).encoder.stem[0].kernel for seed in (0, 0, 1)]
-    assert torch.equal(random[0], random[1])
-    assert not torch.equal(random[0], random[2]) and not torch.equal(random[0], given.encoder.stem[0].kernel)
+    given = FrameTarget(checkpoint, "folder", root=streets)
+    random = [replace(given, random_init=True, seed=seed).open().encoder for seed in (0, 0, 1)]
+    first, again, other, trained = (network.get_parameter("stem.0.kernel") for network in [*random, given.open().encoder])
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other) and not torch.equal(first, trained)
 
 
 @pytest.mark.parametrize(
