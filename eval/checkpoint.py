@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,12 @@ from crosspoint.checkpoints.dual_encoder import DualEncoder, has_image_branch, l
 from crosspoint.checkpoints.load import ENCODER_KEY, load_encoder, read_checkpoint, require_file, trained_on
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.build import build_encoder, encoder_config
-from crosspoint.scene.checkpoints.scene_encoder import POINTNET2_KEY, SCENE_ENCODER_KEY, SceneEncoder, load_scene_encoder
+from crosspoint.scene.checkpoints.scene_encoder import (
+    POINTNET2_KEY,
+    SCENE_ENCODER_KEY,
+    SceneEncoder,
+    load_scene_encoder,
+)
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.voxels import VoxelConfig
 
@@ -45,7 +50,7 @@ class Checkpoint:
     inputs: Inputs
     points: int | None = None
     trained_k: int | None = None
-    voxels: VoxelConfig = VoxelConfig()
+    voxels: VoxelConfig = field(default_factory=VoxelConfig)
     has_images: bool = False
     k: int | None = None
 

@@ -1,4 +1,4 @@
-"""The commands below `crosspoint evaluate`: one for each protocol, and `all` for several of them on several checkpoints.
+"""The commands below `crosspoint evaluate`: one a protocol, and `all` for several on several checkpoints.
 
 The fields of a protocol become flags and YAML keys, its docstring the help.
 """
@@ -74,7 +74,7 @@ def run_evaluation(chosen: Any) -> int:
         return report_study(_study(values))
     protocol = chosen.protocol if chosen.protocol in SHORT_NAMES["protocol"] else chosen.protocol.replace("/", ".")
     made = protocol_class(protocol)
-    known = {field.name for field in fields(made.target) if field.init}  # type: ignore[arg-type]
+    known = {field.name for field in fields(made.target) if field.init}
     target = made.target(**{name: value for name, value in values.items() if name in known})
     return evaluate(made(**{name: value for name, value in values.items() if name not in known}), target)
 

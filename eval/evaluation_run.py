@@ -83,7 +83,7 @@ class EvaluationRun:
         return self._features[split]
 
     def resources(self, given: Resources) -> Resources:
-        """Where training runs: what is given, and on the CPU where that is this run's device and nothing else is named."""
+        """What training runs on: as given, but on the CPU where that is this run's device and no other is named."""
         on_cpu = given.accelerator == "auto" and chosen_device(self.device) == "cpu"
         return replace(given, accelerator="cpu") if on_cpu else given
 

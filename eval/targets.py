@@ -1,4 +1,4 @@
-"""What a single command of `crosspoint evaluate` measures: the flags that protocols share, and the run that they open."""
+"""Targets of the single commands of `crosspoint evaluate`: the flags that protocols share, and the run they open."""
 
 from __future__ import annotations
 

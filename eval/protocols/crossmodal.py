@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class Crossmodal(Protocol):
     """
 
     name = "crossmodal"
-    study_flags = {"rendered": "rendered"}
+    study_flags: ClassVar[Mapping[str, str]] = {"rendered": "rendered"}
 
     rendered: Path | None = None
     split: str = "test"

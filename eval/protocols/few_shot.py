@@ -8,9 +8,9 @@ compare with these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -42,7 +42,9 @@ class FewShot(Protocol):
     """
 
     name = "fewshot"
-    study_flags = {flag: flag for flag in ("split", "ways", "shots", "queries", "runs", "small_classes")}
+    study_flags: ClassVar[Mapping[str, str]] = {
+        flag: flag for flag in ("split", "ways", "shots", "queries", "runs", "small_classes")
+    }
 
     split: str = "train"
     ways: int | list[int] = field(default_factory=lambda: [5, 10])
@@ -70,9 +72,7 @@ class FewShot(Protocol):
         """Refuse pools with too few classes or members."""
         labels = data.clouds(self.split).labels
         for ways, shots in self.settings:
-            task_pool(
-                np.zeros((len(labels), 1)), labels, ways, shots, self.queries, self.runs, 1.0, self.small_classes
-            )
+            task_pool(np.zeros((len(labels), 1)), labels, ways, shots, self.queries, self.runs, 1.0, self.small_classes)
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `few_shot_table`."""

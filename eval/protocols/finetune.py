@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Finetune(Protocol):
 
     name = "finetune"
     trains = True
-    study_flags = {"epochs": "recipe.epochs", "optimizer": "recipe.optimizer"}
+    study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs", "optimizer": "recipe.optimizer"}
 
     mode: Mode = "finetuned"
     validation: float = 0.1

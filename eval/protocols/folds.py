@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -34,7 +35,7 @@ class Folds(Protocol):
 
     name = "folds"
     target = EncoderTarget
-    study_flags = {"folds": "folds"}
+    study_flags: ClassVar[Mapping[str, str]] = {"folds": "folds"}
 
     folds: Path | None = None
     mode: Literal["svm", "finetuned", "scratch", "frozen"] = "svm"

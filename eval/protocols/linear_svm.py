@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Linear(Protocol):
     """
 
     name = "linear"
-    study_flags = {"svm": "variant"}
+    study_flags: ClassVar[Mapping[str, str]] = {"svm": "variant"}
 
     variant: Literal["validated", "paper"] = "validated"
     C: float = 0.1

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class PartSegmentation(Protocol):
 
     name = "partseg"
     trains = True
-    study_flags = {
+    study_flags: ClassVar[Mapping[str, str]] = {
         "parts": "parts",
         "part_points": "part_points",
         "epochs": "recipe.epochs",

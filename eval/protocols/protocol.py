@@ -1,7 +1,7 @@
 """A protocol: one way to measure an encoder. A built-in is one file here and one line in `crosspoint.plugins`.
 
-`crosspoint evaluate NAME` and `crosspoint evaluate all` run the same object. One of your own is a dataclass that extends
-`Protocol`; its import path stands wherever a short name does.
+`crosspoint evaluate NAME` and `crosspoint evaluate all` run the same object. One of your own is a dataclass that
+extends `Protocol`; its import path stands wherever a short name does.
 """
 
 # No postponed annotations here: the command line evaluates those of a base class in the module of the subclass.
@@ -48,7 +48,9 @@ class Protocol(ABC):
     """
 
     name: ClassVar[str]  # of the command, of its files in a study; by default the class's own in lower case
-    target: ClassVar[type[Target]] = CloudTarget  # flags of what is measured; says whether encoders see points or voxels
+    target: ClassVar[type[Target]] = (
+        CloudTarget  # flags of what is measured; says whether encoders see points or voxels
+    )
     trains: ClassVar[bool] = False  # whether it leaves a network: the command then has the flag --save_dir
     study_flags: ClassVar[Mapping[str, str]] = {}  # short flags of `evaluate all`, and the field that each one sets
 
@@ -74,6 +76,7 @@ class Protocol(ABC):
 
     def check_settings(self, data: EvaluationData) -> None:
         """Refuse settings that do not go together, before any file is read; raises ValueError."""
+        return
 
     def unsupported(self, checkpoint: Checkpoint) -> str | None:
         """Why the protocol cannot be run on a checkpoint, as what is found in it; None where it can."""
@@ -88,6 +91,7 @@ class Protocol(ABC):
             FileNotFoundError: if files are missing.
             ValueError: if they hold something else, or too little.
         """
+        return
 
     def feature_splits(self) -> tuple[str, ...]:
         """Splits of the dataset whose features `run` asks for; none where it goes another way."""

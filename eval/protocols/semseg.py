@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class SemanticSegmentation(Protocol):
     name = "semseg"
     target = FrameTarget
     trains = True
-    study_flags = {"epochs": "recipe.epochs"}
+    study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs"}
 
     mode: Mode = "linear"
     fraction: float = 1.0

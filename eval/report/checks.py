@@ -60,8 +60,8 @@ def _check_matrix(matrix: Matrix) -> None:
     count = len(matrix.classes)
     if matrix.counts.shape != (count, count) or matrix.counts.dtype.kind not in "iu" or (matrix.counts < 0).any():
         raise ValueError(
-            f"found a confusion matrix {matrix.counts.shape} of type {matrix.counts.dtype}, expected ({count}, {count}) "
-            "counts: name every class"
+            f"found a confusion matrix {matrix.counts.shape} of type {matrix.counts.dtype}, expected counts "
+            f"({count}, {count}): name every class"
         )
 
 

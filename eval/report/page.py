@@ -15,7 +15,20 @@ from crosspoint.html_page import write_html
 
 STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "frames", "curves", "narrow")
 BODY = '<main id="page"></main>'
-SCRIPTS = ("elements", "card", "table", "map", "legend", "matrix", "bars", "strips", "clouds", "frames", "curves", "page")
+SCRIPTS = (
+    "elements",
+    "card",
+    "table",
+    "map",
+    "legend",
+    "matrix",
+    "bars",
+    "strips",
+    "clouds",
+    "frames",
+    "curves",
+    "page",
+)
 
 
 def write_page(report: Report, path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.manifold import TSNE
 
-from crosspoint.eval.protocols.retrieval import nearest_items
 from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.retrieval import nearest_items
 from crosspoint.eval.report.query_selection import NEAREST, choose_mapped, choose_queries
 from crosspoint.renderers.atomic import atomic_write
 

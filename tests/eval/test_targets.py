@@ -27,7 +27,9 @@ def dgcnn(tmp_path: Path) -> Path:
 def test_points_are_those_of_training(tmp_path: Path, dgcnn: Path) -> None:
     assert EncoderTarget(dgcnn).open().data.points == 256
     assert EncoderTarget(dgcnn, points=300).open().data.points == 300
-    assert EncoderTarget(dgcnn, random_init=True).open().setting()["points"] == 256  # the same clouds for both rows of a table
+    assert (
+        EncoderTarget(dgcnn, random_init=True).open().setting()["points"] == 256
+    )  # the same clouds for both rows of a table
     unknown = export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None)
     assert EncoderTarget(unknown).open().data.points == 1024
 

@@ -115,7 +115,9 @@ def test_splits_choose_what_is_learned_chosen_by_and_measured(checkpoint: Path, 
 def test_random_weights_are_those_of_the_seed_and_not_the_checkpoints(checkpoint: Path, streets: Path) -> None:
     given = FrameTarget(checkpoint, "folder", root=streets)
     random = [replace(given, random_init=True, seed=seed).open().encoder for seed in (0, 0, 1)]
-    first, again, other, trained = (network.get_parameter("stem.0.kernel") for network in [*random, given.open().encoder])
+    first, again, other, trained = (
+        network.get_parameter("stem.0.kernel") for network in [*random, given.open().encoder]
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other) and not torch.equal(first, trained)
 

@@ -132,7 +132,12 @@ def test_what_the_report_shows(study: StudyConfig, drawn: list[Report], tmp_path
         (folder / "metrics.csv").write_text("epoch,step,train/loss,probe/accuracy\n" + rows)
     shutil.copy(place / "a0.safetensors", run / "best.safetensors")
     test = study_data(study, []).clouds("test")
-    assert report_study(replace(study, checkpoint=[str(run / "best.safetensors")], protocols=named_protocols("linear,retrieval"))) == 0
+    assert (
+        report_study(
+            replace(study, checkpoint=[str(run / "best.safetensors")], protocols=named_protocols("linear,retrieval"))
+        )
+        == 0
+    )
     (report,) = drawn
     assert report.classes == CLASSES
     assert [section.name for section in report.sections] == ["run", "random initialization (DGCNN)"]
