@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import torch
 
 from crosspoint.cli.main import build_parser
 from crosspoint.cli.parser import run
+from crosspoint.eval.protocols.semseg import SemanticSegmentation
+from crosspoint.eval.report.report_model import Report, Section
 from crosspoint.eval.results import Result
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.study import report_study
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
-from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
+from crosspoint.eval.supervised.semantic_segmentation import RESOURCES, semantic_segmentation
 from crosspoint.eval.targets import FrameTarget
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.checkpoints.scene_encoder import scene_encoder_record
+from crosspoint.scene.checkpoints.scene_encoder import load_scene_encoder, scene_encoder_record
 from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
@@ -27,6 +32,7 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
 TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
+CPU = Resources(accelerator="cpu")
 SPLITS = {"train": "0\n1\n2\n", "val": "3\n4\n", "held": "5\n"}
 SHORT = ("--recipe.epochs", 2, "--recipe.batch_size", 1, "--resources.accelerator", "cpu")
 
@@ -34,7 +40,8 @@ SHORT = ("--recipe.epochs", 2, "--recipe.batch_size", 1, "--resources.accelerato
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ground with walls upon it, before one camera, in three splits."""
-    root = tmp_path_factory.mktemp("streets")
+    root = tmp_path_factory.mktemp("data") / "streets"
+    root.mkdir()
     K = torch.tensor([[[20.0, 0, 16], [0, 20, 12], [0, 0, 1]]])
     R = torch.tensor([[[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]])  # x forward, y left, z up → x right, y down, z forward
     cameras = Cameras(K, R, torch.zeros(1, 3), (24, 32))
@@ -53,17 +60,24 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network() -> MinkUNet:
+def minkunet() -> MinkUNet:
     torch.manual_seed(3)
     return MinkUNet(TINY).eval()
 
 
+def weights_of(network: MinkUNet, scale: float) -> dict[str, torch.Tensor]:
+    """As a checkpoint names them, those of the layers times a factor."""
+    return {
+        f"method.encoder.{name}": weight * scale if name.endswith("kernel") else weight
+        for name, weight in network.state_dict().items()
+    }
+
+
 @pytest.fixture(scope="module")
-def checkpoint(network: MinkUNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(minkunet: MinkUNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `crosspoint pretrain` writes it."""
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
-    weights = {f"method.encoder.{name}": weight for name, weight in network.state_dict().items()}
-    torch.save({"state_dict": weights, **scene_encoder_record(TINY, VOXELS)}, path)
+    torch.save({"state_dict": weights_of(minkunet, 1.0), **scene_encoder_record(TINY, VOXELS)}, path)
     return path
 
 
@@ -78,7 +92,7 @@ def semseg(checkpoint: Path, root: Path, *arguments: object) -> int:
 def test_the_command_is_the_protocol_on_the_checkpoints_network(
     mode: str,
     checkpoint: Path,
-    network: MinkUNet,
+    minkunet: MinkUNet,
     streets: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -88,7 +102,7 @@ def test_the_command_is_the_protocol_on_the_checkpoints_network(
     assert semseg(checkpoint, streets, "--mode", mode, "--seed", 4, "--out", out, "--save_dir", folder) == 0
     result = Result.load(out)
     expected = semantic_segmentation(
-        network,
+        minkunet,
         FolderScenes(streets, "train"),
         FolderScenes(streets, "val"),
         voxels=VOXELS,
@@ -147,3 +161,94 @@ def test_a_result_is_not_overwritten(
     out.write_text("kept")
     assert semseg(checkpoint, streets, "--out", out) == 2
     assert "already there" in capsys.readouterr().err and out.read_text() == "kept"
+
+
+def test_scenes_in_a_study(
+    checkpoint: Path, minkunet: MinkUNet, streets: Path, place: Path, tmp_path: Path, drawn: list[Report]
+) -> None:
+    out = tmp_path / "study"
+    other = tmp_path / "other.ckpt"
+    torch.save({"state_dict": weights_of(minkunet, 1.5), **scene_encoder_record(TINY, VOXELS)}, other)
+    words = ["evaluate", "all", "--checkpoint", f"A={checkpoint}", "--checkpoint", f"A={other}"]
+    words += ["--checkpoint", f"B={place / 'a0.safetensors'}", "--random_init", "true", "--seed", "4"]
+    words += f"--dataset folder --root {streets} --protocols semseg --epochs 2 --device cpu --out {out}".split()
+    words += "--settings.semseg.recipe.batch_size 1 --settings.semseg.recipe.standardize true".split()
+    words += ["--validation_split", "held"]
+    parser, dispatch = build_parser(words)
+    assert run(parser, dispatch, words) == 0
+    found = json.loads((out / "results.json").read_text())
+    rows = {row["name"]: row["cells"] for row in found["table"]}
+    assert list(rows) == ["A", "B", "random initialization (MinkUNet)", "random initialization (DGCNN)"]
+    cell = rows["A"]["linear probe mIoU, streets"]
+    train, test, held = (FolderScenes(streets, split) for split in ("train", "val", "held"))
+    expected = [
+        semantic_segmentation(
+            encoder,
+            train,
+            test,
+            voxels=VOXELS,
+            mode="linear",
+            recipe=SegmentationConfig(epochs=2, batch_size=1, standardize=True),
+            validation=held,
+            seed=seed,
+            resources=replace(RESOURCES, accelerator="cpu"),
+        )
+        for encoder, seed in ((minkunet, 4), (load_scene_encoder(other).network, 5))
+    ]
+    mious = [result.metrics["miou"] for result in expected]
+    assert mious[0] != mious[1]
+    assert (cell["mean"], cell["deviation"], cell["runs"]) == (np.mean(mious), np.std(mious), 2)
+    assert rows["random initialization (MinkUNet)"]["linear probe mIoU, streets"]["runs"] == 2
+    assert rows["B"] == rows["random initialization (DGCNN)"] == {}
+    assert {entry["method"] for entry in found["left_out"]} == {"B", "random initialization (DGCNN)"}
+    assert found["runs"][0]["constants"]["checkpoint"] == str(checkpoint)
+    (report,) = drawn
+    assert list(report.classes) == ["ground", "wall"]
+    assert report.facts["data"] == "folder, 2 classes, 3 frames to train, 2 to test on"
+    shown = report.sections[0]
+    assert [curve.name for curve in shown.curves] == ["segmentation: train loss", "segmentation: validation miou"]
+    assert list(shown.curves[1].values) == [row["validation_miou"] for row in expected[0].records if "epoch" in row]
+    assert shown.matrix is not None and list(shown.matrix.classes) == ["ground", "wall"]
+    counts = [row["points_given"] for row in expected[0].records if "points_given" in row]
+    np.testing.assert_array_equal(shown.matrix.counts, counts)
+    assert shown.matrix.counts.sum() == sum(len(test[index].points) for index in range(2))
+    assert [picture.caption for picture in shown.pictures] == ["3"]
+    assert shown.pictures[0].data.startswith(b"\x89PNG")
+    assert report.sections[1] == Section("B", curves=[], segmented=[], pictures=[])
+    before = (out / "results.json").read_bytes()
+    assert run(parser, dispatch, words) == 0  # nothing is measured twice
+    assert (out / "results.json").read_bytes() == before
+
+
+def test_the_report_of_a_scene_study_is_drawn(checkpoint: Path, streets: Path, tmp_path: Path) -> None:
+    protocol = SemanticSegmentation(
+        mode="finetuned", fraction=0.5, recipe=SegmentationConfig(epochs=1, batch_size=1), resources=CPU
+    )
+    study = StudyConfig([f"ours={checkpoint}"], "folder", tmp_path / "study", streets, protocols=[protocol])
+    assert report_study(study) == 0
+    assert "fine-tuned mIoU, 50 % of labels, streets" in (study.out / "table.md").read_text()
+    page = (study.out / "report.html").read_text(encoding="utf-8")
+    assert '"counted": "point"' in page or '"counted":"point"' in page
+    figures = sorted(path.name for path in (study.out / "figures").iterdir())
+    assert figures == ["ours_classes.png", "ours_confusion.png", "ours_frame-1.png", "ours_training.png"]
+
+
+@pytest.mark.parametrize(("protocol", "told"), [("linear", "an encoder of voxels, which is not for points")])
+def test_protocols_of_clouds_refuse_an_encoder_of_scenes(
+    protocol: str, told: str, checkpoint: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", protocol, "--checkpoint", str(checkpoint), "--dataset", "modelnet40_hdf5"]
+    words += ["--root", str(place / "clouds")]
+    parser, dispatch = build_parser(words)
+    assert run(parser, dispatch, words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_encoder_of_other_voxels_is_refused(
+    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = replace(TINY, in_channels=4)
+    weights = weights_of(MinkUNet(wide), 1.0)
+    torch.save({"state_dict": weights, **scene_encoder_record(wide, VOXELS)}, tmp_path / "wide.ckpt")
+    assert semseg(tmp_path / "wide.ckpt", streets) == 2
+    assert "found an encoder for 4 features of a voxel, where frames give 1" in capsys.readouterr().err
