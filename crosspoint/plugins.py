@@ -47,8 +47,26 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "semantickitti": "crosspoint.scene.datasets.semantickitti.SemanticKitti",
         "synthetic": "crosspoint.scene.synthetic.dataset.SyntheticScenes",
     },
-    "labeled_dataset": {},
-    "protocol": {},
+    "labeled_dataset": {
+        "rendered": "crosspoint.datasets.rendered.RenderedClouds",
+        "modelnet": "crosspoint.datasets.modelnet.ModelNet",
+        "modelnet40_hdf5": "crosspoint.datasets.modelnet40_hdf5.ModelNet40Hdf5",
+        "scanobjectnn_obj_bg": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjBg",
+        "scanobjectnn_obj_only": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjOnly",
+        "scanobjectnn_pb_t50_rs": "crosspoint.datasets.scanobjectnn.ScanObjectNNPbT50Rs",
+        "shapenetpart": "crosspoint.datasets.shapenetpart.ShapeNetPart",
+    },
+    "protocol": {
+        "linear": "crosspoint.eval.protocols.linear_svm.Linear",
+        "knn": "crosspoint.eval.protocols.knn.Knn",
+        "retrieval": "crosspoint.eval.protocols.retrieval.Retrieval",
+        "fewshot": "crosspoint.eval.protocols.few_shot.FewShot",
+        "folds": "crosspoint.eval.protocols.folds.Folds",
+        "crossmodal": "crosspoint.eval.protocols.crossmodal.Crossmodal",
+        "finetune": "crosspoint.eval.protocols.finetune.Finetune",
+        "partseg": "crosspoint.eval.protocols.partseg.PartSegmentation",
+        "semseg": "crosspoint.eval.protocols.semseg.SemanticSegmentation",
+    },
 }
 
 

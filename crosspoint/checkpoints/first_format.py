@@ -29,7 +29,7 @@ def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
         if key in content:
             inputs = Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=content[VOXELS])
             if name == "pointnet2":
-                inputs = Inputs(kind="points", up_axis="z", unit_sphere=False)
+                inputs = Inputs(kind="sweeps", up_axis="z", unit_sphere=False)
             return Weights(Record(_encoder(name, content[key]), inputs), strip_prefix(content["state_dict"], METHOD))
     return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+InputKind = Literal["points", "voxels", "sweeps"]
+
 FORMAT = 2  # of the record; 1 had keys of its own for each kind of encoder
 RECORD_KEY = "crosspoint"  # where a checkpoint or an export keeps its record
 
@@ -14,7 +16,8 @@ class Inputs:
     """Description of what an encoder was trained on.
 
     Args:
-        kind: "points", a cloud (N, 3); or "voxels", a sweep (N, 4) of x y z intensity, cut into voxels.
+        kind: "points", a cloud (N, 3) of an object; "voxels", a sweep (N, 4) of x y z intensity, cut into voxels;
+            "sweeps", the points of such a sweep.
         points: points per cloud; None where it is not known or not fixed.
         k: neighbors per point; None where the network has no graph.
         up_axis: of the clouds.
@@ -23,7 +26,7 @@ class Inputs:
         intensity_scale: the largest intensity of what the network saw: 1, or 255 in the weights of some other codes.
     """
 
-    kind: Literal["points", "voxels"] = "points"
+    kind: InputKind = "points"
     points: int | None = None
     k: int | None = None
     up_axis: Literal["x", "y", "z"] = "y"

@@ -198,6 +198,6 @@ def call(function: Callable[..., int], name: str, arguments: Sequence[str]) -> i
     return function(**{key: value for key, value in vars(values).items() if key != "config"})
 
 
-def described(function: Callable[..., Any]) -> str:
+def described(function: Callable[..., Any] | type) -> str:
     """What a docstring says before its arguments."""
     return (getdoc(function) or "").split("\nArgs:")[0]

@@ -1,31 +1,64 @@
-"""The labeled clouds that protocols measure on, by name."""
+"""Labeled clouds that protocols measure on: what a dataset gives, and how it is read by its name or import path."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.plugins import import_plugin
+from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis
 from crosspoint.transforms import unit_sphere
 
-DatasetName = Literal[
-    "rendered",
-    "modelnet",
-    "modelnet40_hdf5",
-    "scanobjectnn_obj_bg",
-    "scanobjectnn_obj_only",
-    "scanobjectnn_pb_t50_rs",
-    "shapenetpart",
-]
+
+class LabeledDataset(ABC):
+    """Labeled clouds in a folder, split by split; a subclass says in its docstring which files lie there.
+
+    A dataset of your own is a subclass, and is given by its import path wherever a built-in is given by its short name.
+
+    Args:
+        root: the folder.
+    """
+
+    up_axis: ClassVar[UpAxis] = "y"  # of the clouds that `clouds` returns
+    has_parts: ClassVar[bool] = False  # whether they have a part label at every point
+    has_views: ClassVar[bool] = False  # whether `views` gives some
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    @abstractmethod
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Read one split, as it is stored.
+
+        Args:
+            split: "train", "test", or another that the dataset has.
+            points: per cloud.
+            seed: of points that are drawn, where the dataset draws some.
+
+        Raises:
+            FileNotFoundError: if files are missing.
+            ValueError: if files hold something else, or there is no such split.
+        """
+
+    def views(self, split: str) -> RenderedSet | None:
+        """Views of the same objects in the same order; None where the dataset has none."""
+        return None
+
+
+def labeled_dataset(name: str) -> type[LabeledDataset]:
+    """The class of a short name or an import path; raises ValueError if there is none."""
+    return import_plugin("labeled_dataset", name, LabeledDataset)
 
 
 def labeled_clouds(
-    name: DatasetName,
+    name: str,
     root: str | Path,
     split: str,
     *,
@@ -34,17 +67,16 @@ def labeled_clouds(
     up_axis: UpAxis | None = None,
     seed: int = 0,
 ) -> Clouds:
-    """Read one split; each reader says in its own docstring which files it wants under `root`.
+    """Read one split; each dataset says in its own docstring which files it wants under `root`.
 
     Args:
-        name: the dataset.
+        name: short name or import path of the dataset.
         root: its folder.
         split: "train", "test", or another that the dataset has.
         points: per cloud.
         normalize: center each cloud on its mean and scale it into the unit sphere, as in pre-training; otherwise as
             stored, which is what the original CrossPoint measures.
-        up_axis: of what is stored; by default z for "modelnet" and y for the others, which are stored y up. The
-            clouds are turned to y up.
+        up_axis: of what is stored, if not the dataset's own. The clouds are turned to y up.
         seed: of points that are sampled from meshes ("modelnet").
 
     Raises:
@@ -53,36 +85,11 @@ def labeled_clouds(
     """
     if points < 1:
         raise ValueError(f"found {points} points asked for, expected at least 1: change points")
-    if name == "modelnet":
-        from crosspoint.datasets.modelnet import modelnet_clouds
-
-        clouds = modelnet_clouds(root, split, points, seed=seed, up_axis=up_axis or "z")
-    else:
-        clouds = _read(name, root, split, points)
-        if up_axis is not None:
-            turned = clouds.points @ TO_Y_UP[up_axis].T.astype(np.float32)
-            clouds = replace(clouds, points=turned)
+    dataset = labeled_dataset(name)(root)
+    clouds = dataset.clouds(split, points, seed)
+    stored = up_axis or dataset.up_axis
+    if stored != "y":
+        clouds = replace(clouds, points=clouds.points @ TO_Y_UP[stored].T.astype(np.float32))
     if not normalize:
         return clouds
     return replace(clouds, points=unit_sphere(torch.from_numpy(clouds.points)).numpy())
-
-
-def _read(name: DatasetName, root: str | Path, split: str, points: int) -> Clouds:
-    match name:
-        case "rendered":
-            from crosspoint.datasets.rendered import rendered_clouds
-
-            return rendered_clouds(root, split, points)
-        case "modelnet40_hdf5":
-            from crosspoint.datasets.modelnet40_hdf5 import modelnet40_hdf5_clouds
-
-            return modelnet40_hdf5_clouds(root, split, points)
-        case "scanobjectnn_obj_bg" | "scanobjectnn_obj_only" | "scanobjectnn_pb_t50_rs":
-            from crosspoint.datasets.scanobjectnn import scanobjectnn_clouds
-
-            return scanobjectnn_clouds(root, split, points, variant=name.removeprefix("scanobjectnn_"))  # type: ignore[arg-type]
-        case "shapenetpart":
-            from crosspoint.datasets.shapenetpart import shapenetpart_clouds
-
-            return shapenetpart_clouds(root, split, points)
-    raise ValueError(f"found the dataset {name!r}, expected one of {', '.join(get_args(DatasetName))}")

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import joblib
 import numpy as np
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Item, find_meshes
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, sample_surface
@@ -167,3 +168,13 @@ def _downloaded(root: Path, name: Literal["10", "40"]) -> Path:
             pass
 
     return Path(Meshes(str(root), name=name).raw_dir)
+
+
+class ModelNet(LabeledDataset):
+    """Clouds sampled from the meshes that `modelnet_clouds` reads, z up as they are in the files."""
+
+    up_axis: ClassVar[UpAxis] = "z"
+
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Sample one split, without turning it."""
+        return modelnet_clouds(self.root, split, points, seed=seed, up_axis="y")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import find_archives, read_archives
+from crosspoint.datasets.labeled import LabeledDataset
 
 SOURCE = "get modelnet40_ply_hdf5_2048.zip (Qi et al., shapenet.cs.stanford.edu/media) and unpack it there"
 
@@ -42,3 +43,11 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
     names = root / "shape_names.txt"
     classes = names.read_text().split() if names.is_file() else list(MODELNET40)
     return Clouds(archive.points, archive.labels, classes, "modelnet40_hdf5", split)
+
+
+class ModelNet40Hdf5(LabeledDataset):
+    """ModelNet40 from the folder that `modelnet40_hdf5_clouds` reads, y up."""
+
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Read one split: the first points of each cloud."""
+        return modelnet40_hdf5_clouds(self.root, split, points)

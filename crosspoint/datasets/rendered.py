@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crosspoint.datasets.clouds import Clouds, take_points
+from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
 from crosspoint.renderers import RenderedSet
 
@@ -84,3 +86,17 @@ def rendered_clouds(root: str | Path, split: str, points: int) -> Clouds:
         raise ValueError(f"found a rendered set without classes in {root}, expected one class a folder in its source")
     clouds = np.stack([objects.points(index) for index in range(len(objects))])
     return Clouds(take_points(clouds, points, str(root)), objects.labels, objects.classes, "rendered", split)
+
+
+class RenderedClouds(LabeledDataset):
+    """Clouds and views of a set that `crosspoint render` wrote, y up."""
+
+    has_views: ClassVar[bool] = True
+
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Read one split: the first points of each cloud."""
+        return rendered_clouds(self.root, split, points)
+
+    def views(self, split: str) -> RenderedSet:
+        """The views of one split, in the order of its clouds."""
+        return RenderedSet(self.root, split)

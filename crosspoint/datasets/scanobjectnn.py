@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import read_archives
+from crosspoint.datasets.labeled import LabeledDataset
 
 Variant = Literal["obj_bg", "obj_only", "pb_t50_rs"]
 
@@ -77,3 +78,25 @@ def _find(root: Path, split: str, variant: Variant) -> Path:
     raise FileNotFoundError(
         f"found {', '.join(inside[:5]) or 'nothing'} in {root}, expected {' or '.join(names)}: {remedy}"
     )
+
+
+class ScanObjectNNObjBg(LabeledDataset):
+    """Objects with the background in their boxes, from the folder that `scanobjectnn_clouds` reads, y up."""
+
+    variant: ClassVar[Variant] = "obj_bg"
+
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Read one split: the first points of each cloud."""
+        return scanobjectnn_clouds(self.root, split, points, variant=self.variant)
+
+
+class ScanObjectNNObjOnly(ScanObjectNNObjBg):
+    """The same objects without background."""
+
+    variant = "obj_only"
+
+
+class ScanObjectNNPbT50Rs(ScanObjectNNObjBg):
+    """The hardest variant: boxes moved, turned and scaled."""
+
+    variant = "pb_t50_rs"

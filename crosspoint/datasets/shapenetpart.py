@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, read_archives
+from crosspoint.datasets.labeled import LabeledDataset
 
 SOURCE = "get shapenet_part_seg_hdf5_data.zip (shapenet.cs.stanford.edu/media), or pass download=True"
 
@@ -157,3 +158,13 @@ def _downloaded(root: Path, split: str, points: int, seed: int) -> Clouds:
         np.stack(parts).astype(np.int64),
         STANDARD.parts,
     )
+
+
+class ShapeNetPart(LabeledDataset):
+    """Clouds with a part label at every point, from the folder that `shapenetpart_clouds` reads, y up."""
+
+    has_parts: ClassVar[bool] = True
+
+    def clouds(self, split: str, points: int, seed: int) -> Clouds:
+        """Read one split: the first points of each cloud."""
+        return shapenetpart_clouds(self.root, split, points)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crosspoint.checkpoints.record import Inputs
+from crosspoint.checkpoints.record import InputKind, Inputs
 from crosspoint.plugins import Recorded, plain
 from crosspoint.transforms import turn_up, unit_sphere
 
@@ -24,13 +24,14 @@ class PointEncoder(Recorded, nn.Module):
     Shapes of `forward`, by `inputs`:
         "points": clouds (B, N, 3) → features (B, feature_dim), of objects.
         "voxels": a `SparseTensor` of M voxels → features (M, feature_dim), of scenes.
+        "sweeps": clouds (B, N, 4) with an intensity → samples of them with features, of scenes.
 
     Attributes:
         inputs: what `forward` takes.
         feature_dim: how many features it gives.
     """
 
-    inputs: ClassVar[Literal["points", "voxels"]] = "points"
+    inputs: ClassVar[InputKind] = "points"
     feature_dim: int
 
     @property

@@ -6,9 +6,11 @@ loss compared them. In training the views of an object are averaged; here every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,11 +21,108 @@ from torch import nn
 
 from crosspoint.checkpoints.dual_encoder import DualEncoder
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.labeled import labeled_dataset
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun, chosen_device
 from crosspoint.eval.features import extract_features, frozen
-from crosspoint.eval.protocols.retrieval import retrieve_across
+from crosspoint.eval.protocols.benchmarks import clouds_label
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.retrieval import check_ranks, nearest_items, retrieve_across
+from crosspoint.eval.report.pictures import cloud_picture, view_picture
+from crosspoint.eval.report.query_selection import NEAREST, choose_queries
+from crosspoint.eval.report.report_model import Contribution, Retrieved
 from crosspoint.eval.results import Result
 from crosspoint.renderers import RenderedSet
 from crosspoint.transforms import normalize_images
+
+
+@dataclass(frozen=True)
+class Crossmodal(Protocol):
+    """Retrieval between views and clouds of a rendered set (--dataset rendered), by both branches of a checkpoint.
+
+    Args:
+        rendered: folder of the rendered set, if it is not the dataset itself
+        split: in which views seek shapes, and shapes views
+        views: of each object, the first ones; null takes all
+        image_size: of what the image branch sees; null takes the run's own, from config.yaml beside the checkpoint
+    """
+
+    name = "crossmodal"
+    study_flags: ClassVar[Mapping[str, str]] = {"rendered": "rendered"}
+
+    rendered: Path | None = None
+    split: str = "test"
+    views: int | None = None
+    image_size: int | None = None
+
+    def check_settings(self, data: EvaluationData) -> None:
+        """Refuse a dataset without views where no other set is given."""
+        if self.rendered is None and not labeled_dataset(str(data.dataset)).has_views:
+            raise ValueError(
+                f"found no --rendered and the dataset {data.dataset}, expected the folder of a rendered set: give it"
+            )
+
+    def unsupported(self, checkpoint: Checkpoint) -> str | None:
+        """Checkpoints without an image branch."""
+        return super().unsupported(checkpoint) or (
+            None if checkpoint.has_images else "no image branch in the checkpoint"
+        )
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse sets with fewer shapes than the last rank."""
+        check_ranks(len(self._set(data)[0]), "rendered shapes")
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `retrieve_modalities`, and what the first views of some shapes find."""
+        clouds, rendered = self._set(run.data)
+        result, projected = retrieve_modalities(
+            run.checkpoint.dual_encoder(run.weights_seed),
+            clouds,
+            rendered,
+            views=self.views,
+            image_size=self.image_size or run.checkpoint.image_size,
+            device=chosen_device(run.device),
+            progress=True,
+        )
+        queries = choose_queries(clouds.labels, run.data.seed)
+        asked = projected.images[queries * result.constants["views"]]  # the first view of each
+        found = nearest_items(asked, projected.shapes, min(NEAREST, len(clouds)))
+        return on_dataset(result, f"{clouds.name} ({self.split})"), {"queries": queries, "found": found}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Mean average precision both ways, and how often a view finds its own shape first."""
+        clouds, rendered = self._set(data)
+        label = clouds_label(clouds, rendered.root)
+        return [
+            Column(f"image → shape mAP, {label}", self.name, "image_to_shape_class_mAP"),
+            Column(f"shape → image mAP, {label}", self.name, "shape_to_image_class_mAP"),
+            Column(f"image → its shape R@1, {label}", self.name, "image_to_shape_object_recall@1"),
+        ]
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Views with the nearest clouds."""
+        clouds, rendered = self._set(run.data)
+        named = [clouds.classes[label] for label in clouds.labels]
+        return Contribution(
+            retrieved=[
+                Retrieved(
+                    view_picture(rendered, int(query)),
+                    named[query],
+                    [(cloud_picture(clouds.points[item]), named[item]) for item in found],
+                )
+                for query, found in zip(arrays["queries"], arrays["found"], strict=True)
+            ]
+        )
+
+    def _set(self, data: EvaluationData) -> tuple[Clouds, RenderedSet]:
+        """Clouds and views of the split."""
+        if self.rendered is not None:
+            clouds = data.other_clouds("rendered", self.rendered, self.split, data.points)
+            return clouds, RenderedSet(self.rendered, self.split)
+        views = data.views(self.split)
+        assert views is not None  # as `check_settings` found
+        return data.clouds(self.split), views
 
 
 @dataclass(frozen=True)

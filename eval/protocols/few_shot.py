@@ -8,19 +8,100 @@ compare with these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.preprocessing import StandardScaler
 
 from crosspoint.eval.classifiers.svm import accuracy, check_features, svm_predictions
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import clouds_label
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
 
 SETTINGS = ((5, 10), (5, 20), (10, 10), (10, 20))  # ways and shots that the papers report
 SCALING = "standardized on the support set"
 SmallClasses = Literal["refuse", "leave out"]
+
+
+@dataclass(frozen=True)
+class FewShot(Protocol):
+    """Few-shot accuracy of a linear SVM on frozen features (CrossPoint's protocol), for all ways with all shots.
+
+    Args:
+        split: the pool that tasks are drawn from; CrossPoint draws from train
+        ways: classes in a task, one number or a list
+        shots: labeled samples of each class, one number or a list
+        queries: samples of each class to answer
+        runs: number of tasks of each setting
+        small_classes: what happens to classes with too few members for a task
+    """
+
+    name = "fewshot"
+    study_flags: ClassVar[Mapping[str, str]] = {
+        flag: flag for flag in ("split", "ways", "shots", "queries", "runs", "small_classes")
+    }
+
+    split: str = "train"
+    ways: int | list[int] = field(default_factory=lambda: [5, 10])
+    shots: int | list[int] = field(default_factory=lambda: [10, 20])
+    queries: int = 20
+    runs: int = 10
+    small_classes: SmallClasses = "refuse"
+
+    @property
+    def settings(self) -> list[tuple[int, int]]:
+        """Ways and shots."""
+        ways, shots = ([each] if isinstance(each, int) else each for each in (self.ways, self.shots))
+        return [(way, shot) for way in ways for shot in shots]
+
+    def feature_splits(self) -> tuple[str, ...]:
+        """Of the pool."""
+        return (self.split,)
+
+    def check_settings(self, data: EvaluationData) -> None:
+        """Refuse no setting, and one that is given twice."""
+        if not self.settings or len({*self.settings}) < len(self.settings):
+            raise ValueError(f"found ways {self.ways} and shots {self.shots}, expected some of both, each once")
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse pools with too few classes or members."""
+        labels = data.clouds(self.split).labels
+        for ways, shots in self.settings:
+            task_pool(np.zeros((len(labels), 1)), labels, ways, shots, self.queries, self.runs, 1.0, self.small_classes)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `few_shot_table`."""
+        pool = run.data.clouds(self.split)
+        result = few_shot_table(
+            run.features(self.split),
+            pool.labels,
+            settings=self.settings,
+            queries=self.queries,
+            runs=self.runs,
+            small_classes=self.small_classes,
+            seed=run.seed,
+            jobs=run.jobs,
+        )
+        return on_dataset(result, f"{pool.name} ({self.split})"), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Accuracy of each setting."""
+        label = clouds_label(data.clouds(self.split), data.root)
+        return [task_column("few-shot", *each, label, self.name) for each in self.settings]
+
+    def facts(self) -> dict[str, str]:
+        """How tasks were drawn."""
+        return {"few-shot": f"{self.runs} tasks of {self.queries} queries a class, drawn from {self.split}"}
+
+
+def task_column(title: str, ways: int, shots: int, data: str, protocol: str) -> Column:
+    """The column of one setting of ways and shots."""
+    return Column(f"{title} {ways}-way {shots}-shot, {data}", protocol, f"{ways}way_{shots}shot")
 
 
 def few_shot_table(

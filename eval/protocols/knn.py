@@ -7,6 +7,7 @@ The weighted vote is that of instance discrimination (Wu et al., CVPR 2018, http
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +15,69 @@ from sklearn.neighbors import NearestNeighbors
 
 from crosspoint.eval.classifiers.cross_validation import stratified_folds
 from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accuracy
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "temperature"]
 
 K_GRID = (1, 3, 5, 10, 20, 50, 100, 200)
+
+
+@dataclass(frozen=True)
+class Knn(Protocol):
+    """Vote of the nearest training samples on frozen features.
+
+    Args:
+        variant: validated: how many vote is found by cross-validation; fixed: as given
+        nearest: how many vote in the fixed variant
+        metric: between features
+        weights: all alike, or exp(cosine / 0.07) as in instance discrimination
+    """
+
+    name = "knn"
+
+    variant: Literal["validated", "fixed"] = "validated"
+    nearest: int = 20
+    metric: Metric = "cosine"
+    weights: Weights = "uniform"
+
+    def feature_splits(self) -> tuple[str, ...]:
+        """Of both splits."""
+        return "train", "test"
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse splits that do not fit each other, and classes too small for cross-validation."""
+        train, test = data.clouds("train"), data.clouds("test")
+        check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
+        if self.variant == "validated":
+            stratified_folds(train.labels, 5, data.seed)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """Accuracy."""
+        train, test = run.data.clouds("train"), run.data.clouds("test")
+        result = knn_classify(
+            run.features("train"),
+            train.labels,
+            run.features("test"),
+            test.labels,
+            protocol=self.variant,
+            k=self.nearest,
+            metric=self.metric,
+            weights=self.weights,
+            seed=run.seed,
+            jobs=run.jobs,
+        )
+        return on_dataset(result, train.name), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Accuracy."""
+        test = data.clouds("test")
+        title = f"kNN, {clouds_label(test, data.root)}"
+        return [Column(title, self.name, "accuracy", published_key(self.name, test))]
 
 
 def knn_classify(

@@ -9,13 +9,77 @@ CrossPoint (CVPR 2022, https://arxiv.org/abs/2203.00680) reports `SVC(kernel="li
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from crosspoint.eval.classifiers.cross_validation import CostSearch, scaled, search_cost, stratified_folds
 from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accuracy, svm_predictions
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
+
+
+@dataclass(frozen=True)
+class Linear(Protocol):
+    """Linear SVM on frozen features, trained on the train split and scored once on the test split.
+
+    Args:
+        variant: validated: C and scaling by cross-validation; paper: raw features at the given C
+        C: of the paper's variant
+    """
+
+    name = "linear"
+    study_flags: ClassVar[Mapping[str, str]] = {"svm": "variant"}
+
+    variant: Literal["validated", "paper"] = "validated"
+    C: float = 0.1
+
+    def feature_splits(self) -> tuple[str, ...]:
+        """Of both splits."""
+        return "train", "test"
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse splits that do not fit each other, and classes too small for cross-validation."""
+        train, test = data.clouds("train"), data.clouds("test")
+        check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
+        if self.variant == "validated":
+            stratified_folds(train.labels, 5, data.seed)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """Accuracy, and the class given to each test cloud."""
+        train, test = run.data.clouds("train"), run.data.clouds("test")
+        result, predicted = answer_linear_svm(
+            run.features("train"),
+            train.labels,
+            run.features("test"),
+            test.labels,
+            protocol=self.variant,
+            C=self.C,
+            seed=run.seed,
+            jobs=run.jobs,
+        )
+        return on_dataset(result, train.name), {"predicted": predicted}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Accuracy."""
+        test = data.clouds("test")
+        title = f"linear SVM, {clouds_label(test, data.root)}"
+        return [Column(title, self.name, "accuracy", published_key(self.name, test))]
+
+    def facts(self) -> dict[str, str]:
+        """How C was found."""
+        validated = self.variant == "validated"
+        return {"linear SVM": "C and scaling by cross-validation" if validated else f"raw features, C = {self.C:g}"}
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Its answers, for the map and the confusion matrix."""
+        return Contribution(answers=arrays["predicted"])
 
 
 def linear_svm(

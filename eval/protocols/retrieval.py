@@ -17,10 +17,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosspoint.eval.classifiers.svm import check_features
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import clouds_label
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
 
 RANKS = (1, 5, 10)
 CHUNK = 256  # queries at a time; memory is 17 bytes for each of them and each item
+
+
+@dataclass(frozen=True)
+class Retrieval(Protocol):
+    """Retrieval by cosine within one split: each cloud seeks the others of its class.
+
+    Args:
+        split: in which clouds seek each other
+    """
+
+    name = "retrieval"
+
+    split: str = "test"
+
+    def feature_splits(self) -> tuple[str, ...]:
+        """Of the split."""
+        return (self.split,)
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse splits with fewer other clouds than the last rank."""
+        check_ranks(len(data.clouds(self.split)) - 1, "other clouds")
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `retrieve_within`."""
+        clouds = run.data.clouds(self.split)
+        result = retrieve_within(run.features(self.split), clouds.labels)
+        return on_dataset(result, f"{clouds.name} ({self.split})"), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Mean average precision."""
+        return [Column(f"retrieval mAP, {clouds_label(data.clouds(self.split), data.root)}", self.name, "mAP")]
+
+
+def check_ranks(items: int, what: str) -> None:
+    """Refuse fewer items than recall@k counts; raises ValueError."""
+    if items < max(RANKS):
+        raise ValueError(f"found {items} {what}, expected at least {max(RANKS)}, as recall@{max(RANKS)} counts them")
 
 
 def retrieve_within(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosspoint.eval.report.report_model import Curve, Embedding, Report, Segmented
+from crosspoint.eval.report.report_model import Curve, Embedding, Matrix, Report, Segmented
 
 
 def check(report: Report) -> None:
@@ -21,6 +21,8 @@ def check(report: Report) -> None:
                 _check_segmented(cloud)
             for curve in section.curves:
                 _check_curve(curve)
+            if section.matrix is not None:
+                _check_matrix(section.matrix)
         except ValueError as error:
             raise ValueError(f"{section.name}: {error}") from error
 
@@ -51,6 +53,15 @@ def _check_curve(curve: Curve) -> None:
     if len(curve.epochs) != len(curve.values):
         raise ValueError(
             f"found {len(curve.epochs)} epochs for {len(curve.values)} values of {curve.name}, expected as many"
+        )
+
+
+def _check_matrix(matrix: Matrix) -> None:
+    count = len(matrix.classes)
+    if matrix.counts.shape != (count, count) or matrix.counts.dtype.kind not in "iu" or (matrix.counts < 0).any():
+        raise ValueError(
+            f"found a confusion matrix {matrix.counts.shape} of type {matrix.counts.dtype}, expected counts "
+            f"({count}, {count}): name every class"
         )
 
 

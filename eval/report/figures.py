@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from crosspoint.eval.report.figure_objects import draw_parts, draw_strips
 from crosspoint.eval.report.file_names import file_names
 from crosspoint.eval.report.page_data import confusion
 from crosspoint.eval.report.report_model import Report, Section
+from crosspoint.eval.report.thumbnails import open_picture
 from crosspoint.renderers.atomic import atomic_write
 
 
@@ -29,11 +31,20 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
     paths = []
     for name, section in zip(file_names([section.name for section in report.sections]), report.sections, strict=True):
         for kind, figure in _figures(section, report.classes):
-            path = folder / f"{name}_{kind}.png"
-            with atomic_write(path) as file:
-                figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
-            paths.append(path)
+            file = io.BytesIO()
+            figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
+            paths.append(_save(folder / f"{name}_{kind}.png", file.getvalue()))
+        for number, picture in enumerate(section.pictures, 1):
+            file = io.BytesIO()
+            open_picture(picture.data).save(file, format="PNG")
+            paths.append(_save(folder / f"{name}_frame-{number}.png", file.getvalue()))
     return paths
+
+
+def _save(path: Path, data: bytes) -> Path:
+    with atomic_write(path) as file:
+        file.write(data)
+    return path
 
 
 def _figures(section: Section, classes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -42,6 +53,9 @@ def _figures(section: Section, classes: Sequence[str]) -> Iterator[tuple[str, Fi
         yield "embedding", draw_embedding(section.embedding, classes)
         yield "confusion", draw_confusion(counts, classes)
         yield "classes", draw_bars(counts, classes)
+    elif section.matrix is not None:
+        yield "confusion", draw_confusion(section.matrix.counts, section.matrix.classes)
+        yield "classes", draw_bars(section.matrix.counts, section.matrix.classes)
     if section.retrieved:
         yield "retrieval", draw_strips(section.retrieved)
     if section.segmented:

@@ -13,9 +13,22 @@ from crosspoint.eval.report.page_data import payload
 from crosspoint.eval.report.report_model import Report
 from crosspoint.html_page import write_html
 
-STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "curves", "narrow")
+STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "frames", "curves", "narrow")
 BODY = '<main id="page"></main>'
-SCRIPTS = ("elements", "card", "table", "map", "legend", "matrix", "bars", "strips", "clouds", "curves", "page")
+SCRIPTS = (
+    "elements",
+    "card",
+    "table",
+    "map",
+    "legend",
+    "matrix",
+    "bars",
+    "strips",
+    "clouds",
+    "frames",
+    "curves",
+    "page",
+)
 
 
 def write_page(report: Report, path: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from crosspoint.eval.report.checks import check
 from crosspoint.eval.report.palette import palette
-from crosspoint.eval.report.report_model import Curve, Embedding, Report, Retrieved, Row, Section, Segmented
-from crosspoint.eval.report.thumbnails import thumbnail
+from crosspoint.eval.report.report_model import Curve, Embedding, Matrix, Report, Retrieved, Row, Section, Segmented
+from crosspoint.eval.report.thumbnails import LARGE, SIDE, thumbnail
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -57,10 +57,10 @@ class _Album:
         self.uris: list[str] = []
         self._numbers: dict[bytes, int] = {}
 
-    def add(self, data: bytes) -> int:
+    def add(self, data: bytes, side: int = SIDE) -> int:
         if data not in self._numbers:
             self._numbers[data] = len(self.uris)
-            self.uris.append(thumbnail(data))
+            self.uris.append(thumbnail(data, side))
         return self._numbers[data]
 
 
@@ -79,7 +79,22 @@ def _section(section: Section, classes: int, album: _Album) -> dict[str, Any]:
         "retrieved": [_retrieved(strip, album) for strip in section.retrieved],
         "segmented": _segmented(section.segmented),
         "curves": [_curve(curve) for curve in section.curves],
+        **_optional(section, album),
     }
+
+
+def _optional(section: Section, album: _Album) -> dict[str, Any]:
+    """What few reports have; left out where there is none."""
+    found: dict[str, Any] = {}
+    if section.matrix is not None:
+        found["matrix"] = _matrix(section.matrix)
+    if section.pictures:
+        found["frames"] = [{"picture": album.add(each.data, LARGE), "label": each.caption} for each in section.pictures]
+    return found
+
+
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    return {"confusion": matrix.counts.tolist(), "classes": list(matrix.classes), "counted": matrix.counted}
 
 
 def _embedding(embedding: Embedding, classes: int, album: _Album) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Embedding:
 
     positions: np.ndarray  # (n, 2)
     labels: np.ndarray  # (n,) int
-    predicted: np.ndarray  # (n,) int, of the linear SVM
+    predicted: np.ndarray  # (n,) int, of the linear SVM or another protocol that gives answers
     pictures: Sequence[bytes]  # one PNG or JPEG each, a rendered view where there is one, else the cloud
 
 
@@ -65,6 +65,35 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix of things that no map shows: points of frames."""
+
+    counts: np.ndarray  # (C, C) int, rows the truth
+    classes: Sequence[str]  # names of the C classes
+    counted: str = "point"  # what is counted, in the singular
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is shown large."""
+
+    caption: str
+    data: bytes  # PNG or JPEG
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one protocol shows of a network beside its figures; what there is none of stays empty."""
+
+    answers: np.ndarray | None = None  # (n,) int, classes given to the test clouds: they mark the map
+    retrieved: Sequence[Retrieved] = ()
+    segmented: Sequence[Segmented] = ()
+    curves: Sequence[Curve] = ()
+    matrix: Matrix | None = None
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """All there is to see of one method; what was not measured is None or empty, and not drawn."""
 
@@ -73,6 +102,8 @@ class Section:
     retrieved: Sequence[Retrieved] = ()
     segmented: Sequence[Segmented] = ()
     curves: Sequence[Curve] = ()
+    matrix: Matrix | None = None
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)

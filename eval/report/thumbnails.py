@@ -9,6 +9,7 @@ import warnings
 from PIL import Image
 
 SIDE = 112  # pixels
+LARGE = 1200  # pixels of a picture that is not a thumbnail
 LIGHT = 6_000  # bytes; a picture that is small already keeps its own pixels
 TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
@@ -35,16 +36,16 @@ def open_picture(data: bytes) -> Image.Image:
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
-def thumbnail(data: bytes) -> str:
-    """A PNG or JPEG as a data URI, at most 112 pixels wide and high.
+def thumbnail(data: bytes, side: int = SIDE) -> str:
+    """A PNG or JPEG as a data URI, at most `side` pixels wide and high.
 
     Raises:
         ValueError: as `open_picture`.
     """
     picture = open_picture(data)
     form = picture.format  # None where it had to be converted
-    if form is None or max(picture.size) > SIDE or len(data) > LIGHT:
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    if form is None or max(picture.size) > side or len(data) > LIGHT:
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=85, optimize=True)
         form, data = "JPEG", file.getvalue()

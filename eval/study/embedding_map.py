@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from sklearn.manifold import TSNE
 
+from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.retrieval import nearest_items
-from crosspoint.eval.study.evaluation_run import EvaluationRun
-from crosspoint.eval.study.query_selection import NEAREST, choose_mapped, choose_queries
+from crosspoint.eval.report.query_selection import NEAREST, choose_mapped, choose_queries
 from crosspoint.renderers.atomic import atomic_write
 
 SCENERY = "scenery.npz"
-FROZEN = {"linear", "knn", "retrieval", "fewshot"}  # protocols that leave features of the dataset to draw from
 PERPLEXITY = 30.0
 
 
-def draw_scenery(subject: EvaluationRun) -> None:
-    """Write `mapped` (m,), `positions` (m, 2), `queries` (q,) and `found` (q, 5) once, beside the network's results."""
-    path = subject.folder / SCENERY
+def draw_scenery(run: EvaluationRun, path: Path) -> None:
+    """Write `mapped` (m,), `positions` (m, 2), `queries` (q,) and `found` (q, 5) of the test clouds once."""
     if path.is_file():
         return
-    features, labels = subject.features("test"), subject.study.clouds("test").labels
-    mapped = choose_mapped(len(features), subject.study.seed)
-    queries = choose_queries(labels, subject.study.seed)
+    features, labels, seed = run.features("test"), run.data.clouds("test").labels, run.data.seed
+    mapped, queries = choose_mapped(len(features), seed), choose_queries(labels, seed)
     with atomic_write(path) as file:
         np.savez(
             file,
             mapped=mapped,
-            positions=embed(features[mapped], subject.study.seed),
+            positions=embed(features[mapped], seed),
             queries=queries,
             found=neighbors(features, queries, min(NEAREST, len(features) - 1)),
         )

@@ -3,101 +3,117 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.protocol import Protocol, measure
 from crosspoint.eval.results import Result
-from crosspoint.eval.study.config import StudyConfig
-from crosspoint.eval.study.embedding_map import FROZEN, draw_scenery
-from crosspoint.eval.study.evaluation_run import EvaluationRun
-from crosspoint.eval.study.protocols import MEASURES
+from crosspoint.eval.study.embedding_map import SCENERY, draw_scenery
+from crosspoint.eval.study.table_rows import TableRow
+from crosspoint.eval.supervised.cloud_training import ENCODER, NETWORK, PREDICTIONS
 from crosspoint.renderers.atomic import atomic_write
 
 log = logging.getLogger("crosspoint")
 
 Failure = dict[str, str | int]
+OpenRun = Callable[[TableRow, int], EvaluationRun]  # a row and the number of its seed → one network of a study
 
 
 @dataclass
 class Outcome:
-    """What a study came to."""
+    """Results and failures of a study."""
 
-    results: dict[tuple[str, int], dict[str, Result]] = field(default_factory=dict)  # by method and number of its seed
+    results: dict[tuple[str, int], dict[str, Result]] = field(default_factory=dict)  # by row and number of its seed
     failed: list[Failure] = field(default_factory=list)
 
+    def of(self, row: TableRow) -> list[dict[str, Result]]:
+        """Results of a row by protocol, one for each seed."""
+        return [self.results[row.name, number] for number in range(len(row.checkpoints))]
 
-def run_all(study: StudyConfig, left_out: dict[tuple[str, str], str]) -> Outcome:
+
+def run_all(
+    protocols: Sequence[Protocol], rows: Sequence[TableRow], open_run: OpenRun, left_out: dict[tuple[str, str], str]
+) -> Outcome:
     """Measure everything that no earlier call has measured.
 
     A protocol that fails is noted with its reason, and tried again by the next call; the others go on.
 
     Args:
-        study: checked, with its folder open.
-        left_out: methods and protocols that do not go together.
+        protocols: what is measured on each network.
+        rows: the networks, with all their seeds.
+        open_run: gives one of them.
+        left_out: rows and protocols that do not go together.
     """
-    numbered = [(row, number) for row in study.rows for number in range(len(row.checkpoints))]
+    numbered = [(row, number) for row in rows for number in range(len(row.checkpoints))]
     outcome = Outcome()
     with _progress() as bar:
-        task = bar.add_task("", total=len(numbered) * len(study.chosen))
+        task = bar.add_task("", total=len(numbered) * len(protocols))
         for row, number in numbered:
-            subject = EvaluationRun(study, row, number)  # of which only one is kept in memory, with its features
-            name, results = row.name, outcome.results.setdefault((row.name, number), {})
-            for protocol in study.chosen:
-                bar.update(task, description=f"{name}, seed {subject.seed}: {protocol}")
-                if (name, protocol) not in left_out:
+            run = open_run(row, number)  # of which only one is kept in memory, with its features
+            results = outcome.results.setdefault((row.name, number), {})
+            for protocol in protocols:
+                bar.update(task, description=f"{row.name}, seed {run.seed}: {protocol.name}")
+                if (row.name, protocol.name) not in left_out:
                     try:
-                        results[protocol] = _result(subject, protocol, bar)
+                        results[protocol.name] = _result(protocol, run, row.name, bar)
                     except (ValueError, OSError) as error:
                         reason = " ".join(str(error).split())
-                        log.warning("%s, seed %d: no %s: %s", name, subject.seed, protocol, reason)
-                        outcome.failed.append(
-                            {"method": name, "seed": subject.seed, "protocol": protocol, "reason": reason}
-                        )
+                        log.warning("%s, seed %d: no %s: %s", row.name, run.seed, protocol.name, reason)
+                        failure: Failure = {"method": row.name, "seed": run.seed, "protocol": protocol.name}
+                        outcome.failed.append({**failure, "reason": reason})
                 bar.advance(task)
-            if number == 0 and results.keys() & FROZEN:
+            if number == 0 and any(protocol.feature_splits() and protocol.name in results for protocol in protocols):
                 with _lent(bar):
-                    draw_scenery(subject)
+                    draw_scenery(run, results_dir(run) / SCENERY)
     return outcome
 
 
-def _result(subject: EvaluationRun, protocol: str, bar: Progress) -> Result:
+def results_dir(run: EvaluationRun) -> Path:
+    """The folder of a network's results, which every run of a study has."""
+    assert run.results_dir is not None
+    return run.results_dir
+
+
+def kept_arrays(run: EvaluationRun, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Arrays that a protocol left beside its result; none where it leaves none."""
+    path = results_dir(run) / f"{protocol.name}.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def _result(protocol: Protocol, run: EvaluationRun, row: str, bar: Progress) -> Result:
     """From an earlier call, or measured now and kept."""
-    path = subject.folder / f"{protocol}.json"
+    path = results_dir(run) / f"{protocol.name}.json"
     if path.is_file():
         return Result.load(path)
     if bar.disable:
-        log.info("%s, seed %d: %s", subject.method.name, subject.seed, protocol)
+        log.info("%s, seed %d: %s", row, run.seed, protocol.name)
     with _lent(bar):  # features have a bar of their own
-        for split in _splits(protocol, subject.study):
-            subject.features(split)
-    if _splits(protocol, subject.study):
-        result, arrays = MEASURES[protocol](subject)
-    else:
-        with _lent(bar):
-            result, arrays = MEASURES[protocol](subject)
-    result = replace(result, constants={**subject.measured.setting(), **result.constants})
+        for split in protocol.feature_splits():
+            run.features(split)
+    _clear_unfinished(path.with_suffix(""))
+    with nullcontext() if protocol.feature_splits() else _lent(bar):
+        result, arrays = measure(protocol, run)
     if arrays:  # first, as the result says that all is there
-        save_arrays(subject, protocol, **arrays)
+        with atomic_write(path.with_suffix(".npz")) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
     result.save(path)
     return result
 
 
-def _splits(protocol: str, study: StudyConfig) -> tuple[str, ...]:
-    """Whose features a protocol wants; none where it goes another way."""
-    if protocol in ("linear", "knn"):
-        return "train", "test"
-    return {"retrieval": ("test",), "fewshot": (study.split,)}.get(protocol, ())
-
-
-def save_arrays(subject: EvaluationRun, name: str, **arrays: np.ndarray) -> None:
-    """Keep what the report shows."""
-    with atomic_write(subject.folder / f"{name}.npz") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+def _clear_unfinished(folder: Path) -> None:
+    """Remove the network of a run whose result was never written; unfinished training stays, to go on."""
+    for name in (NETWORK, ENCODER, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _progress() -> Progress:

@@ -1,22 +1,29 @@
-"""`crosspoint evaluate all`: measure, and write one folder with results, tables, pictures and a page."""
+"""A study: measure several checkpoints by several protocols, and write one folder with results, tables and a page."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from crosspoint.eval.evaluation_data import POINTS, EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun, chosen_device
+from crosspoint.eval.protocols.protocol import Protocol
 from crosspoint.eval.report.report_model import Report, Row
 from crosspoint.eval.report.tables import latex_table, markdown_table
 from crosspoint.eval.results import library_versions
+from crosspoint.eval.study.checks import check_study
 from crosspoint.eval.study.config import StudyConfig
-from crosspoint.eval.study.evaluation_run import EvaluationRun
-from crosspoint.eval.study.preflight import check_study
+from crosspoint.eval.study.lock import open_folder, with_digests
 from crosspoint.eval.study.report_sections import Gallery, section
 from crosspoint.eval.study.runs import Outcome, run_all
-from crosspoint.eval.study.table import columns, measured_row, published_rows
+from crosspoint.eval.study.table import measured_row, published_rows
+from crosspoint.eval.study.table_rows import TableRow, methods
 from crosspoint.renderers.atomic import atomic_write
 
 log = logging.getLogger("crosspoint")
@@ -24,7 +31,7 @@ log = logging.getLogger("crosspoint")
 INCOMPLETE = 1  # exit code where a protocol failed on the way
 
 
-def report_study(study: StudyConfig) -> int:
+def report_study(config: StudyConfig) -> int:
     """Measure what is not measured yet, then write `results.json`, `table.md`, `table.tex`, `report.html`, `figures/`.
 
     Returns:
@@ -34,34 +41,80 @@ def report_study(study: StudyConfig) -> int:
         FileNotFoundError: if checkpoints or data are missing, before anything is measured or written.
         ValueError: if one of them cannot be used, or the folder is another study's.
     """
-    left_out = check_study(study)
-    study.open()
-    outcome = run_all(study, left_out)
-    table = columns(study)
-    rows = [
-        measured_row(row.name, [outcome.results[row.name, n] for n in range(len(row.checkpoints))], table)
-        for row in study.rows
-    ]
-    rows += published_rows(table)
-    titles = [column.title for column in table]
-    text = markdown_table(titles, rows)
-    _write(study, "results.json", json.dumps(_summary(study, rows, outcome, left_out), indent=2, ensure_ascii=False))
-    _write(study, "table.md", text)
-    _write(study, "table.tex", latex_table(titles, rows))
-    sys.stdout.write(f"{text}\n")
-    _draw(study, titles, rows, outcome)
-    log.info("see %s", study.out / "report.html")
+    protocols, rows = config.protocols, methods(config.checkpoint, config.random_init, config.k)
+    data = study_data(config, rows)
+    open_run = partial(_open_run, config, data)
+    left_out = check_study(protocols, rows, data, open_run)
+    settings = _record(config, rows, data)
+    open_folder(config.out, settings)
+
+    outcome = run_all(protocols, rows, open_run, left_out)
+
+    columns = [column for protocol in protocols for column in protocol.columns(data)]
+    table = [measured_row(row.name, outcome.of(row), columns) for row in rows] + published_rows(columns)
+    gallery = Gallery(data)
+    report = Report(
+        title=f"Study of {data.label}",
+        classes=data.classes,
+        columns=[column.title for column in columns],
+        rows=table,
+        sections=[section(row.name, open_run(row, 0), protocols, outcome.of(row)[0], gallery) for row in rows],
+        facts=_facts(protocols, rows, data, config.k),
+    )
+    _write(config.out, report, _summary(settings, table, outcome, left_out))
+    log.info("see %s", config.out / "report.html")
     return INCOMPLETE if outcome.failed else 0
 
 
+def study_data(config: StudyConfig, rows: Sequence[TableRow]) -> EvaluationData:
+    """The data of a study, which all its runs share: read when they are first asked for."""
+    trained = {checkpoint.points for row in rows for checkpoint in row.checkpoints}
+    return EvaluationData(
+        config.dataset,
+        config.root,
+        config.inputs,
+        points=config.points or (trained.pop() if len(trained) == 1 else None) or POINTS,
+        normalize=config.normalize,
+        up_axis=config.up_axis,
+        seed=config.seed,
+        train_split=config.train_split,
+        test_split=config.test_split,
+        validation_split=config.validation_split,
+        skip=config.skip,
+    )
+
+
+def _open_run(config: StudyConfig, data: EvaluationData, row: TableRow, number: int) -> EvaluationRun:
+    """The network of a row and the number of its seed."""
+    seed = config.seed + number
+    return EvaluationRun(
+        row.checkpoints[number],
+        data,
+        row.random_init,
+        seed,
+        config.device,
+        config.cache,
+        config.jobs,
+        config.sparse_backend,
+        results_dir=config.out / "runs" / row.folder / f"seed-{seed}",
+    )
+
+
+def _record(config: StudyConfig, rows: Sequence[TableRow], data: EvaluationData) -> dict[str, Any]:
+    """All that decides figures, the bytes of the checkpoints among it."""
+    device = chosen_device(config.device).split(":")[0]
+    paths = [checkpoint.path for row in rows for checkpoint in row.checkpoints]
+    return with_digests({**config.settings(), "points": data.points, "device": device}, paths)
+
+
 def _summary(
-    study: StudyConfig, rows: list[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]
+    settings: dict[str, Any], table: Sequence[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]
 ) -> dict[str, Any]:
     """`results.json`: neither times nor places, so that the same study gives the same bytes."""
     runs = [
         {
             "method": name,
-            "seed": study.seed + number,
+            "seed": settings["seed"] + number,
             "study_protocol": protocol,
             "protocol": result.protocol,
             "metrics": result.metrics,
@@ -73,48 +126,42 @@ def _summary(
     ]
     reasons = [{"method": name, "protocol": protocol, "reason": why} for (name, protocol), why in left_out.items()]
     return {
-        "settings": study.settings(),
+        "settings": settings,
         "deviation": "population, over seeds; of a single seed, over its tasks",
-        "table": [asdict(row) for row in rows],
+        "table": [asdict(row) for row in table],
         "runs": runs,
         "left_out": reasons,
         "failed": outcome.failed,
     }
 
 
-def _draw(study: StudyConfig, titles: list[str], rows: list[Row], outcome: Outcome) -> None:
-    """The page and the pictures."""
-    from crosspoint.eval.report.figures import save_figures  # matplotlib takes a second to import
-    from crosspoint.eval.report.page import write_page
-
-    gallery = Gallery(study)
-    sections = [section(EvaluationRun(study, row, 0), outcome.results[row.name, 0], gallery) for row in study.rows]
-    classes = study.clouds("test").classes
-    report = Report(f"Study of {study.root.name or study.dataset}", classes, titles, rows, sections, _facts(study))
-    save_figures(report, study.out / "figures")
-    write_page(report, study.out / "report.html")
-
-
-def _facts(study: StudyConfig) -> dict[str, str]:
+def _facts(
+    protocols: Sequence[Protocol], rows: Sequence[TableRow], data: EvaluationData, k: int | None
+) -> dict[str, str]:
     """What decided the figures."""
-    train, test = study.clouds("train"), study.clouds("test")
-    seeds = {row.name: len(row.checkpoints) for row in study.rows}
-    facts = {
-        "data": f"{study.dataset}, {len(test.classes)} classes, {len(train)} clouds to train, {len(test)} to test on",
-        "clouds": f"{study.cloud_points:,} points, " + ("in the unit sphere" if study.normalize else "as stored"),
-        "neighbors": "the checkpoints' own" if study.k is None else str(study.k),
-        "seeds": ", ".join(f"{name}: {count}" for name, count in seeds.items()),
-        "figures": "percent; mean ± population deviation over seeds, or over tasks where there is one seed",
-    }
-    if "linear" in study.chosen:
-        facts["linear SVM"] = (
-            "C and scaling by cross-validation" if study.svm == "validated" else "raw features, C = 0.1"
-        )
-    if "fewshot" in study.chosen:
-        facts["few-shot"] = f"{study.runs} tasks of {study.queries} queries a class, drawn from {study.split}"
+    facts = data.facts()
+    if data.inputs == "points":
+        facts["neighbors"] = "the checkpoints' own" if k is None else str(k)
+    facts["seeds"] = ", ".join(f"{row.name}: {len(row.checkpoints)}" for row in rows)
+    facts["figures"] = "percent; mean ± population deviation over seeds, or over tasks where there is one seed"
+    for protocol in protocols:
+        facts |= protocol.facts()
     return {**facts, "versions": ", ".join(f"{name} {number}" for name, number in library_versions().items())}
 
 
-def _write(study: StudyConfig, name: str, text: str) -> None:
-    with atomic_write(study.out / name) as file:
-        file.write(text.encode() + b"\n")
+def _write(folder: Path, report: Report, summary: dict[str, Any]) -> None:
+    """The files of a study; the table goes to standard output, too."""
+    from crosspoint.eval.report.figures import save_figures  # matplotlib takes a second to import
+    from crosspoint.eval.report.page import write_page
+
+    text = markdown_table(report.columns, report.rows)
+    for name, content in (
+        ("results.json", json.dumps(summary, indent=2, ensure_ascii=False)),
+        ("table.md", text),
+        ("table.tex", latex_table(report.columns, report.rows)),
+    ):
+        with atomic_write(folder / name) as file:
+            file.write(content.encode() + b"\n")
+    sys.stdout.write(f"{text}\n")
+    save_figures(report, folder / "figures")
+    write_page(report, folder / "report.html")

@@ -5,43 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from crosspoint.checkpoints.dual_encoder import has_image_branch
-from crosspoint.checkpoints.load import TrainedOn, load_encoder, trained_on
+from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.report.file_names import file_names
-from crosspoint.models.dgcnn_partseg import PartSegDGCNN
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a study needs to know of a file before it measures anything.
-
-    Args:
-        path: of the file.
-        network: class of its point encoder.
-        config: of the encoder, with the neighbors per point of the study.
-        trained_on: clouds of its training.
-        has_images: whether the image branch lies beside it.
-    """
-
-    path: Path
-    network: type
-    config: dict[str, Any]
-    trained_on: TrainedOn
-    has_images: bool
-
-    @classmethod
-    def read(cls, path: Path, k: int | None) -> Checkpoint:
-        """Facts of a file, its encoder with k neighbors where that is not None."""
-        encoder = load_encoder(path, k=k)
-        config: dict[str, Any] = encoder.config  # type: ignore[assignment] # torch's typing expects tensors, modules
-        return cls(path, type(encoder), config, trained_on(encoder), has_image_branch(path))
-
-    @property
-    def architecture(self) -> str:
-        """Class and settings of the encoder."""
-        return f"{self.network.__name__} {self.config}"
 
 
 @dataclass(frozen=True)
@@ -59,14 +25,6 @@ class TableRow:
     checkpoints: tuple[Checkpoint, ...]
     random_init: bool
     folder: str
-
-    def unsupported(self, protocol: str) -> str | None:
-        """Why a protocol cannot be run on this architecture; None where it can."""
-        if protocol == "crossmodal" and not all(checkpoint.has_images for checkpoint in self.checkpoints):
-            return "no image branch in the checkpoint"
-        if protocol == "partseg" and not issubclass(self.checkpoints[0].network, PartSegDGCNN):
-            return "no part-segmentation encoder"
-        return None
 
 
 def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> list[TableRow]:

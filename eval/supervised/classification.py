@@ -21,7 +21,7 @@ from crosspoint.eval.supervised.cloud_training import Evaluation, check_free, sa
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.eval.supervised.trainer import seeded
-from crosspoint.models.build import build_encoder, encoder_config
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.shared_mlp import SharedMLP
 
 Mode = Literal["finetuned", "scratch", "frozen"]
@@ -88,7 +88,7 @@ def fine_tune(
         train: the training split.
         test: the test split.
         mode: "finetuned" trains all weights under DGCNN's head; "scratch" does so from random weights in their place
-            (of the toolkit's own encoders; build others anew and fine-tune those); "frozen" trains a linear head on
+            (of encoders that extend `PointEncoder`; build others anew and fine-tune those); "frozen" trains a linear head on
             the features of clouds as they are, without augmentation.
         recipe: of training.
         validation: share of each training class, or clouds of their own; 0 trains on all and takes the last epoch.
@@ -97,12 +97,12 @@ def fine_tune(
         resources: what it runs on.
         progress: show a progress bar.
         out: new folder for `network.safetensors`, a `Classifier`'s weights of the chosen epoch, its encoder as
-            `load_encoder` reads it (`encoder.safetensors`, of the toolkit's own), and `predictions.npz` (predicted and
+            `load_pretrained` reads it (`encoder.safetensors`, if it extends `PointEncoder`), and `predictions.npz` (predicted and
             truth on the test split). Interrupted, the same call goes on from the last whole epoch.
 
     Raises:
         ValueError: if splits do not fit together or are too small, if the encoder returns no features or is to start
-            from scratch and is not the toolkit's own, if `out` is taken, or if the loss stops being finite.
+            from scratch and does not extend `PointEncoder`, if `out` is taken, or if the loss stops being finite.
     """
     check_free(out)
     resources = resources or Resources()
@@ -138,15 +138,14 @@ def fresh_encoder(encoder: nn.Module) -> nn.Module:
     """A network like this one with random weights from torch's global generator.
 
     Raises:
-        ValueError: if it is none of the toolkit's own, which alone say how they are built.
+        ValueError: if it does not extend `PointEncoder`, and so does not say how it is built.
     """
-    try:
-        return build_encoder(encoder_config(encoder))
-    except ValueError as error:
+    if not isinstance(encoder, PointEncoder):
         raise ValueError(
-            f"found an encoder of type {type(encoder).__name__} to train from scratch, expected DGCNN, PointNet or "
-            "PartSegDGCNN: build one with random weights and fine-tune it"
-        ) from error
+            f"found an encoder of type {type(encoder).__name__} to train from scratch, expected one that extends "
+            "crosspoint.PointEncoder: build one with random weights and fine-tune it"
+        )
+    return encoder.fresh()
 
 
 def _classifier(encoder: nn.Module, train: Clouds, mode: Mode, dropout: float) -> Classifier:

@@ -21,14 +21,15 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import TensorDataset
 
-from crosspoint.checkpoints.load import TrainedOn, remember_training, save_encoder
+from crosspoint.checkpoints.pretrained import save_encoder
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import feature_key, frozen
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
-from crosspoint.models.build import is_builtin
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.training.epoch_sampler import step_seed
 
@@ -220,14 +221,14 @@ def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: n
 
     Args:
         out: folder of the files.
-        network: with its encoder, which is exported for `load_encoder` if it is one of the toolkit's own.
+        network: with its encoder, which is exported for `load_pretrained` if it extends `PointEncoder`.
         clouds: of the training.
         predictions: on the test split.
     """
     encoder: Any = network.encoder
-    if is_builtin(encoder):
+    if isinstance(encoder, PointEncoder):
         points = clouds.points.shape[1]
-        save_encoder(remember_training(encoder, TrainedOn(points, encoder.config.get("k"))), out / ENCODER)
+        save_encoder(encoder, out / ENCODER, Inputs(points=points, k=encoder.config.get("k")))
     save_network(out, network, **predictions)
 
 

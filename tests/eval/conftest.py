@@ -14,6 +14,10 @@ import trimesh
 from PIL import Image
 
 from crosspoint import DGCNN, PointNet, save_encoder
+from crosspoint.eval.protocols.few_shot import FewShot
+from crosspoint.eval.protocols.knn import Knn
+from crosspoint.eval.protocols.linear_svm import Linear
+from crosspoint.eval.protocols.retrieval import Retrieval
 from crosspoint.eval.report.report_model import Cell, Curve, Embedding, Report, Retrieved, Row, Section, Segmented
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN
@@ -134,10 +138,7 @@ def study(place: Path, tmp_path: Path) -> StudyConfig:
         out=tmp_path / "out",
         random_init=True,
         points=POINTS,
-        ways=[2, 3],
-        shots=[2],
-        queries=4,
-        runs=3,
+        protocols=[Linear(), Knn(), Retrieval(), FewShot(ways=[2, 3], shots=[2], queries=4, runs=3)],
         seed=5,
         device="cpu",
         jobs=1,

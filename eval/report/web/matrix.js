@@ -1,6 +1,6 @@
 /** Labels against predictions; classes that neither has are left out. */
-function matrixOf({ confusion }) {
-  const present = [...report.classes.keys()].filter(
+function matrixOf({ confusion, classes = report.classes, counted = "object" }) {
+  const present = [...classes.keys()].filter(
     (label) => confusion[label].some(Boolean) || confusion.some((row) => row[label]),
   );
   const note =
@@ -9,14 +9,14 @@ function matrixOf({ confusion }) {
     "matrix",
     "Confusion matrix",
     note,
-    element("div", { class: "scroll" }, new ConfusionMatrix(confusion, present).picture),
+    element("div", { class: "scroll" }, new ConfusionMatrix(confusion, present, classes, counted).picture),
   );
 }
 
 class ConfusionMatrix {
-  constructor(confusion, present) {
-    Object.assign(this, { confusion, present, chosen: null });
-    const names = present.map((label) => shortened(report.classes[label], 18));
+  constructor(confusion, present, classes, counted) {
+    Object.assign(this, { confusion, present, classes, counted, chosen: null });
+    const names = present.map((label) => shortened(classes[label], 18));
     this.side = Math.max(13, Math.min(44, 620 / present.length));
     this.margin = 14 + 6.3 * Math.max(...names.map((name) => name.length));
     const span = this.side * present.length;
@@ -100,11 +100,11 @@ class ConfusionMatrix {
 
     const [label, answer] = cell.map((index) => this.present[index]);
     const [count, total] = [this.confusion[label][answer], this.confusion[label].reduce((sum, n) => sum + n, 0)];
-    const share = total ? `${count} of ${total} (${percent(count / total)})` : "no object of this class";
+    const share = total ? `${count} of ${total} (${percent(count / total)})` : `no ${this.counted} of this class`;
     const names =
       label === answer
-        ? `${report.classes[label]}, recognized`
-        : `${report.classes[label]} taken for ${report.classes[answer]}`;
+        ? `${this.classes[label]}, recognized`
+        : `${this.classes[label]} taken for ${this.classes[answer]}`;
     const box = this.picture.getBoundingClientRect();
     card.show(
       box.left + column + this.side / 2,

@@ -1,11 +1,13 @@
 /** The page: title, facts, table, then one panel for the method that is chosen. */
 function panelOf(section) {
-  const { embedding, retrieved, segmented, curves } = section;
+  const { embedding, retrieved, segmented, curves, matrix, frames } = section;
   const figures = [
     embedding && mapOf(embedding),
     embedding && element("div", { class: "matrix-and-bars" }, matrixOf(embedding), barsOf(embedding)),
+    matrix && element("div", { class: "matrix-and-bars" }, matrixOf(matrix), barsOf(matrix)),
     retrieved.length && stripsOf(retrieved),
     segmented.length && cloudsOf(segmented),
+    frames && framesOf(frames),
     curves.length && curvesOf(curves),
   ];
   return figures.filter(Boolean);
@@ -13,7 +15,8 @@ function panelOf(section) {
 
 function methods() {
   const sections = report.sections.filter(
-    (section) => section.embedding || section.retrieved.length || section.segmented.length || section.curves.length,
+    ({ embedding, matrix, frames, ...lists }) =>
+      embedding || matrix || frames || lists.retrieved.length || lists.segmented.length || lists.curves.length,
   );
   if (!sections.length) return [];
   const panel = element("div", { id: "panel", class: "panel" });

@@ -87,7 +87,7 @@ def test_render_pretrain_evaluate(
     assert result["constants"]["test"] == 8
     assert (result["constants"]["points"], result["constants"]["random_init"]) == (48, False)
     assert result["constants"]["encoder"] == {"k": 4, "channels": [8, 8], "embedding": 16}
-    assert call("evaluate", "linear", *shared, "--random_init", "true", "--protocol", "paper", "--jobs", 1) == 0
+    assert call("evaluate", "linear", *shared, "--random_init", "true", "--variant", "paper", "--jobs", 1) == 0
     assert call("evaluate", "fewshot", *shared, "--ways", 2, "--shots", 2, "--queries", 4, "--runs", 3) == 0
     assert "few_shot" in capsys.readouterr().out
     assert call("evaluate", "knn", *shared, "--jobs", 1) == 0
@@ -98,9 +98,9 @@ def test_render_pretrain_evaluate(
     printed = capsys.readouterr()
     for protocol in ("knn/validated", "retrieval/within", "finetune/finetuned"):
         assert protocol in printed.out
-    assert "found ranks [1, 5, 10], expected numbers from 1 to 7" in printed.err
+    assert "found 7 other clouds, expected at least 10, as recall@10 counts them" in printed.err
     assert call("evaluate", "partseg", *shared, *training) == 2
-    assert "expected PartSegDGCNN: pre-train one" in capsys.readouterr().err
+    assert "found no --parts and the dataset rendered" in capsys.readouterr().err
     assert call("evaluate", "crossmodal", *shared, "--split", "train", "--out", tmp_path / "across.json") == 0
     assert "retrieval/across" in capsys.readouterr().out
     across = json.loads((tmp_path / "across.json").read_text())["constants"]
@@ -281,18 +281,18 @@ BAD = [
     ),
     (
         ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"),
-        "found no image branch in encoder.safetensors",
+        "found no image branch in the checkpoint (encoder.safetensors)",
     ),
     (
         ("evaluate", "crossmodal", "--checkpoint", "ENCODER", "--dataset", "modelnet", "--root", "VIEWS"),
-        "found the dataset modelnet, expected rendered",
+        "found no --rendered and the dataset modelnet, expected",
     ),
     (("evaluate", "folds", "--checkpoint", "ENCODER", "--folds", "EMPTY"), "found no folder like 5way_10shot in empty"),
-    (("evaluate", "folds", "--checkpoint", "ENCODER"), "found no folds, expected all that the command requires"),
-    (("evaluate", "all", "--checkpoint", "ENCODER"), "found no dataset, root, out"),
+    (("evaluate", "folds", "--checkpoint", "ENCODER"), "found no --folds, expected the folder"),
+    (("evaluate", "all", "--checkpoint", "ENCODER"), "found no dataset, out"),
     (
         (*STUDY, "--checkpoint", "ENCODER", "--protocols", "linear,svm"),
-        "found the protocols 'linear,svm', expected some of linear, knn, retrieval, fewshot, folds, crossmodal",
+        "found the protocol 'svm', expected one of linear, knn, retrieval, fewshot, folds, crossmodal",
     ),
     ((*STUDY, "--checkpoint", "ENCODER", "--protocols", "folds"), "found no --folds"),
     ((*STUDY, "--checkpoint", "ENCODER"), "retrieval: found 7 other clouds, expected at least 10"),
@@ -372,13 +372,13 @@ def test_doctor_and_version_as_commands() -> None:
 
 
 def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
-    from crosspoint.eval.encoder_target import EncoderTarget
+    from crosspoint.eval.targets import CloudTarget
 
     encoder = DGCNN(channels=[8], embedding=8)
     file = tmp_path / "encoder.safetensors"
     save_encoder(encoder, file)
     same, first, again, other = (
-        EncoderTarget(file, "rendered", tmp_path, random_init=random_init, seed=seed).encoder
+        CloudTarget(file, "rendered", tmp_path, random_init=random_init, seed=seed).open().encoder
         for random_init, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
     )
     assert torch.equal(same.embed.linear.weight, encoder.embed.linear.weight)

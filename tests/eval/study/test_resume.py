@@ -10,22 +10,25 @@ import pytest
 import torch
 
 from crosspoint import save_encoder
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.knn import Knn
+from crosspoint.eval.protocols.named import named_protocols
+from crosspoint.eval.protocols.retrieval import Retrieval
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
-from crosspoint.eval.study import runs
 from crosspoint.eval.study.config import StudyConfig
-from crosspoint.eval.study.evaluation_run import EvaluationRun
 from crosspoint.eval.study.study import report_study
 
 
 def interrupting(
-    measure: Callable[[EvaluationRun], Any], calls: list[str], stop_at: int
-) -> Callable[[EvaluationRun], Any]:
-    def measured(subject: EvaluationRun) -> Any:
-        calls.append(f"{subject.method.name} {subject.seed}")
+    measure: Callable[[Knn, EvaluationRun], Any], calls: list[str], stop_at: int
+) -> Callable[[Knn, EvaluationRun], Any]:
+    def measured(self: Knn, run: EvaluationRun) -> Any:
+        assert run.results_dir is not None
+        calls.append(f"{run.results_dir.parent.name} {run.seed}")
         if len(calls) == stop_at:
             raise KeyboardInterrupt
-        return measure(subject)
+        return measure(self, run)
 
     return measured
 
@@ -36,8 +39,8 @@ def test_interrupted_and_resumed_is_as_uninterrupted(
     straight = replace(study, out=tmp_path / "straight")
     assert report_study(straight) == 0
     calls: list[str] = []
-    knn = runs.MEASURES["knn"]
-    monkeypatch.setitem(runs.MEASURES, "knn", interrupting(knn, calls, stop_at=2))
+    knn = Knn.run
+    monkeypatch.setattr(Knn, "run", interrupting(knn, calls, stop_at=2))
     with pytest.raises(KeyboardInterrupt):
         report_study(study)
     assert not (study.out / "results.json").exists()
@@ -48,10 +51,10 @@ def test_interrupted_and_resumed_is_as_uninterrupted(
     for path in kept[:-1]:
         Result.load(path)
     calls.clear()
-    monkeypatch.setitem(runs.MEASURES, "knn", interrupting(knn, calls, stop_at=0))
+    monkeypatch.setattr(Knn, "run", interrupting(knn, calls, stop_at=0))
     assert report_study(replace(study)) == 0
-    random = "random initialization"
-    assert calls == ["DGCNN 6", "b 5", f"{random} (DGCNN) 5", f"{random} (DGCNN) 6", f"{random} (PointNet) 5"]
+    random = "random-initialization"
+    assert calls == ["DGCNN 6", "b 5", f"{random}-DGCNN 5", f"{random}-DGCNN 6", f"{random}-PointNet 5"]
     assert {path: path.read_bytes() for path in kept} == before
     for name in ("results.json", "table.md", "table.tex"):
         assert (study.out / name).read_bytes() == (straight.out / name).read_bytes()
@@ -60,12 +63,12 @@ def test_interrupted_and_resumed_is_as_uninterrupted(
 def test_another_study_in_the_folder_is_refused(
     study: StudyConfig, drawn: list[Report], place: Path, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
 ) -> None:
-    study = replace(study, protocols="retrieval", random_init=False)
+    study = replace(study, protocols=[Retrieval()], random_init=False)
     assert report_study(study) == 0
     before = {path: path.read_bytes() for path in study.out.rglob("*") if path.is_file()}
     for changed, message in (
         ({"points": 30}, "points: 40 then, 30 now"),
-        ({"protocols": "knn"}, "protocols: retrieval then, knn now"),
+        ({"protocols": [Knn()]}, "protocols: retrieval then, knn now"),
     ):
         with pytest.raises(ValueError, match=message):
             report_study(replace(study, **changed))  # type: ignore[arg-type]
@@ -93,15 +96,15 @@ def test_a_protocol_that_fails_on_the_way_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch,
     results: Callable[[StudyConfig], dict[str, Any]],
 ) -> None:
-    study = replace(study, protocols="retrieval,knn", random_init=False)
-    knn = runs.MEASURES["knn"]
+    study = replace(study, protocols=named_protocols("retrieval,knn"), random_init=False)
+    knn = Knn.run
 
-    def failing(subject: EvaluationRun) -> Any:
-        if subject.method.name == "b":
+    def failing(self: Knn, run: EvaluationRun) -> Any:
+        if run.checkpoint.path.stem == "b":
             raise ValueError("found no luck,\nexpected some")
-        return knn(subject)
+        return knn(self, run)
 
-    monkeypatch.setitem(runs.MEASURES, "knn", failing)
+    monkeypatch.setattr(Knn, "run", failing)
     assert report_study(study) == 1
     found = results(study)
     assert found["failed"] == [{"method": "b", "seed": 5, "protocol": "knn", "reason": "found no luck, expected some"}]
@@ -110,6 +113,6 @@ def test_a_protocol_that_fails_on_the_way_leaves_the_others(
     assert len(rows["DGCNN"]) == 2
     line = next(line for line in (study.out / "table.md").read_text().splitlines() if line.startswith("| b "))
     assert line.endswith("|  |")
-    monkeypatch.setitem(runs.MEASURES, "knn", knn)
+    monkeypatch.setattr(Knn, "run", knn)
     assert report_study(replace(study)) == 0
     assert results(study)["failed"] == []

@@ -16,13 +16,22 @@ import torch
 from crosspoint import DGCNN, CrossPoint, load_encoder, save_encoder
 from crosspoint.datasets.labeled import labeled_clouds
 from crosspoint.eval import extract_features, few_shot, knn_classify, linear_svm, retrieve_within
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.crossmodal import Crossmodal
+from crosspoint.eval.protocols.finetune import Finetune
+from crosspoint.eval.protocols.folds import Folds
+from crosspoint.eval.protocols.named import named_protocols
+from crosspoint.eval.protocols.partseg import PartSegmentation
+from crosspoint.eval.report.curves import pretraining_curves
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.embedding_map import embed
-from crosspoint.eval.study.evaluation_run import EvaluationRun
-from crosspoint.eval.study.report_sections import pretraining_curves
-from crosspoint.eval.study.study import report_study
+from crosspoint.eval.study.study import report_study, study_data
+from crosspoint.eval.study.table_rows import methods
+from crosspoint.eval.supervised.classification import CLASSIFICATION
+from crosspoint.eval.supervised.part_segmentation import PARTS
 
 CLASSES = ["ball", "plate", "rod"]  # of `study`
 TEST = 5  # clouds of each class
@@ -98,18 +107,19 @@ def test_features_depend_on_neither_other_clouds_nor_threads(
     kind: str, study: StudyConfig, tmp_path: Path, network: Callable[[str, int], torch.nn.Module]
 ) -> None:
     save_encoder(network(kind, 7), tmp_path / "one.safetensors")
-    study = replace(study, checkpoint=[str(tmp_path / "one.safetensors")], random_init=False)
-    points = study.clouds("test").points
-    together = EvaluationRun(study, study.rows[0], 0).measured.features(points)
+    data = study_data(study, methods(study.checkpoint, random_init=False, k=None))
+    points = data.clouds("test").points
+
+    def features(points: np.ndarray) -> np.ndarray:
+        return EvaluationRun(Checkpoint.read(tmp_path / "one.safetensors"), data, device="cpu").extract(points)
+
+    together = features(points)
     for index in (3, 0, 7):
-        alone = EvaluationRun(study, study.rows[0], 0).measured.features(points[index : index + 1])
-        np.testing.assert_array_equal(together[index], alone[0])
+        np.testing.assert_array_equal(together[index], features(points[index : index + 1])[0])
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2 if threads == 1 else 1)
-        np.testing.assert_array_equal(
-            EvaluationRun(study, study.rows[0], 0).measured.features(points[:3]), together[:3]
-        )
+        np.testing.assert_array_equal(features(points[:3]), together[:3])
     finally:
         torch.set_num_threads(threads)
 
@@ -121,21 +131,27 @@ def test_what_the_report_shows(study: StudyConfig, drawn: list[Report], tmp_path
         folder.mkdir(parents=True)
         (folder / "metrics.csv").write_text("epoch,step,train/loss,probe/accuracy\n" + rows)
     shutil.copy(place / "a0.safetensors", run / "best.safetensors")
-    assert report_study(replace(study, checkpoint=[str(run / "best.safetensors")], protocols="linear,retrieval")) == 0
+    test = study_data(study, []).clouds("test")
+    assert (
+        report_study(
+            replace(study, checkpoint=[str(run / "best.safetensors")], protocols=named_protocols("linear,retrieval"))
+        )
+        == 0
+    )
     (report,) = drawn
     assert report.classes == CLASSES
     assert [section.name for section in report.sections] == ["run", "random initialization (DGCNN)"]
     first, other = report.sections
     assert first.embedding is not None and other.embedding is not None
     assert first.embedding.positions.shape == (len(CLASSES) * TEST, 2)
-    np.testing.assert_array_equal(first.embedding.labels, study.clouds("test").labels)
+    np.testing.assert_array_equal(first.embedding.labels, test.labels)
     accuracy = 100 * np.mean(first.embedding.labels == first.embedding.predicted)
     assert accuracy == pytest.approx(report.rows[0].cells["linear SVM, clouds"].mean)
     assert not np.array_equal(first.embedding.positions, other.embedding.positions)
     assert all(picture.startswith(b"\x89PNG") for picture in first.embedding.pictures)
     assert len({*first.embedding.pictures}) == len(first.embedding.pictures)
     pictures = [*first.embedding.pictures]
-    features = extract_features(load_encoder(run / "best.safetensors"), study.clouds("test").points, batch_size=1)
+    features = extract_features(load_encoder(run / "best.safetensors"), test.points, batch_size=1)
     cosines = np.corrcoef(features)  # of centered features: only a shape to fill below
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosines = unit @ unit.T
@@ -143,7 +159,7 @@ def test_what_the_report_shows(study: StudyConfig, drawn: list[Report], tmp_path
     assert len(first.retrieved) == 12
     for strip in first.retrieved:
         query = pictures.index(strip.query)
-        assert strip.label == CLASSES[study.clouds("test").labels[query]]
+        assert strip.label == CLASSES[test.labels[query]]
         assert [pictures.index(picture) for picture, _ in strip.found] == np.argsort(-cosines[query])[:5].tolist()
     curves = {curve.name: (list(curve.epochs), list(curve.values)) for curve in first.curves}
     assert curves == {"pre-training: loss": ([0, 1, 3], [4.0, 3.5, 1.5]), "pre-training: probe/accuracy": ([1], [50.0])}
@@ -181,7 +197,7 @@ def test_strips_go_across_modalities_where_they_can(
         dataset="rendered",
         root=views,
         random_init=False,
-        protocols="linear,crossmodal",
+        protocols=named_protocols("linear,crossmodal"),
     )
     assert report_study(study) == 0
     found = results(study)
@@ -198,7 +214,7 @@ def test_strips_go_across_modalities_where_they_can(
     assert not {picture for strip in across.retrieved for picture, _ in strip.found} & {*across.embedding.pictures}
     assert {picture for strip in within.retrieved for picture, _ in strip.found} <= {*within.embedding.pictures}
     with pytest.raises(ValueError, match="crossmodal: found no image branch in the checkpoint, expected at least one"):
-        report_study(replace(study, checkpoint=study.checkpoint[1:], protocols="crossmodal", out=tmp_path / "none"))
+        report_study(replace(study, checkpoint=study.checkpoint[1:], protocols=[Crossmodal()], out=tmp_path / "none"))
 
 
 def write_parts(root: Path) -> None:
@@ -240,10 +256,11 @@ def test_trained_protocols_and_stored_folds(
         study,
         checkpoint=[str(place / "a0.safetensors"), str(place / "parts.safetensors")],
         random_init=False,
-        protocols="folds,finetune,partseg",
-        parts=tmp_path / "halves",
-        folds=tmp_path / "folds",
-        epochs=1,
+        protocols=[
+            Folds(folds=tmp_path / "folds"),
+            Finetune(recipe=replace(CLASSIFICATION, epochs=1)),
+            PartSegmentation(parts=tmp_path / "halves", recipe=replace(PARTS, epochs=1)),
+        ],
         k=4,
         normalize=False,
     )

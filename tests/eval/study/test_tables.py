@@ -11,11 +11,13 @@ import pytest
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.modelnet40_hdf5 import MODELNET40
 from crosspoint.datasets.shapenetpart import SHAPENETPART
+from crosspoint.eval.protocols.benchmarks import known_data
+from crosspoint.eval.protocols.protocol import Column
 from crosspoint.eval.report.report_model import Cell, Row
 from crosspoint.eval.report.tables import latex_table, markdown_table
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.published import PUBLISHED
-from crosspoint.eval.study.table import Column, known_data, measured_row, published_rows
+from crosspoint.eval.study.table import measured_row, published_rows
 
 COLUMNS = ["linear SVM, cups", "kNN, cups"]
 ROWS = [

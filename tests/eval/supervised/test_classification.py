@@ -8,8 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import nn
 
-from crosspoint import DGCNN, load_encoder
-from crosspoint.checkpoints.load import TrainedOn, trained_on
+from crosspoint import DGCNN, Inputs, load_pretrained
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.eval import Result, extract_features
@@ -119,8 +118,9 @@ def test_what_is_kept_gives_the_figures_again(mode, splits, tmp_path):
         assert np.array_equal(logits.argmax(axis=1), file["predicted"])
         assert np.array_equal(file["truth"], test.labels)
         assert result.metrics["accuracy"] == pytest.approx(100 * np.mean(file["predicted"] == file["truth"]))
-    exported = load_encoder(tmp_path / "encoder.safetensors")
-    assert trained_on(exported) == TrainedOn(points=64, k=4)
+    pretrained = load_pretrained(tmp_path / "encoder.safetensors")
+    exported = pretrained.encoder
+    assert pretrained.inputs == Inputs(points=64, k=4)
     assert np.array_equal(extract_features(exported, test.points), extract_features(network.encoder, test.points))
     assert not (tmp_path / "training.ckpt").exists()
     same = [torch.equal(tensor, before[name]) for name, tensor in network.encoder.state_dict().items()]

@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from crosspoint import DGCNN, load_encoder
-from crosspoint.checkpoints.load import trained_on
+from crosspoint import DGCNN, load_pretrained
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.datasets.shapenetpart import shapenetpart_clouds
@@ -83,8 +82,9 @@ def test_what_is_kept_gives_the_predictions_again(kept, splits):
         logits = network(torch.from_numpy(test.points), torch.eye(2)[test.labels])
     with np.load(out / "predictions.npz") as file:
         assert np.array_equal(logits.argmax(dim=2), file["parts"])
-    exported = load_encoder(out / "encoder.safetensors")
-    assert exported.config == {"k": 6} and trained_on(exported).points == test.points.shape[1]
+    pretrained = load_pretrained(out / "encoder.safetensors")
+    exported = pretrained.encoder
+    assert exported.config == {"k": 6} and pretrained.inputs.points == test.points.shape[1]
     assert all(torch.equal(exported.state_dict()[name], w) for name, w in network.encoder.state_dict().items())
     with pytest.raises(ValueError, match="found a trained network in"):
         segment_parts(encoder(), *splits, **SHORT, out=out)

@@ -23,7 +23,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from crosspoint.eval.segmentation_target import SegmentationTarget
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import build_segmenter
 from crosspoint.scene.checkpoints.scene_encoder import SceneEncoder
@@ -298,14 +300,17 @@ def test_a_run_may_go_on_with_the_other_backend(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
-def test_an_evaluation_passes_the_choice_on(backend: ModuleType, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_passes_the_choice_on(
+    backend: ModuleType, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        "crosspoint.eval.segmentation_target.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None)
+        "crosspoint.eval.checkpoint.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None)
     )
+    checkpoint = Checkpoint(tmp_path, MinkUNet, TINY, "voxels")
     for random_init in (True, False):
-        measured = SegmentationTarget(None, "folder", random_init=random_init, sparse_backend="spconv")  # type: ignore[arg-type]
-        assert measured.encoder.backend == "spconv"
-        segmenter = build_segmenter(measured.encoder, 3, mode, SegmentationConfig())  # type: ignore[arg-type]
+        run = EvaluationRun(checkpoint, EvaluationData(), random_init=random_init, sparse_backend="spconv")
+        assert isinstance(run.encoder, MinkUNet) and run.encoder.backend == "spconv"
+        segmenter = build_segmenter(run.encoder, 3, mode, SegmentationConfig())  # type: ignore[arg-type]
         assert segmenter.encoder is not None and segmenter.encoder.backend == "spconv"
 
 

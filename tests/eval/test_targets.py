@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
 
-from crosspoint import DGCNN, PointNet, save_encoder
-from crosspoint.checkpoints.load import TrainedOn, remember_training
-from crosspoint.eval.encoder_target import EncoderTarget
+from crosspoint import DGCNN, Inputs, PointEncoder, PointNet, save_encoder
+from crosspoint.eval.targets import EncoderTarget
 
 
-def export(path: Path, encoder: nn.Module, points: int | None) -> Path:
-    save_encoder(remember_training(encoder, TrainedOn(points, None)), path)
+def export(path: Path, encoder: PointEncoder, points: int | None) -> Path:
+    save_encoder(encoder, path, Inputs(points=points, k=encoder.config.get("k") if points else None))
     return path
 
 
@@ -25,11 +23,13 @@ def dgcnn(tmp_path: Path) -> Path:
 
 
 def test_points_are_those_of_training(tmp_path: Path, dgcnn: Path) -> None:
-    assert EncoderTarget(dgcnn).cloud_points == 256
-    assert EncoderTarget(dgcnn, points=300).cloud_points == 300
-    assert EncoderTarget(dgcnn, random_init=True).setting()["points"] == 256  # the same clouds for both rows of a table
+    assert EncoderTarget(dgcnn).open().data.points == 256
+    assert EncoderTarget(dgcnn, points=300).open().data.points == 300
+    assert (
+        EncoderTarget(dgcnn, random_init=True).open().setting()["points"] == 256
+    )  # the same clouds for both rows of a table
     unknown = export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None)
-    assert EncoderTarget(unknown).cloud_points == 1024
+    assert EncoderTarget(unknown).open().data.points == 1024
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_mismatch_is_a_warning_that_names_both(
     changes: dict[str, Any], said: list[str], dgcnn: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="crosspoint"):
-        EncoderTarget(dgcnn, **changes).check()
+        EncoderTarget(dgcnn, **changes).open()
     assert len(caplog.messages) == len(said)
     assert all(text in found and str(dgcnn) in found for text, found in zip(said, caplog.messages, strict=True))
 
@@ -58,6 +58,6 @@ def test_a_mismatch_is_a_warning_that_names_both(
 def test_files_that_do_not_say_bring_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     EncoderTarget(
         export(tmp_path / "unknown.safetensors", PointNet(embedding=8), None), points=64, normalize=False
-    ).check()
-    EncoderTarget(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).check()
+    ).open()
+    EncoderTarget(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).open()
     assert not caplog.messages

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from crosspoint.eval.study.pictures import FAR, NEAR, cloud_picture
-from crosspoint.eval.study.query_selection import choose_mapped, choose_queries
+from crosspoint.eval.report.pictures import FAR, NEAR, cloud_picture
+from crosspoint.eval.report.query_selection import choose_mapped, choose_queries
 
 
 def pixels(points: np.ndarray, size: int = 64) -> np.ndarray:

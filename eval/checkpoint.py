@@ -1,0 +1,120 @@
+"""Checkpoints as evaluation sees them: what a file holds, and the networks that it gives. Files are read here alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from crosspoint.checkpoints.dual_encoder import DualEncoder, has_image_branch, load_dual_encoder, trained_image_size
+from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
+from crosspoint.checkpoints.record import InputKind
+from crosspoint.eval.supervised.trainer import seeded
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.scene.ops.voxels import VoxelConfig
+
+log = logging.getLogger("crosspoint")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What evaluation needs to know of a file before it measures anything.
+
+    Args:
+        path: of a checkpoint of `crosspoint pretrain` (.ckpt), an export (.safetensors), or weights of another code.
+        k: neighbors per point that were asked for; None takes the file's.
+    """
+
+    path: Path
+    k: int | None = None
+
+    @classmethod
+    def read(cls, path: Path, k: int | None = None) -> Checkpoint:
+        """Facts of a file, which is read at once.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is of no known kind, is damaged, or holds another architecture.
+        """
+        checkpoint = cls(path, k)
+        assert checkpoint._pretrained is not None
+        return checkpoint
+
+    @cached_property
+    def _pretrained(self) -> Pretrained:
+        pretrained = load_pretrained(self.path)
+        if self.k is None or "k" not in pretrained.encoder.config:
+            return pretrained
+        return load_pretrained(self.path, k=self.k)
+
+    @property
+    def network(self) -> type[PointEncoder]:
+        """Class of the point encoder."""
+        return type(self._pretrained.encoder)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments of the encoder, with the neighbors per point that were asked for."""
+        return self._pretrained.encoder.config
+
+    @property
+    def inputs(self) -> InputKind:
+        """What the encoder describes: clouds of objects, or voxels of LiDAR frames."""
+        return self._pretrained.inputs.kind
+
+    @property
+    def points(self) -> int | None:
+        """Points per cloud in training; None where the file does not say."""
+        return self._pretrained.inputs.points
+
+    @property
+    def voxels(self) -> VoxelConfig:
+        """How space was cut in training; SLidR's where the file does not say."""
+        return VoxelConfig(**(self._pretrained.inputs.voxels or {}))
+
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether the image branch lies beside the encoder."""
+        return has_image_branch(self.path)
+
+    @property
+    def architecture(self) -> str:
+        """Class and settings of the encoder."""
+        return f"{self.network.__name__} {self.config}"
+
+    def encoder(self, seed: int | None = None) -> PointEncoder:
+        """The encoder in eval mode, for the caller alone; with a seed, random weights in place of the file's."""
+        if seed is None:
+            return load_pretrained(self.path, **({"k": self.config["k"]} if "k" in self.config else {})).encoder
+        with seeded(seed):
+            return self._pretrained.encoder.fresh().eval()
+
+    def dual_encoder(self, seed: int | None = None) -> DualEncoder:
+        """Both branches in eval mode; with a seed, random weights in place of the file's.
+
+        Raises:
+            ValueError: if there is no image branch.
+        """
+        return load_dual_encoder(self.path, k=self.k, seed=seed)
+
+    @property
+    def image_size(self) -> int | None:
+        """Side in pixels of the images of training; None where it is not known."""
+        return trained_image_size(self.path)
+
+    def warn_of_mismatch(self, points: int, normalize: bool) -> None:
+        """Log what differs between the clouds of training and those to be measured: features depend on both."""
+        trained = self._pretrained.inputs
+        if trained.points is None:
+            return
+        k = self.config.get("k") if trained.k else None
+        if (trained.points, trained.k) != (points, k):
+            seen, shown = (
+                f"{count:,} points" + (f" and k {near}" if near else "")
+                for count, near in ((trained.points, trained.k), (points, k))
+            )
+            log.warning("%s was trained on clouds of %s, and is measured on clouds of %s", self.path, seen, shown)
+        if not normalize:
+            log.warning("%s was trained on clouds in the unit sphere, and is measured on clouds as stored", self.path)

@@ -1,0 +1,146 @@
+"""Part segmentation as a protocol."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.labeled import labeled_dataset
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.report.curves import recorded_curves
+from crosspoint.eval.report.report_model import Contribution, Segmented
+from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.cloud_training import PREDICTIONS
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
+from crosspoint.eval.supervised.part_segmentation import PARTS, Mode, check_encoder, segment_parts
+from crosspoint.eval.supervised.splits import split_clouds
+from crosspoint.models.dgcnn_partseg import PartSegDGCNN
+
+SHOWN = 8  # clouds in a report
+K = 40  # neighbors per point, whatever the encoder was pre-trained with
+
+
+@dataclass(frozen=True)
+class PartSegmentation(Protocol):
+    """Part segmentation fine-tuned from a part-segmentation encoder, on ShapeNetPart's layout (--dataset shapenetpart).
+
+    Neighbors per point are --k, and 40 where it is not given.
+
+    Args:
+        parts: folder of ShapeNetPart's layout, if it is not the dataset itself
+        part_points: points per cloud of --parts
+        mode: start from the encoder, or from random weights
+        train_split: the original trains on trainval, with --validation 0
+        validation: share of the training clouds that chooses the epoch; null takes the val split
+        fraction: of the labeled clouds that is trained on
+        votes: passes over each test cloud, averaged
+        recipe: of training; the defaults are the original's
+        resources: what it runs on; an accelerator that is auto follows --device
+    """
+
+    name = "partseg"
+    trains = True
+    study_flags: ClassVar[Mapping[str, str]] = {
+        "parts": "parts",
+        "part_points": "part_points",
+        "epochs": "recipe.epochs",
+        "optimizer": "recipe.optimizer",
+    }
+
+    parts: Path | None = None
+    part_points: int = 2048
+    mode: Mode = "finetuned"
+    train_split: Literal["train", "trainval"] = "train"
+    validation: float | None = None
+    fraction: float = 1.0
+    votes: int = 1
+    recipe: FinetuneConfig = PARTS
+    resources: Resources = field(default_factory=Resources)
+
+    def check_settings(self, data: EvaluationData) -> None:
+        """Refuse a dataset without parts where no other one is given."""
+        if self.parts is None and not labeled_dataset(str(data.dataset)).has_parts:
+            raise ValueError(
+                f"found no --parts and the dataset {data.dataset}, expected the folder that partseg reads: give it"
+            )
+
+    def unsupported(self, checkpoint: Checkpoint) -> str | None:
+        """Other networks than those for parts."""
+        known = issubclass(checkpoint.network, PartSegDGCNN)
+        return super().unsupported(checkpoint) or (None if known else "no part-segmentation encoder")
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse splits that do not fit each other, are too small, or have no parts."""
+        train, test = self._clouds(data, self.train_split), self._clouds(data, "test")
+        split_clouds(train, test, self._validation(data), self.fraction, data.seed)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `segment_parts`; its answers lie beside the network."""
+        train, test = self._clouds(run.data, self.train_split), self._clouds(run.data, "test")
+        result = segment_parts(
+            check_encoder(run.encoder),
+            train,
+            test,
+            mode=self.mode,
+            recipe=self.recipe,
+            k=run.checkpoint.k or K,
+            validation=self._validation(run.data),
+            fraction=self.fraction,
+            votes=self.votes,
+            seed=run.seed,
+            resources=run.resources(self.resources),
+            progress=sys.stderr.isatty(),
+            out=run.folder_of(self.name),
+        )
+        return on_dataset(result, test.name), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Mean IoU over clouds, and over categories."""
+        test = self._clouds(data, "test")
+        label = clouds_label(test, self.parts or data.root)
+        return [
+            Column(f"parts, instance mIoU, {label}", self.name, "instance_miou", published_key(self.name, test)),
+            Column(
+                f"parts, category mIoU, {label}",
+                self.name,
+                "category_miou",
+                published_key(f"{self.name}_category", test),
+            ),
+        ]
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Curves over the epochs, and one cloud of each category, until there are enough."""
+        curves = recorded_curves("part segmentation", result)
+        folder = run.folder_of(self.name)
+        if folder is None:
+            return Contribution(curves=curves)
+        answers, clouds = np.load(folder / PREDICTIONS), self._clouds(run.data, "test")
+        _, first = np.unique(clouds.labels, return_index=True)
+        segmented = [
+            Segmented(
+                clouds.classes[clouds.labels[index]],
+                clouds.points[index],
+                answers["truth"][index],
+                answers["parts"][index],
+            )
+            for index in first[:SHOWN]
+        ]
+        return Contribution(curves=curves, segmented=segmented)
+
+    def _clouds(self, data: EvaluationData, split: str) -> Clouds:
+        if self.parts is None:
+            return data.clouds(split)
+        return data.other_clouds("shapenetpart", self.parts, split, self.part_points)
+
+    def _validation(self, data: EvaluationData) -> Clouds | float:
+        return self._clouds(data, "val") if self.validation is None else self.validation

@@ -1,0 +1,122 @@
+"""Semantic segmentation of LiDAR frames as a protocol."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import frames_label
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.report.curves import recorded_curves
+from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
+from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.cloud_training import PREDICTIONS
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.segmenter import Mode, SegmentationConfig
+from crosspoint.eval.supervised.semantic_segmentation import RECIPE, RESOURCES, semantic_segmentation
+from crosspoint.eval.targets import FrameTarget
+from crosspoint.scene.data.sample import SceneDataset
+from crosspoint.scene.datasets.build import check_scenes
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.viz.picture import draw_frame
+from crosspoint.scene.viz.predictions import frame_predictions
+
+TITLES: dict[Mode, str] = {"linear": "linear probe", "finetuned": "fine-tuned", "scratch": "from scratch"}
+SHOWN = 2  # frames in a report, spread evenly
+DPI = 75
+
+
+@dataclass(frozen=True)
+class SemanticSegmentation(Protocol):
+    """Semantic segmentation of LiDAR frames: a linear probe on an encoder of scenes, or fine-tuned; mIoU per point.
+
+    Args:
+        mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
+        fraction: of the training frames whose labels are used: 0.01 takes every hundredth
+        recipe: of training; the defaults are SLidR's
+        resources: what it runs on
+    """
+
+    name = "semseg"
+    target = FrameTarget
+    trains = True
+    study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs"}
+
+    mode: Mode = "linear"
+    fraction: float = 1.0
+    recipe: SegmentationConfig = RECIPE
+    resources: Resources = RESOURCES
+
+    def unsupported(self, checkpoint: Checkpoint) -> str | None:
+        """Other networks than those for voxels, and voxels with other features than the intensity."""
+        reason = super().unsupported(checkpoint)
+        if reason is not None:
+            return reason
+        if not issubclass(checkpoint.network, MinkUNet):
+            return f"a {checkpoint.network.__name__}, which is no MinkUNet"
+        channels = checkpoint.config.in_channels
+        if channels != checkpoint.voxels.channels:
+            return f"an encoder for {channels} features of a voxel, where frames give {checkpoint.voxels.channels}"
+        return None
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse frames that are missing or cannot be read."""
+        for frames in (data.train_frames, data.test_frames, data.validation_frames):
+            if frames is not None:
+                check_scenes(frames, frames=1, pairs=False)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `semantic_segmentation`; its answers lie beside the network."""
+        encoder, data = run.encoder, run.data
+        assert isinstance(encoder, MinkUNet)  # as `unsupported` found
+        result = semantic_segmentation(
+            encoder,
+            data.train_frames,
+            data.test_frames,
+            voxels=run.checkpoint.voxels,
+            mode=self.mode,
+            recipe=self.recipe,
+            validation=data.validation_frames,
+            fraction=self.fraction,
+            seed=run.seed,
+            resources=run.resources(self.resources),
+            progress=sys.stderr.isatty(),
+            out=run.folder_of(self.name),
+        )
+        return on_dataset(result, data.test_frames.name), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """Mean IoU."""
+        share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
+        return [Column(f"{TITLES[self.mode]} mIoU{share}, {frames_label(data)}", self.name, "miou")]
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Curves over the epochs, the confusion matrix of points, and some frames with truth and answers."""
+        rows = [row for row in result.records if "points_given" in row]
+        matrix = Matrix(np.array([row["points_given"] for row in rows]), [row["class"] for row in rows])
+        curves = recorded_curves("segmentation", result)
+        folder = run.folder_of(self.name)
+        if folder is None:
+            return Contribution(curves=curves, matrix=matrix)
+        frames = run.data.test_frames
+        chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
+        pictures = [_picture(frames, index, folder / PREDICTIONS) for index in chosen]
+        return Contribution(curves=curves, matrix=matrix, pictures=pictures)
+
+
+def _picture(frames: SceneDataset, index: int, answers: Path) -> Picture:
+    """A frame from above: truth beside answers."""
+    frame = frames[index]
+    predicted = frame_predictions(answers, index, frames=len(frames), points=len(frame.points))
+    file = io.BytesIO()
+    draw_frame(frame, None, frames.classes, predicted).savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return Picture(frame.name, file.getvalue())

@@ -1,0 +1,68 @@
+"""The record by which an interrupted study is known again: its settings, and the bytes of its checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from crosspoint.renderers.atomic import atomic_write
+
+SETTINGS, SHA256 = "settings.json", "sha256"
+
+
+def with_digests(settings: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+    """Settings with the sha256 of some files."""
+    return {**settings, SHA256: {str(path): _digest(path) for path in sorted({*paths})}}
+
+
+def open_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Begin a study in a new folder, or go on in that of the same study.
+
+    Raises:
+        ValueError: if the folder is another study's, or holds something else.
+    """
+    saved = folder / SETTINGS
+    if not saved.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"found {folder} without a study, expected a new folder: choose another --out")
+        with atomic_write(saved) as file:
+            file.write(json.dumps(settings, indent=2, ensure_ascii=False).encode() + b"\n")
+        return
+    changed = _differences(_read(saved), settings)
+    if changed:
+        raise ValueError(
+            f"found other settings than those the study in {folder} began with ({'; '.join(changed)}), expected "
+            "the same: repeat them, or choose another --out"
+        )
+
+
+def _read(saved: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(saved.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"found no settings in {saved} ({error}), expected those of a study: choose another"
+        ) from error
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    changed = [
+        f"{name}: {before.get(name)} then, {now.get(name)} now"
+        for name in {**before, **now}
+        if name != SHA256 and before.get(name) != now.get(name)
+    ]
+    known = before.get(SHA256, {})
+    return changed + [
+        f"other bytes in {path}" for path, digest in now[SHA256].items() if known.get(path, digest) != digest
+    ]
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

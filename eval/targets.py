@@ -1,0 +1,164 @@
+"""Targets of the single commands of `crosspoint evaluate`: the flags that protocols share, and the run they open."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from crosspoint.checkpoints.record import InputKind
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import POINTS, EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.renderers.meshes import UpAxis
+from crosspoint.scene.ops.sparse_conv import Backend
+
+
+@dataclass(frozen=True)
+class EncoderTarget:
+    """An encoder of clouds; the protocol brings the clouds.
+
+    Args:
+        checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
+        points: points per cloud, if not those of training (1,024 where the file does not tell them)
+        normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
+        random_init: measure the checkpoint's network with random weights instead
+        k: neighbors per point, if not the checkpoint's
+        seed: of every draw: folds, tasks, sampled points, random weights
+        device: auto, cpu, cuda, cuda:1, …
+        cache: folder that keeps extracted features
+        jobs: threads, -1 for one per core
+        out: JSON file for the result
+        save_dir: new folder for the trained network and its predictions
+    """
+
+    inputs: ClassVar[InputKind] = "points"
+
+    checkpoint: Path
+    _: KW_ONLY
+    points: int | None = None
+    normalize: bool = True
+    random_init: bool = False
+    k: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    cache: Path | None = None
+    jobs: int = -1
+    out: Path | None = None
+    save_dir: Path | None = None
+
+    def data(self, points: int | None) -> EvaluationData:
+        """The clouds.
+
+        Args:
+            points: points per cloud in the encoder's training; None where they are not known.
+        """
+        return EvaluationData(points=self.points or points or POINTS, normalize=self.normalize, seed=self.seed)
+
+    def open(self) -> EvaluationRun:
+        """Read the checkpoint, and say what differs between training and evaluation.
+
+        Raises:
+            FileNotFoundError: if there is no checkpoint.
+            ValueError: if it cannot be used.
+        """
+        checkpoint = Checkpoint.read(self.checkpoint, self.k)
+        data = self.data(checkpoint.points)
+        if not self.random_init and checkpoint.inputs == "points":
+            checkpoint.warn_of_mismatch(data.points, data.normalize)
+        return EvaluationRun(
+            checkpoint, data, self.random_init, self.seed, self.device, self.cache, self.jobs, save_dir=self.save_dir
+        )
+
+
+@dataclass(frozen=True)
+class CloudTarget(EncoderTarget):
+    """An encoder of clouds, and a dataset of labeled clouds.
+
+    Args:
+        dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, scanobjectnn_obj_bg, scanobjectnn_obj_only,
+            scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
+        root: where they lie
+        up_axis: of the stored clouds, if not the dataset's own
+    """
+
+    dataset: str
+    root: Path
+    _: KW_ONLY
+    up_axis: UpAxis | None = None
+
+    def data(self, points: int | None) -> EvaluationData:
+        """The clouds of the dataset."""
+        return EvaluationData(
+            self.dataset,
+            self.root,
+            points=self.points or points or POINTS,
+            normalize=self.normalize,
+            up_axis=self.up_axis,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class FrameTarget:
+    """An encoder of scenes, and a dataset of labeled frames.
+
+    Args:
+        checkpoint: of pretrain (.ckpt), or weights of MinkowskiEngine's networks
+        dataset: kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or the import path of a dataset
+        root: where the frames lie; of synthetic nowhere
+        train_split: frames to learn from
+        test_split: frames to measure on
+        validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
+        skip: learn from every so many-th frame (of nuScenes: scene)
+        random_init: measure the checkpoint's network with random weights instead
+        sparse_backend: what computes sparse convolutions; spconv is for GPUs
+        seed: of random weights and of every draw
+        out: JSON file for the result
+        save_dir: new folder for the trained network and its answers
+    """
+
+    inputs: ClassVar[InputKind] = "voxels"
+
+    checkpoint: Path
+    dataset: str
+    _: KW_ONLY
+    root: Path | None = None
+    train_split: str = "train"
+    test_split: str = "val"
+    validation_split: str | None = None
+    skip: int = 1
+    random_init: bool = False
+    sparse_backend: Backend = "torch"
+    seed: int = 0
+    out: Path | None = None
+    save_dir: Path | None = None
+
+    def open(self) -> EvaluationRun:
+        """Read the checkpoint.
+
+        Raises:
+            FileNotFoundError: if there is no checkpoint.
+            ValueError: if it cannot be used.
+        """
+        data = EvaluationData(
+            self.dataset,
+            self.root,
+            inputs="voxels",
+            seed=self.seed,
+            train_split=self.train_split,
+            test_split=self.test_split,
+            validation_split=self.validation_split,
+            skip=self.skip,
+        )
+        return EvaluationRun(
+            Checkpoint.read(self.checkpoint),
+            data,
+            self.random_init,
+            self.seed,
+            sparse_backend=self.sparse_backend,
+            save_dir=self.save_dir,
+        )
+
+
+Target = EncoderTarget | FrameTarget
