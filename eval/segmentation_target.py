@@ -10,8 +10,9 @@ from pathlib import Path
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.scene.checkpoints.scene_encoder import SceneEncoder, load_scene_encoder
-from crosspoint.scene.data.sample import SceneDataset
-from crosspoint.scene.datasets.build import check_scenes, open_scenes
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.datasets.build import open_scenes
+from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import Backend, use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
@@ -58,9 +59,9 @@ class SegmentationTarget:
         """
         if self.out is not None and self.out.exists():
             raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
-        if self.encoder.config.in_channels != self.voxels.channels:
+        if self.encoder.in_channels != self.voxels.channels:
             raise ValueError(
-                f"found {self.checkpoint} for {self.encoder.config.in_channels} features of a voxel, expected "
+                f"found {self.checkpoint} for {self.encoder.in_channels} features of a voxel, expected "
                 f"{self.voxels.channels}: pre-train one on voxels of the intensity alone"
             )
         for frames in (self.train, self.test, self.validation):
@@ -83,26 +84,26 @@ class SegmentationTarget:
         network = self.loaded.network
         if self.random_init:
             with seeded(self.seed):
-                network = MinkUNet(network.config).eval()
+                network = network.fresh().eval()
         use_backend(network, self.sparse_backend)
         return network
 
     @cached_property
-    def train(self) -> SceneDataset:
+    def train(self) -> LidarDataset:
         """Frames to learn from."""
         return self._frames(self.train_split, self.skip)
 
     @cached_property
-    def test(self) -> SceneDataset:
+    def test(self) -> LidarDataset:
         """Frames to measure on."""
         return self._frames(self.test_split, 1)
 
     @cached_property
-    def validation(self) -> SceneDataset | None:
+    def validation(self) -> LidarDataset | None:
         """Frames that choose the epoch, if any."""
         return None if self.validation_split is None else self._frames(self.validation_split, 1)
 
-    def _frames(self, split: str, skip: int) -> SceneDataset:
+    def _frames(self, split: str, skip: int) -> LidarDataset:
         return open_scenes(self.dataset, self.root, split=split, **({} if skip == 1 else {"skip": skip}))
 
     def report(self, result: Result) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.models.minkunet import MinkUNet
 
 STAGES = 4
 MODULES = {
@@ -54,8 +54,8 @@ def load_minkowski(path: str | Path) -> MinkUNet:
             content = content[container]
     if not isinstance(content, Mapping):
         raise ValueError(f"found a {type(content).__name__} in {path}, expected a state_dict: save that")
-    config, weights = read_minkowski(content)
-    network = MinkUNet(config)
+    arguments, weights = read_minkowski(content)
+    network = MinkUNet(**arguments)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -64,8 +64,8 @@ def load_minkowski(path: str | Path) -> MinkUNet:
     return network.eval()
 
 
-def read_minkowski(content: Mapping[str, Tensor]) -> tuple[MinkUNetConfig, dict[str, Tensor]]:
-    """A state_dict of MinkowskiEngine's as configuration and weights of our network.
+def read_minkowski(content: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A state_dict of MinkowskiEngine's as the arguments of a `MinkUNet` and its weights.
 
     Args:
         content: names as in the public code, with or without a "module." or "model_points." in front.
@@ -75,15 +75,15 @@ def read_minkowski(content: Mapping[str, Tensor]) -> tuple[MinkUNetConfig, dict[
     """
     content = {name.removeprefix("module.").removeprefix("model_points."): tensor for name, tensor in content.items()}
     try:
-        config = _configuration(content)
+        arguments = _arguments(content)
         with torch.device("meta"):
-            names = list(MinkUNet(config).state_dict())
+            names = list(MinkUNet(**arguments).state_dict())
         weights = {name: content[minkowski_name(name)] for name in names}
     except KeyError as error:
         raise ValueError(
             f"found no {error} among the weights, expected every layer of a Res16UNet: save the whole network again"
         ) from error
-    return config, {n: w[None] if n.endswith("kernel") and w.ndim == 2 else w for n, w in weights.items()}
+    return arguments, {n: w[None] if n.endswith("kernel") and w.ndim == 2 else w for n, w in weights.items()}
 
 
 def minkowski_name(name: str) -> str:
@@ -93,19 +93,19 @@ def minkowski_name(name: str) -> str:
     return MODULES[module] + rest
 
 
-def _configuration(content: Mapping[str, Tensor]) -> MinkUNetConfig:
+def _arguments(content: Mapping[str, Tensor]) -> dict[str, Any]:
     volume, in_channels, stem = content["conv0p1s1.kernel"].shape
     widths = [content[f"block{b}.0.conv1.kernel"].shape[2] for b in range(1, 2 * STAGES + 1)]
     depths = [
         sum(n.startswith(f"block{b}.") and n.endswith(".conv1.kernel") for n in content)
         for b in range(1, 2 * STAGES + 1)
     ]
-    return MinkUNetConfig(
-        in_channels,
-        stem,
-        round(volume ** (1 / 3)),
-        encoder=tuple(widths[:STAGES]),
-        encoder_blocks=tuple(depths[:STAGES]),
-        decoder=tuple(widths[STAGES:]),
-        decoder_blocks=tuple(depths[STAGES:]),
-    )
+    return {
+        "in_channels": in_channels,
+        "stem": stem,
+        "stem_kernel": round(volume ** (1 / 3)),
+        "encoder": widths[:STAGES],
+        "encoder_blocks": depths[:STAGES],
+        "decoder": widths[STAGES:],
+        "decoder_blocks": depths[STAGES:],
+    }

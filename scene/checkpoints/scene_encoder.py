@@ -1,15 +1,13 @@
-"""Point encoders of scenes from files: checkpoints of our runs, and weights of MinkowskiEngine's networks."""
+"""Point encoders of scenes from checkpoints of format 1, which had keys of their own, and from MinkowskiEngine's."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from crosspoint.checkpoints.load import ENCODER_PREFIX, load_weights_strict, read_checkpoint, require_file, strip_prefix
 from crosspoint.scene.checkpoints.minkowski_engine import load_minkowski
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
-from crosspoint.scene.models.pointnet2 import PointNet2Config
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 SCENE_ENCODER_KEY = "crosspoint_scene_encoder"  # where a checkpoint keeps the configuration of its encoder
@@ -24,14 +22,8 @@ class SceneEncoder(NamedTuple):
     voxels: VoxelConfig | None
 
 
-def scene_encoder_record(encoder: MinkUNetConfig | PointNet2Config, voxels: VoxelConfig) -> dict[str, Any]:
-    """What a training checkpoint says beside the weights, so that its encoder can be built again."""
-    key = SCENE_ENCODER_KEY if isinstance(encoder, MinkUNetConfig) else POINTNET2_KEY
-    return {key: _plain(asdict(encoder)), VOXELS_KEY: asdict(voxels)}
-
-
 def load_scene_encoder(path: str | Path) -> SceneEncoder:
-    """A ready encoder in eval mode from a checkpoint of `crosspoint pretrain`, or from MinkowskiEngine's weights.
+    """A ready encoder in eval mode from such a checkpoint of `crosspoint pretrain`, or from MinkowskiEngine's weights.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -43,13 +35,6 @@ def load_scene_encoder(path: str | Path) -> SceneEncoder:
         raise ValueError(f"found SimIPU's point network in {path}, expected a MinkUNet: use its image network")
     if SCENE_ENCODER_KEY not in content:
         return SceneEncoder(load_minkowski(path).eval(), None)
-    network = MinkUNet(MinkUNetConfig(**content[SCENE_ENCODER_KEY]))
+    network = MinkUNet(**content[SCENE_ENCODER_KEY])
     load_weights_strict(network, strip_prefix(content["state_dict"], ENCODER_PREFIX), path, "MinkUNet")
     return SceneEncoder(network.eval(), VoxelConfig(**content[VOXELS_KEY]))
-
-
-def _plain(value: Any) -> Any:
-    """Without tuples, which a checkpoint's reader may not know."""
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

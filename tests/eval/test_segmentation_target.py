@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,16 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.checkpoints.scene_encoder import scene_encoder_record
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.checkpoints.scene_encoder import SCENE_ENCODER_KEY, VOXELS_KEY
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
 from crosspoint.scene.datasets.rig import write_rig
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.voxels import VoxelConfig
+from tests.scene.frames import made_frame
 
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
-TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
+TINY = {"stem": 4, "encoder": [4, 8], "encoder_blocks": [1, 1], "decoder": [8, 8], "decoder_blocks": [1, 1]}
 SPLITS = {"train": "0\n1\n2\n", "val": "3\n4\n", "held": "5\n"}
 SHORT = ("--recipe.epochs", 2, "--recipe.batch_size", 1, "--resources.accelerator", "cpu")
 
@@ -45,7 +45,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wall = np.column_stack([np.full(200, rng.uniform(2, 5)), rng.uniform(-6, 6, 200), rng.uniform(-1.2, 2, 200)])
         points = np.column_stack([np.concatenate([ground, wall]), rng.random(600)]).astype(np.float32)
         images = torch.from_numpy(rng.integers(0, 256, (1, 3, 24, 32), dtype=np.uint8))
-        write_frame(root, SceneFrame(f"{number}", points, images, cameras, np.repeat([0, 1], [400, 200])))
+        write_frame(root, made_frame(f"{number}", points, images, cameras, np.repeat([0, 1], [400, 200])))
     (root / "splits").mkdir()
     for name, frames in SPLITS.items():
         (root / "splits" / f"{name}.txt").write_text(frames)
@@ -55,7 +55,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def network() -> MinkUNet:
     torch.manual_seed(3)
-    return MinkUNet(TINY).eval()
+    return MinkUNet(**TINY).eval()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def checkpoint(network: MinkUNet, tmp_path_factory: pytest.TempPathFactory) -> P
     """As `crosspoint pretrain` writes it."""
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
     weights = {f"method.encoder.{name}": weight for name, weight in network.state_dict().items()}
-    torch.save({"state_dict": weights, **scene_encoder_record(TINY, VOXELS)}, path)
+    torch.save({"state_dict": weights, SCENE_ENCODER_KEY: TINY, VOXELS_KEY: asdict(VOXELS)}, path)
     return path
 
 

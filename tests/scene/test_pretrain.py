@@ -17,7 +17,6 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.checkpoints.image_weights import read_image_weights
 from crosspoint.scene.checkpoints.scene_encoder import load_scene_encoder
 from crosspoint.scene.data.batch import SceneBatch
-from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.folder import write_frame, write_rig
@@ -28,6 +27,7 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.training.config import SceneDataConfig, SceneMethodConfig, ScenePretrainConfig
 from crosspoint.scene.training.pretrain import build_scene_method, pretrain_scenes
 from crosspoint.training.config import TrainingConfig
+from tests.scene.frames import made_frame
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
@@ -46,7 +46,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
         points = generator.uniform([4, -3, -2, 0], [12, 3, 2, 1], (1500, 4)).astype(np.float32)
         images = torch.from_numpy(generator.integers(0, 256, (1, 3, 8, 12), dtype=np.uint8))
         images = torch.nn.functional.interpolate(images, size=(64, 96), mode="nearest")
-        write_frame(root, SceneFrame(f"{number}", points, images, cameras, np.zeros(1500, dtype=np.int64)))
+        write_frame(root, made_frame(f"{number}", points, images, cameras, np.zeros(1500, dtype=np.int64)))
     return root
 
 
