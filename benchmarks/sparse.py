@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measure import medians, options, peak_memory, report, rounds
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig, ResidualBlock
+from crosspoint.scene.models.minkunet import MinkUNet, ResidualBlock
 from crosspoint.scene.ops.kernel_maps import Grid
 from crosspoint.scene.ops.sparse_conv import (
     SparseConv3d,
@@ -204,7 +204,7 @@ def convolutions(coordinates: Tensor, device: str, repeats: int, peer: bool) -> 
 
 def networks(coordinates: Tensor, device: str, repeats: int, peer: bool) -> list[dict]:
     """The small MinkUNet, kernel maps included."""
-    network, count = MinkUNet(MinkUNetConfig.small()).to(device), len(coordinates)
+    network, count = MinkUNet.small().to(device), len(coordinates)
     features = torch.rand(count, 1, device=device)
 
     def forward() -> Tensor:

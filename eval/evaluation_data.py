@@ -10,7 +10,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_clouds, labeled_dataset
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.meshes import UpAxis
-from crosspoint.scene.data.sample import SceneDataset
+from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.datasets.build import open_scenes
 
 POINTS = 1024  # of a cloud, in CrossPoint's own evaluation
@@ -46,7 +46,7 @@ class EvaluationData:
     validation_split: str | None = None
     skip: int = 1
     _clouds: dict[object, Clouds] = field(default_factory=dict, repr=False, compare=False)
-    _frames: dict[object, SceneDataset] = field(default_factory=dict, repr=False, compare=False)
+    _frames: dict[object, LidarDataset] = field(default_factory=dict, repr=False, compare=False)
 
     def clouds(self, split: str) -> Clouds:
         """One split of the dataset's clouds.
@@ -84,21 +84,21 @@ class EvaluationData:
         return labeled_dataset(self.dataset)(self.root).views(split)
 
     @property
-    def train_frames(self) -> SceneDataset:
+    def train_frames(self) -> LidarDataset:
         """Frames to learn from."""
         return self._frames_of(self.train_split, self.skip)
 
     @property
-    def test_frames(self) -> SceneDataset:
+    def test_frames(self) -> LidarDataset:
         """Frames to measure on."""
         return self._frames_of(self.test_split, 1)
 
     @property
-    def validation_frames(self) -> SceneDataset | None:
+    def validation_frames(self) -> LidarDataset | None:
         """Frames that choose the epoch, if any."""
         return None if self.validation_split is None else self._frames_of(self.validation_split, 1)
 
-    def _frames_of(self, split: str, skip: int) -> SceneDataset:
+    def _frames_of(self, split: str, skip: int) -> LidarDataset:
         if (split, skip) not in self._frames:
             assert self.dataset is not None
             options = {} if skip == 1 else {"skip": skip}

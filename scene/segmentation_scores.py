@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
-def class_rows(confusion: np.ndarray, classes: list[str]) -> list[dict[str, Any]]:
+def class_rows(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
     """One row per class, as JSON holds it: its name, its IoU in percent or None, and its row of the matrix."""
     return [
         {"class": name, "iou": None if np.isnan(iou) else 100.0 * float(iou), "points_given": row.tolist()}

@@ -23,7 +23,6 @@ class Inputs:
         up_axis: of the clouds.
         unit_sphere: whether clouds are centered and scaled into the unit sphere.
         voxels: arguments of `VoxelConfig`; None for points.
-        intensity_scale: the largest intensity of what the network saw: 1, or 255 in the weights of some other codes.
     """
 
     kind: InputKind = "points"
@@ -32,7 +31,11 @@ class Inputs:
     up_axis: Literal["x", "y", "z"] = "y"
     unit_sphere: bool = True
     voxels: dict[str, Any] | None = None
-    intensity_scale: float = 1.0
+
+    @property
+    def intensity_scale(self) -> float:
+        """What an intensity of 1 was for the network: 1, or 255 in weights of some other codes."""
+        return float((self.voxels or {}).get("intensity_scale", 1.0))
 
 
 @dataclass(frozen=True)

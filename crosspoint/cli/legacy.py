@@ -31,7 +31,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--voxels.": "--method.voxels.",
         "--method.regions.": "--method.superpixels.",
         "--method.regions_cache": "--method.superpixels_cache",
-        "--method.pointnet2": "--encoder.size",
+        "--method.pointnet2": "--encoder.stages",
         "--sparse_backend": "--encoder.sparse_backend",
         **{f"--training.{key}": f"--compute.{key}" for key in COMPUTE},
         **{f"--data.{key}": f"--data.dataset.{key}" for key in DATASET},
@@ -99,7 +99,7 @@ def _method(tree: dict[str, Any], said: list[str]) -> str:
         if "pointnet2" in given:
             size = given.pop("pointnet2")
             if name == "simipu":
-                _arguments(tree, "encoder", "pointnet2")["size"] = size
+                _arguments(tree, "encoder", "pointnet2")["stages"] = size
         tree["method"] = {"class_path": name, "init_args": given}
     chosen = tree.get("method") or "crosspoint"
     name = str(chosen["class_path"] if isinstance(chosen, Mapping) else chosen)

@@ -22,19 +22,19 @@ def show(
     root: Path | None = None,
     frame: int = 0,
     split: str | None = None,
-    regions: bool = False,
+    superpixels: bool = False,
     predictions: Path | None = None,
     out: Path = Path("show"),
 ) -> int:
     """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
 
     Args:
-        dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, or synthetic
+        dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or an import path
         root: folder of the dataset; of synthetic none
         frame: number of the frame
         split: of the dataset; null takes its first, or everything where it has none; with predictions, val
-        regions: outline the images' superpixels
-        predictions: folder of evaluate semseg --network, whose answers are drawn beside the truth; frame and split are
+        superpixels: outline the images' superpixels
+        predictions: folder of evaluate semseg --save_dir, whose answers are drawn beside the truth; frame and split are
             those that were measured
         out: folder of the two files
     """
@@ -53,13 +53,16 @@ def show(
     outlined, answers = None, None
     if predictions is not None:
         answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
-    if regions and len(shown.images):
+    if superpixels and len(shown.images):
         import torch
 
-        from crosspoint.scene.data.superpixels import SuperpixelConfig, superpixels
+        from crosspoint.scene.data.superpixels import SuperpixelConfig
+        from crosspoint.scene.data.superpixels import superpixels as divide
 
-        outlined = torch.stack([superpixels(image, SuperpixelConfig()) for image in shown.images])
-    names: list[str] = getattr(scenes, "box_classes", [])
-    for path in draw(shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=names):
+        outlined = torch.stack([divide(image, SuperpixelConfig()) for image in shown.images])
+    drawn = draw(
+        shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=scenes.box_classes
+    )
+    for path in drawn:
         log.info("%s", path)
     return 0

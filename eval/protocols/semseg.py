@@ -24,8 +24,8 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import Mode, SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import RECIPE, RESOURCES, semantic_segmentation
 from crosspoint.eval.targets import FrameTarget
-from crosspoint.scene.data.sample import SceneDataset
-from crosspoint.scene.datasets.build import check_scenes
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.viz.picture import draw_frame
 from crosspoint.scene.viz.predictions import frame_predictions
@@ -63,7 +63,7 @@ class SemanticSegmentation(Protocol):
             return reason
         if not issubclass(checkpoint.network, MinkUNet):
             return f"a {checkpoint.network.__name__}, which is no MinkUNet"
-        channels = checkpoint.config.in_channels
+        channels = checkpoint.config["in_channels"]
         if channels != checkpoint.voxels.channels:
             return f"an encoder for {channels} features of a voxel, where frames give {checkpoint.voxels.channels}"
         return None
@@ -113,7 +113,7 @@ class SemanticSegmentation(Protocol):
         return Contribution(curves=curves, matrix=matrix, pictures=pictures)
 
 
-def _picture(frames: SceneDataset, index: int, answers: Path) -> Picture:
+def _picture(frames: LidarDataset, index: int, answers: Path) -> Picture:
     """A frame from above: truth beside answers."""
     frame = frames[index]
     predicted = frame_predictions(answers, index, frames=len(frames), points=len(frame.points))

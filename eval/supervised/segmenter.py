@@ -22,12 +22,13 @@ from torch.utils.data import DataLoader
 
 from crosspoint.eval.features import frozen
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.labeled_frames import VoxelExamples
 from crosspoint.eval.supervised.lovasz import lovasz_softmax
-from crosspoint.eval.supervised.trainer import Examples, Training
+from crosspoint.eval.supervised.trainer import Training
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.precision import full_precision
-from crosspoint.scene.data.batch import SceneBatch, stack_samples
+from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.sample import IGNORED
-from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelBatch
 from crosspoint.scene.segmentation_scores import confusion_matrix
@@ -47,7 +48,8 @@ class SegmentationConfig:
         momentum: of SGD
         dampening: of the momentum
         weight_decay: in the gradient
-        norm_momentum: of the BatchNorms between blocks; null leaves the encoder's. A linear probe holds them all still
+        norm_momentum: of MinkUNet's BatchNorms between blocks; null leaves the encoder's. A linear probe holds them all
+            still
         standardize: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
             their scale decides how fast it learns, and a random network's are small
         augment: turn the clouds about z and mirror them; a linear probe without it computes all features once and
@@ -100,7 +102,7 @@ class Segmenter(nn.Module):
         freeze_encoder: hold the encoder's weights, and its BatchNorms in evaluation mode.
     """
 
-    def __init__(self, encoder: MinkUNet | None, head: nn.Module, *, freeze_encoder: bool = False) -> None:
+    def __init__(self, encoder: PointEncoder | None, head: nn.Module, *, freeze_encoder: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
@@ -141,7 +143,7 @@ class SegmentationTraining(Training):
     """
 
     def __init__(
-        self, network: Segmenter, frames: Examples, recipe: SegmentationConfig, resources: Resources, seed: int
+        self, network: Segmenter, frames: VoxelExamples, recipe: SegmentationConfig, resources: Resources, seed: int
     ) -> None:
         super().__init__(
             network,
@@ -150,14 +152,14 @@ class SegmentationTraining(Training):
             resources=resources,
             seed=seed,
             smallest=1,
-            collate=stack_samples,
+            collate=frames.collate,
         )
         self.recipe = recipe
 
-    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: LidarBatch, batch_idx: int) -> Tensor:
         """One step on the representative points of the voxels."""
-        voxels = batch.voxels
-        loss = segmentation_loss(self.network(voxels), batch.labels[voxels.representative])
+        voxels = batch.voxelized
+        loss = segmentation_loss(self.network(voxels), batch.point_fields["label"][voxels.representative])
         frames = len(voxels.point_offsets) - 1
         self.log(
             "train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=frames
@@ -176,7 +178,7 @@ class SegmentationTraining(Training):
 
 
 def measure_segmenter(
-    network: Segmenter, frames: Examples, resources: Resources, device: torch.device
+    network: Segmenter, frames: VoxelExamples, resources: Resources, device: torch.device
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Give every raw point the likeliest class of its voxel.
 
@@ -195,13 +197,13 @@ def measure_segmenter(
         batch_size=resources.evaluation_batch,
         sampler=[(index, 0) for index in range(len(frames))],
         num_workers=resources.workers,
-        collate_fn=stack_samples,
+        collate_fn=frames.collate,
     )
     with frozen(network, device), torch.inference_mode():
         for batch in loader:
-            voxels = move_data_to_device(batch.voxels, device)
+            voxels = move_data_to_device(batch.voxelized, device)
             logits = network(voxels)
             given = logits.argmax(dim=1)[voxels.inverse].cpu()
-            confusions.append(confusion_matrix(given, batch.labels, logits.shape[1], ignored=IGNORED))
+            confusions.append(confusion_matrix(given, batch.point_fields["label"], logits.shape[1], ignored=IGNORED))
             answers += [part.short().numpy() for part in given.split(voxels.point_offsets.diff().tolist())]
     return torch.stack(confusions).sum(dim=0).numpy(), answers

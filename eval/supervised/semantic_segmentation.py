@@ -21,7 +21,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabeledFrames, encode_frames, label_step
+from crosspoint.eval.supervised.labeled_frames import LabeledFrames, VoxelExamples, encode_frames, label_step
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import (
     Mode,
@@ -30,8 +30,9 @@ from crosspoint.eval.supervised.segmenter import (
     Segmenter,
     measure_segmenter,
 )
-from crosspoint.eval.supervised.trainer import Examples, Fitted, fit_and_choose, seeded
-from crosspoint.scene.data.sample import SceneDataset
+from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
@@ -45,7 +46,7 @@ RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
 class OnValidation:
     """Figures of every epoch: those on the validation frames, where there are any."""
 
-    frames: Examples | None
+    frames: VoxelExamples | None
     resources: Resources
 
     @property
@@ -67,14 +68,14 @@ class OnValidation:
 
 
 def semantic_segmentation(
-    encoder: MinkUNet,
-    train: SceneDataset,
-    test: SceneDataset,
+    encoder: PointEncoder,
+    train: LidarDataset,
+    test: LidarDataset,
     *,
     voxels: VoxelConfig,
     mode: Mode = "finetuned",
     recipe: SegmentationConfig = RECIPE,
-    validation: SceneDataset | None = None,
+    validation: LidarDataset | None = None,
     fraction: float = 1.0,
     seed: int = 0,
     resources: Resources | None = None,
@@ -151,13 +152,16 @@ def semantic_segmentation(
     return Result(f"semseg/{mode}", metrics, constants, [*fitted.records, *class_rows(chosen, train.classes)])
 
 
-def build_segmenter(encoder: MinkUNet, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
+def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
     """The network before its first step; its random weights come from torch's global generator."""
-    momentum = encoder.config.momentum if recipe.norm_momentum is None else recipe.norm_momentum
-    start = MinkUNet(replace(encoder.config, momentum=momentum))
+    arguments = encoder.config
+    if recipe.norm_momentum is not None and "momentum" in arguments:  # of the encoder's BatchNorms, as MinkUNet has it
+        arguments["momentum"] = recipe.norm_momentum
+    start = type(encoder)(**arguments)
     if mode != "scratch":
         start.load_state_dict(encoder.state_dict())
-    use_backend(start, encoder.backend)
+    if isinstance(encoder, MinkUNet):
+        use_backend(start, encoder.backend)
     layer = linear_head if mode == "linear" and recipe.standardize else nn.Linear
     return Segmenter(start, layer(encoder.feature_dim, classes), freeze_encoder=mode == "linear").eval()
 
@@ -179,8 +183,8 @@ def _train(
         data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
         settings = [asdict(train.voxels), asdict(recipe), resources.precision, resources.devices, seed]
         unfinished = InterruptedTraining.of(folder, data, network.freeze_encoder, settings)
-    learned: Examples = train
-    held: Examples | None = validation
+    learned: VoxelExamples = train
+    held: VoxelExamples | None = validation
     trained, encoder = network, network.encoder
     if encoder is not None and network.freeze_encoder and not recipe.augment:
         trained, resources = Segmenter(None, network.head), replace(resources, workers=0)
@@ -194,10 +198,10 @@ def _train(
 
 
 def _check(
-    encoder: MinkUNet,
-    train: SceneDataset,
-    test: SceneDataset,
-    validation: SceneDataset | None,
+    encoder: PointEncoder,
+    train: LidarDataset,
+    test: LidarDataset,
+    validation: LidarDataset | None,
     voxels: VoxelConfig,
     mode: Mode,
     recipe: SegmentationConfig,
@@ -205,14 +209,16 @@ def _check(
     """Refuse what does not fit together; the recipe of the mode."""
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
-    if not isinstance(encoder, MinkUNet):
+    if not isinstance(encoder, PointEncoder) or encoder.inputs != "voxels":
         raise ValueError(
-            f"found an encoder of type {type(encoder).__name__}, expected a MinkUNet: pass a network for scenes"
+            f"found an encoder of type {type(encoder).__name__}, expected one of voxels: pass a network for scenes, "
+            "such as MinkUNet"
         )
-    if encoder.config.in_channels != voxels.channels:
+    channels = getattr(encoder, "in_channels", voxels.channels)
+    if channels != voxels.channels:
         raise ValueError(
-            f"found an encoder for {encoder.config.in_channels} features of a voxel, expected {voxels.channels}: cut "
-            "space as in its pre-training"
+            f"found an encoder for {channels} features of a voxel, expected {voxels.channels}: cut space as in its "
+            "pre-training"
         )
     if len(train.classes) < 2:
         raise ValueError(f"found classes {train.classes} in {train.name}, expected two or more: take labeled frames")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from crosspoint.checkpoints.load import read_checkpoint, require_file
-from crosspoint.training.config import ImageNetwork
+from crosspoint.checkpoints.files import read_checkpoint, require_file
+
+ResNetName = Literal["resnet18", "resnet50"]
 
 MOCO_V2 = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"
 DINO = "https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"
@@ -28,7 +29,7 @@ LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 CLASSIFIER = "fc."  # of torchvision; MoCo v2 has its projection head there
 
 
-def load_weights(trunk: nn.Module, network: ImageNetwork, weights: str) -> None:
+def load_weights(trunk: nn.Module, network: ResNetName, weights: str) -> None:
     """Give a ResNet without its classifier weights; each one must be there, and none may be left over.
 
     Files are read without unpickling more than tensors. Known are state_dicts of torchvision, MoCo (v1, v2:
@@ -71,7 +72,7 @@ def read_image_weights(path: str | Path) -> dict[str, Tensor]:
     return _encoder_alone(read_checkpoint(require_file(path)), str(path))
 
 
-def _download(network: ImageNetwork, name: str) -> dict[str, Any]:
+def _download(network: ResNetName, name: str) -> dict[str, Any]:
     entry = torchvision.models.get_model_weights(network)[name]
     try:
         content: dict[str, Any] = entry.get_state_dict(

@@ -1,4 +1,4 @@
-"""Weights that SLidR and its relatives saved with MinkowskiEngine, translated name by name.
+"""Adapter of MinkowskiEngine: weights that SLidR and its relatives saved, translated name by name.
 
 Names follow model/res16unet.py of https://github.com/valeoai/SLidR (after Xie et al., 2020,
 https://arxiv.org/abs/2007.10985), shapes MinkowskiEngine 0.5: `kernel` is (offsets, C_in, C_out) with x running fastest
@@ -7,15 +7,19 @@ among the offsets, as in `crosspoint.scene.ops.kernel_maps`, and (C_in, C_out) f
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
+from crosspoint.checkpoints.record import Inputs, Record
+from crosspoint.plugins import SHORT_NAMES, plain
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.ops.voxels import VoxelConfig
 
 STAGES = 4
 MODULES = {
@@ -27,63 +31,47 @@ MODULES = {
     **{f"up.{i}.1": f"bntr{STAGES + i}" for i in range(STAGES)},
     **{f"decoder.{i}": f"block{STAGES + 1 + i}" for i in range(STAGES)},
 }  # ours → theirs
-CONTAINERS = ("model_points", "state_dict")  # of SLidR's model.pt and of Lightning's checkpoints
+# What their networks saw, as their data code makes it: cylindrical voxels, the intensity as nuScenes stores it.
+VOXELS = VoxelConfig(intensity_scale=255.0)
 
 
-def load_minkowski(path: str | Path) -> MinkUNet:
-    """A MinkUNet with the trunk's weights from a file, in eval mode; the file's head `final` stays behind.
+def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
+    """The trunk of a Res16UNet as a record of our `MinkUNet`; None where the file is another one.
 
-    Its inputs must be made as they were there: SLidR's networks take cylindrical voxels and the intensity as nuScenes
-    has it, from 0 to 255.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds anything beyond tensors and plain containers, or no MinkUNet.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"found no weights at {path}, expected a file: check the path")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"found no plain weights in {path}, expected a torch file of tensors: save the network's state_dict again"
-        ) from error
-    for container in CONTAINERS:
-        if isinstance(content, Mapping) and container in content:
-            content = content[container]
-    if not isinstance(content, Mapping):
-        raise ValueError(f"found a {type(content).__name__} in {path}, expected a state_dict: save that")
-    config, weights = read_minkowski(content)
-    network = MinkUNet(config)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"found weights in {path} that do not fit: {reason}; expected a Res16UNet's") from error
-    return network.eval()
-
-
-def read_minkowski(content: Mapping[str, Tensor]) -> tuple[MinkUNetConfig, dict[str, Tensor]]:
-    """A state_dict of MinkowskiEngine's as configuration and weights of our network.
-
-    Args:
-        content: names as in the public code, with or without a "module." or "model_points." in front.
+    The file's head `final` stays behind. Which voxels the network saw, the file does not say: they are taken to be
+    SLidR's.
 
     Raises:
         ValueError: if a layer is missing.
     """
-    content = {name.removeprefix("module.").removeprefix("model_points."): tensor for name, tensor in content.items()}
+    state = {name.removeprefix("model_points."): tensor for name, tensor in state_dict_of(content).items()}
+    if "conv0p1s1.kernel" not in state:
+        return None
+    arguments, weights = read_minkowski(state)
+    inputs = Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(VOXELS))
+    record = Record({"class_path": SHORT_NAMES["encoder"]["minkunet"], "init_args": plain(arguments)}, inputs)
+    return Weights(record, {f"{ENCODER}{name}": weight for name, weight in weights.items()})
+
+
+def read_minkowski(content: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A state_dict of MinkowskiEngine's as the arguments of a `MinkUNet` and its weights.
+
+    Args:
+        content: names as in the public code.
+
+    Raises:
+        ValueError: if a layer is missing.
+    """
     try:
-        config = _configuration(content)
+        arguments = _arguments(content)
         with torch.device("meta"):
-            names = list(MinkUNet(config).state_dict())
+            names = list(MinkUNet(**arguments).state_dict())
         weights = {name: content[minkowski_name(name)] for name in names}
     except KeyError as error:
         raise ValueError(
             f"found no {error} among the weights, expected every layer of a Res16UNet: save the whole network again"
         ) from error
-    return config, {n: w[None] if n.endswith("kernel") and w.ndim == 2 else w for n, w in weights.items()}
+    return arguments, {n: w[None] if n.endswith("kernel") and w.ndim == 2 else w for n, w in weights.items()}
 
 
 def minkowski_name(name: str) -> str:
@@ -93,19 +81,19 @@ def minkowski_name(name: str) -> str:
     return MODULES[module] + rest
 
 
-def _configuration(content: Mapping[str, Tensor]) -> MinkUNetConfig:
+def _arguments(content: Mapping[str, Tensor]) -> dict[str, Any]:
     volume, in_channels, stem = content["conv0p1s1.kernel"].shape
     widths = [content[f"block{b}.0.conv1.kernel"].shape[2] for b in range(1, 2 * STAGES + 1)]
     depths = [
         sum(n.startswith(f"block{b}.") and n.endswith(".conv1.kernel") for n in content)
         for b in range(1, 2 * STAGES + 1)
     ]
-    return MinkUNetConfig(
-        in_channels,
-        stem,
-        round(volume ** (1 / 3)),
-        encoder=tuple(widths[:STAGES]),
-        encoder_blocks=tuple(depths[:STAGES]),
-        decoder=tuple(widths[STAGES:]),
-        decoder_blocks=tuple(depths[STAGES:]),
-    )
+    return {
+        "in_channels": in_channels,
+        "stem": stem,
+        "stem_kernel": round(volume ** (1 / 3)),
+        "encoder": widths[:STAGES],
+        "encoder_blocks": depths[:STAGES],
+        "decoder": widths[STAGES:],
+        "decoder_blocks": depths[STAGES:],
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crosspoint.scene.data.sample import IGNORED, SceneFrame, ScenePair
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.data.sample import LidarSample
 
 BUFFER_ROWS = 100  # cells of the depth buffer along the image's height: 9 pixels of nuScenes, 4 of KITTI
 REACH = 4  # cells to each side in which something nearer is looked for: wider than the gap between two of 32 beams
@@ -15,8 +17,8 @@ RELATIVE = 0.02  # of the depth, added to the tolerance: what lies within is one
 
 
 def pair_points(
-    frame: SceneFrame, *, min_depth: float = 1.0, margin: float = 1.0, occlusion: float | None = None
-) -> ScenePair:
+    sample: LidarSample, *, min_depth: float = 1.0, margin: float = 1.0, occlusion: float | None = None
+) -> LidarSample:
     """Pair each point with the pixels that see it; a point that two cameras see yields two pairs.
 
     As SLidR (Sautier et al. 2022, https://arxiv.org/abs/2203.16258) pairs them, who follow nuScenes' devkit, but that
@@ -31,23 +33,27 @@ def pair_points(
     plain depth buffer. The price: what is hidden by things thinner than a cell, or within a cell of an outline or the
     image's border, remains a pair.
 
+    Where several sweeps are aggregated, the points of earlier ones make no pairs: what moved since is no longer where
+    the images show it.
+
     Args:
-        frame: with its images and cameras.
+        sample: with its images and cameras; pairs that it has are replaced.
         min_depth: meters before the camera that a point must exceed.
         margin: pixels from the image's border that a pixel must exceed.
         occlusion: meters, see above; None, as all public codes, tests nothing.
 
     Raises:
-        ValueError: if no image sees any point, a coordinate is not finite, the frame's parts do not fit each other, or
-            a number is negative.
+        ValueError: if no image sees any point, the sample has no cameras, a coordinate is not finite, or a number is
+            negative.
     """
-    _check(frame, min_depth, margin, occlusion)
-    points = torch.from_numpy(np.array(frame.points, dtype=np.float32))
-    pixels, depth = frame.cameras.project(points[:, :3])
+    cameras = _check(sample, min_depth, margin, occlusion)
+    pixels, depth = cameras.project(sample.points)
     pixels = pixels.float()  # before the bounds are tested: rounding moves a position onto a border
-    height, width = frame.cameras.size
+    height, width = cameras.size
     within = (pixels > margin) & (pixels < pixels.new_tensor([width - margin, height - margin]))
     seen = within.all(dim=2) & (depth > min_depth)  # (V, N)
+    if "sweep" in sample.point_fields:
+        seen &= sample.point_fields["sweep"] == 0
     view, point = seen.nonzero(as_tuple=True)
     if occlusion is not None:
         for v in range(len(seen)):
@@ -55,24 +61,16 @@ def pair_points(
         view, point = seen.nonzero(as_tuple=True)
     if len(point) == 0:
         raise ValueError(
-            f"found none of {len(points):,} points of {frame.name} in its {len(seen)} images, expected some: check the "
-            "calibration (LiDAR to camera, not its inverse; cameras in the order of the images)"
+            f"found none of {len(sample.points):,} points of {sample.name} in its {len(seen)} images, expected some: "
+            "check the calibration (LiDAR to camera, not its inverse; cameras in the order of the images)"
         )
-    labels = np.full(len(points), IGNORED) if frame.labels is None else frame.labels
-    return ScenePair(
-        points=points,
-        images=frame.images,
-        pair_point=point,
-        pair_view=view,
-        pair_pixel=pixels[view, point],
-        labels=torch.from_numpy(np.array(labels, dtype=np.int64)),
-    )
+    return replace(sample, pair_point=point, pair_view=view, pair_pixel=pixels[view, point])
 
 
-def pair_colors(pair: ScenePair) -> Tensor:
+def pair_colors(sample: LidarSample) -> Tensor:
     """The color of the pixel of each pair: (P, 3) uint8."""
-    x, y = pair.pair_pixel.floor().long().unbind(dim=1)
-    return pair.images[pair.pair_view, :, y, x]
+    x, y = sample.pair_pixel.floor().long().unbind(dim=1)
+    return sample.images[sample.pair_view, :, y, x]
 
 
 def _hidden(pixels: Tensor, depth: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:
@@ -89,21 +87,20 @@ def _hidden(pixels: Tensor, depth: Tensor, size: tuple[int, int], tolerance: flo
     return torch.stack(quadrants).amax(dim=0) < depth - (tolerance + RELATIVE * depth)
 
 
-def _check(frame: SceneFrame, min_depth: float, margin: float, occlusion: float | None) -> None:
+def _check(sample: LidarSample, min_depth: float, margin: float, occlusion: float | None) -> Cameras:
     if not (min_depth >= 0 and margin >= 0 and (occlusion is None or occlusion >= 0)):
         raise ValueError(
             f"found min_depth {min_depth}, margin {margin} and occlusion {occlusion}, expected none below 0"
         )
-    points, images = frame.points, frame.images
-    if points.ndim != 2 or points.shape[1] != 4:
-        raise ValueError(f"found points of shape {points.shape} in {frame.name}, expected (N, 4): x, y, z, intensity")
-    if not np.isfinite(points).all():
-        rows = int((~np.isfinite(points).all(axis=1)).sum())
-        raise ValueError(f"found {rows} points with NaN or infinite numbers in {frame.name}, expected none: drop them")
-    expected = (len(frame.cameras), 3, *frame.cameras.size)
-    if tuple(images.shape) != expected:
-        raise ValueError(f"found images {tuple(images.shape)} in {frame.name}, expected {expected} as its cameras say")
-    if frame.labels is not None and frame.labels.shape != (len(points),):
+    if sample.cameras is None:
         raise ValueError(
-            f"found labels {frame.labels.shape} in {frame.name}, expected one for each of {len(points)} points"
+            f"found {len(sample.images)} images without cameras in {sample.name}, expected cameras that say where "
+            "points are seen: give the sample its calibration"
         )
+    finite = sample.points.isfinite().all(dim=1)
+    if not bool(finite.all()):
+        raise ValueError(
+            f"found {int((~finite).sum())} points with NaN or infinite numbers in {sample.name}, expected none: "
+            "drop them"
+        )
+    return sample.cameras

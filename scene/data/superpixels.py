@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from crosspoint.renderers.atomic import atomic_write
-from crosspoint.scene.data.sample import SceneDataset, ScenePair
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ class SuperpixelCache:
             return torch.zeros(0, *images.shape[2:], dtype=torch.int64)
         return torch.stack([self._regions(image) for image in images])
 
-    def add_to(self, pair: ScenePair) -> ScenePair:
-        """The pair with the regions of its images; before any augmentation, which would make images of its own."""
-        return pair._replace(regions=self(pair.images))
+    def add_to(self, sample: LidarSample) -> LidarSample:
+        """The sample with the pixel map "superpixels"; before any augmentation, which would make images of its own."""
+        return replace(sample, pixel_maps={**sample.pixel_maps, "superpixels": self(sample.images)})
 
     def path(self, image: Tensor) -> Path:
         """Where the regions of an image (3, H, W) uint8 are kept."""
@@ -118,7 +119,7 @@ class SuperpixelCache:
         return regions
 
 
-def compute_superpixels(dataset: SceneDataset, cache: SuperpixelCache, jobs: int = -1) -> int:
+def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int = -1) -> int:
     """Fill a cache with the superpixels of all images of a dataset, several frames at a time.
 
     Args:
@@ -137,7 +138,7 @@ def compute_superpixels(dataset: SceneDataset, cache: SuperpixelCache, jobs: int
     return sum(work)
 
 
-def _fill(dataset: SceneDataset, cache: SuperpixelCache, index: int) -> int:
+def _fill(dataset: LidarDataset, cache: SuperpixelCache, index: int) -> int:
     return len(cache(dataset[index].images))
 
 

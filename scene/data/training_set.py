@@ -1,53 +1,55 @@
-"""Frames of a dataset as training samples: paired, given superpixels, augmented, voxelized."""
+"""Frames of a dataset as training samples: paired, given superpixels, augmented."""
 
 from __future__ import annotations
 
 from torch import Generator
 from torch.utils.data import Dataset
 
-from crosspoint.scene.data.batch import SceneSample
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import SceneDataset
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.superpixels import SuperpixelCache
-from crosspoint.scene.data.transforms import SceneAugmentation
-from crosspoint.scene.ops.voxels import VoxelConfig
+from crosspoint.scene.data.transforms import SceneAugmentation, draw_views
 
 
-class SceneTrainingSet(Dataset[SceneSample]):
+class SceneTrainingSet(Dataset[LidarSample]):
     """Indexed by (index, seed): all that an access draws depends on these two numbers alone.
 
     Args:
         dataset: the frames.
         augmentation: of cloud and images.
-        voxels: how the augmented cloud is cut.
         min_depth: meters before a camera that a paired point exceeds.
         occlusion: meters; see `pair_points`.
-        regions: finds the superpixels of images; None where no method asks for them.
+        views_per_step: images that are drawn of each frame at each access; None takes all.
+        superpixels: finds the superpixels of images; None where no method asks for them.
     """
 
     def __init__(
         self,
-        dataset: SceneDataset,
+        dataset: LidarDataset,
         augmentation: SceneAugmentation,
-        voxels: VoxelConfig,
         *,
         min_depth: float = 1.0,
         occlusion: float | None = None,
-        regions: SuperpixelCache | None = None,
+        views_per_step: int | None = None,
+        superpixels: SuperpixelCache | None = None,
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
-        self.voxels = voxels
         self.min_depth = min_depth
         self.occlusion = occlusion
-        self.regions = regions
+        self.views_per_step = views_per_step
+        self.superpixels = superpixels
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: tuple[int, int]) -> SceneSample:
+    def __getitem__(self, item: tuple[int, int]) -> LidarSample:
         index, seed = item
-        pair = pair_points(self.dataset[index], min_depth=self.min_depth, occlusion=self.occlusion)
-        if self.regions is not None:
-            pair = self.regions.add_to(pair)
-        return SceneSample.of(self.augmentation(pair, Generator().manual_seed(seed)), self.voxels)
+        generator = Generator().manual_seed(seed)
+        sample = pair_points(self.dataset[index], min_depth=self.min_depth, occlusion=self.occlusion)
+        if self.views_per_step is not None:
+            sample = draw_views(sample, generator, self.views_per_step)
+        if self.superpixels is not None:  # of the images before any augmentation, which makes images of its own
+            sample = self.superpixels.add_to(sample)
+        return self.augmentation(sample, generator)

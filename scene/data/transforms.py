@@ -1,4 +1,8 @@
-"""Augmentations of clouds and images that never break a pair: small functions from a pair to a pair.
+"""Augmentations of scenes that never break a pair: small functions from a sample to a sample.
+
+All of them treat every point field and every pixel map alike, whatever its name: fields stay with their points, maps
+are cut and mirrored with their images. Boxes, pose and cameras move with the cloud and the images, so that the cameras
+still map points to pixels; those of a mirrored cloud or image mirror, too.
 
 The distributions are SLidR's (Sautier et al. 2022, https://arxiv.org/abs/2203.16258, and its code), which PPKT's
 reproduction and OLIVINE share. Every draw comes from an explicit generator on the CPU. Positions of pixels are never
@@ -8,23 +12,23 @@ rounded on the way: crops, resizes and flips act on them exactly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from crosspoint.renderers.cameras import image_size
-from crosspoint.scene.data.sample import ScenePair
+from crosspoint.renderers.cameras import Cameras, image_size
+from crosspoint.scene.data.sample import Boxes, LidarSample
 
 ATTEMPTS = 50  # crops tried before an image is kept whole; at KITTI's 1242 × 375 pixels, one in three fits the image
 
-Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+Crop = tuple[int, int, int, int]  # left, top, width, height in pixels
 
 
 @dataclass(frozen=True)
 class SceneAugmentation:
-    """What happens to a pair, in this order: the cloud turns and flips, a cuboid is cut out, each image is cropped.
+    """What happens to a sample, in this order: the cloud turns and flips, a cuboid is cut out, each image is cropped.
 
     Args:
         size: height and width that the image encoder sees
@@ -60,64 +64,73 @@ class SceneAugmentation:
         if self.pairs < 0:
             raise ValueError(f"found pairs {self.pairs}, expected 0 or more")
 
-    def __call__(self, pair: ScenePair, generator: Generator) -> ScenePair:
-        """The pair, augmented; what is given is left as it was."""
+    def __call__(self, sample: LidarSample, generator: Generator) -> LidarSample:
+        """The sample, augmented; what is given is left as it was."""
         if self.rotate:
-            pair = rotate_cloud(pair, generator)
-        pair = flip_cloud(pair, generator, self.flip_points)
-        pair = drop_cuboid(pair, generator, self.cuboid, pairs=self.pairs, share=self.share)
+            sample = rotate_cloud(sample, generator)
+        sample = flip_cloud(sample, generator, self.flip_points)
+        sample = drop_cuboid(sample, generator, self.cuboid, pairs=self.pairs, share=self.share)
         if self.crop is None:
-            pair = resize_images(pair, self.size)
+            sample = resize_images(sample, self.size)
         else:
-            pair = crop_images(pair, generator, self.size, self.crop, self.aspect, pairs=self.pairs, share=self.share)
-        return flip_images(pair, generator, self.flip_images)
+            sample = crop_images(
+                sample, generator, self.size, self.crop, self.aspect, pairs=self.pairs, share=self.share
+            )
+        return flip_images(sample, generator, self.flip_images)
 
 
-def rotate_cloud(pair: ScenePair, generator: Generator) -> ScenePair:
+def draw_views(sample: LidarSample, generator: Generator, count: int) -> LidarSample:
+    """Keep `count` images, drawn among those that see a point, in their order; all of them if there are not more.
+
+    Images that see no point are drawn only where too few others are there, so that each sample has as many images.
+    """
+    views = torch.randperm(len(sample.images), generator=generator)
+    seeing = torch.bincount(sample.pair_view, minlength=len(views))[views] > 0
+    drawn = torch.cat([views[seeing], views[~seeing]])[:count]
+    return sample.keep_views(drawn.sort().values)
+
+
+def rotate_cloud(sample: LidarSample, generator: Generator) -> LidarSample:
     """Turn the cloud about z by a uniform angle."""
     angle = 2 * math.pi * _uniform(generator)
     cos, sin = math.cos(angle), math.sin(angle)
-    x, y, *others = pair.points.unbind(dim=1)
-    return pair._replace(points=torch.stack([cos * x - sin * y, sin * x + cos * y, *others], dim=1))
+    x, y, z = sample.points.unbind(dim=1)
+    points = torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=1)
+    return _moved(sample, points, torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float64))
 
 
-def flip_cloud(pair: ScenePair, generator: Generator, probability: float = 0.5) -> ScenePair:
+def flip_cloud(sample: LidarSample, generator: Generator, probability: float = 0.5) -> LidarSample:
     """Mirror the cloud's x, and independently its y, each with `probability`."""
     signs = [-1.0 if _uniform(generator) < probability else 1.0 for _ in range(2)]
-    return pair._replace(points=pair.points * pair.points.new_tensor([*signs, 1.0, 1.0]))
+    points = sample.points * sample.points.new_tensor([*signs, 1.0])
+    return _moved(sample, points, torch.tensor([*signs, 1.0], dtype=torch.float64).diag())
 
 
 def drop_cuboid(
-    pair: ScenePair, generator: Generator, largest: float = 0.2, *, pairs: int = 1024, share: float = 0.75
-) -> ScenePair:
+    sample: LidarSample, generator: Generator, largest: float = 0.2, *, pairs: int = 1024, share: float = 0.75
+) -> LidarSample:
     """Remove the points strictly inside a box with sides along the axes, centered on a random point.
 
     Along each axis the box's side is up to `largest` of the cloud's extent. Nothing is removed if a view that had
     `pairs` pairs would fall below them. The public code asks that of all views, so that one view with few points ends
     all removal; here a view that had fewer must keep `share` of them.
     """
-    size = pair.points.new_tensor([_uniform(generator) for _ in range(3)]) * largest
+    xyz = sample.points
+    size = xyz.new_tensor([_uniform(generator) for _ in range(3)]) * largest
     chosen = _uniform(generator)
-    if len(pair.points) == 0:
-        return pair
-    xyz = pair.points[:, :3]
+    if len(xyz) == 0:
+        return sample
     half = (xyz.amax(dim=0) - xyz.amin(dim=0)) * size / 2
     keep = ((xyz - xyz[int(chosen * len(xyz))]).abs() >= half).any(dim=1)
-    kept = keep[pair.pair_point]
-    had, left = (torch.bincount(views, minlength=len(pair.images)) for views in (pair.pair_view, pair.pair_view[kept]))
+    views = (sample.pair_view, sample.pair_view[keep[sample.pair_point]])
+    had, left = (torch.bincount(part, minlength=len(sample.images)) for part in views)
     if bool((left < torch.where(had >= pairs, pairs, share * had)).any()):
-        return pair
-    return pair._replace(
-        points=pair.points[keep],
-        labels=pair.labels[keep],
-        pair_point=(keep.cumsum(0) - 1)[pair.pair_point[kept]],
-        pair_view=pair.pair_view[kept],
-        pair_pixel=pair.pair_pixel[kept],
-    )
+        return sample
+    return sample.keep_points(keep)
 
 
 def crop_images(
-    pair: ScenePair,
+    sample: LidarSample,
     generator: Generator,
     size: tuple[int, int] = (224, 416),
     area: tuple[float, float] = (0.3, 1.0),
@@ -125,42 +138,61 @@ def crop_images(
     *,
     pairs: int = 1024,
     share: float = 0.75,
-) -> ScenePair:
+) -> LidarSample:
     """Cut a random box out of each image and resize it to `size` (H, W); pairs outside of the boxes are left out.
 
     Boxes are drawn as by torchvision's RandomResizedCrop (aspect ratio log-uniform). One is taken if more than `pairs`
     pairs or more than `share` of the image's pairs lie inside, or if the image has none; else another is drawn. After
     50 the image is kept whole, where the public code never ends.
     """
-    boxes = []
-    height, width = pair.images.shape[2:]
-    for view in range(len(pair.images)):
-        pixels = pair.pair_pixel[pair.pair_view == view]
-        boxes.append(_draw_box(pixels, (height, width), generator, area, aspect, pairs, share))
-    return _cut(pair, boxes, size)
+    crops = []
+    for view in range(len(sample.images)):
+        pixels = sample.pair_pixel[sample.pair_view == view]
+        crops.append(_draw_crop(pixels, sample.image_size, generator, area, aspect, pairs, share))
+    return _cut(sample, crops, size)
 
 
-def resize_images(pair: ScenePair, size: tuple[int, int] = (224, 416)) -> ScenePair:
+def resize_images(sample: LidarSample, size: tuple[int, int] = (224, 416)) -> LidarSample:
     """Resize whole images to `size` (H, W): what validation does, and all it does."""
-    height, width = pair.images.shape[2:]
-    return _cut(pair, [(0, 0, width, height)] * len(pair.images), size)
+    height, width = sample.image_size
+    return _cut(sample, [(0, 0, width, height)] * len(sample.images), size)
 
 
-def flip_images(pair: ScenePair, generator: Generator, probability: float = 0.5) -> ScenePair:
+def flip_images(sample: LidarSample, generator: Generator, probability: float = 0.5) -> LidarSample:
     """Mirror left and right of each image with `probability`, each image by its own draw."""
-    flipped = torch.tensor([_uniform(generator) < probability for _ in range(len(pair.images))], dtype=torch.bool)
-    images = pair.images.clone()
+    flipped = torch.tensor([_uniform(generator) < probability for _ in range(len(sample.images))], dtype=torch.bool)
+    images = sample.images.clone()
     images[flipped] = images[flipped].flip(3)
-    width, pixels = images.shape[3], pair.pair_pixel.clone()
-    pixels[:, 0] = torch.where(flipped[pair.pair_view], width - pixels[:, 0], pixels[:, 0])
-    regions = pair.regions
-    if regions is not None:
-        regions = regions.clone()
-        regions[flipped] = regions[flipped].flip(2)
-    return pair._replace(images=images, pair_pixel=_inside(pixels, images), regions=regions)
+    maps = {name: values.clone() for name, values in sample.pixel_maps.items()}
+    for values in maps.values():
+        values[flipped] = values[flipped].flip(2)
+    width, pixels = images.shape[3], sample.pair_pixel.clone()
+    pixels[:, 0] = torch.where(flipped[sample.pair_view], width - pixels[:, 0], pixels[:, 0])
+    cameras = sample.cameras
+    if cameras is not None:
+        mirror = torch.tensor([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+        K = torch.where(flipped.view(-1, 1, 1), mirror @ cameras.K, cameras.K)
+        cameras = Cameras(K, cameras.R, cameras.t, cameras.size)
+    return replace(sample, images=images, pixel_maps=maps, cameras=cameras, pair_pixel=_inside(pixels, images))
 
 
-def _draw_box(
+def _moved(sample: LidarSample, points: Tensor, matrix: Tensor) -> LidarSample:
+    """The sample with `points`, which `matrix` (3, 3), a turn about z or a mirror, moved; and all else moved alike."""
+    cameras, boxes, pose = sample.cameras, sample.boxes, sample.pose
+    if cameras is not None:
+        cameras = Cameras(cameras.K, cameras.R @ matrix.mT, cameras.t, cameras.size)
+    if boxes is not None:
+        geometry = boxes.geometry.clone()
+        heading = torch.stack([geometry[:, 6].cos(), geometry[:, 6].sin()], dim=1) @ matrix[:2, :2].mT
+        geometry[:, :3] = geometry[:, :3] @ matrix.mT
+        geometry[:, 6] = torch.atan2(heading[:, 1], heading[:, 0])
+        boxes = Boxes(geometry, boxes.labels)
+    if pose is not None:
+        pose = torch.cat([pose[:, :3] @ matrix.mT, pose[:, 3:]], dim=1)
+    return replace(sample, points=points, cameras=cameras, boxes=boxes, pose=pose)
+
+
+def _draw_crop(
     pixels: Tensor,
     size: tuple[int, int],
     generator: Generator,
@@ -168,7 +200,7 @@ def _draw_box(
     aspect: tuple[float, float],
     pairs: int,
     share: float,
-) -> Box:
+) -> Crop:
     """A box inside an image of `size` (H, W) that holds enough of its pixels (P, 2)."""
     height, width = size
     for _ in range(ATTEMPTS):
@@ -185,35 +217,46 @@ def _draw_box(
     return 0, 0, width, height
 
 
-def _cut(pair: ScenePair, boxes: list[Box], size: tuple[int, int]) -> ScenePair:
-    """Image by image (and region map by region map) the box alone, resized to `size` (H, W), and the pairs inside."""
-    images = pair.images.new_zeros((len(boxes), 3, *size))
-    for view, (left, top, width, height) in enumerate(boxes):
-        part = pair.images[view : view + 1, :, top : top + height, left : left + width]
+def _cut(sample: LidarSample, crops: list[Crop], size: tuple[int, int]) -> LidarSample:
+    """Of each image and each of its maps the crop alone, resized to `size` (H, W), and the pairs inside."""
+    images = sample.images.new_zeros((len(crops), 3, *size))
+    for view, (left, top, width, height) in enumerate(crops):
+        part = sample.images[view : view + 1, :, top : top + height, left : left + width]
         images[view] = F.interpolate(part, size=size, mode="bilinear", antialias=True)[0]
-    regions = None
-    if pair.regions is not None:
-        parts = [_nearest(region, box, size) for region, box in zip(pair.regions, boxes, strict=True)]
-        regions = torch.stack(parts) if parts else pair.regions.new_zeros((0, *size))
-    bounds = pair.pair_pixel.new_tensor(boxes).view(-1, 4)[pair.pair_view]
-    kept = _in_boxes(pair.pair_pixel, bounds)
-    corner, sides = bounds[kept, :2], bounds[kept, 2:]
-    pixels = (pair.pair_pixel[kept] - corner) * (sides.new_tensor([size[1], size[0]]) / sides)
-    return pair._replace(
+    maps = {}
+    for name, values in sample.pixel_maps.items():
+        parts = [_nearest(one, crop, size) for one, crop in zip(values, crops, strict=True)]
+        maps[name] = torch.stack(parts) if parts else values.new_zeros((0, *size, *values.shape[3:]))
+    bounds = sample.pair_pixel.new_tensor(crops).view(-1, 4)
+    own = bounds[sample.pair_view]
+    kept = _in_boxes(sample.pair_pixel, own)
+    corner, sides = own[kept, :2], own[kept, 2:]
+    pixels = (sample.pair_pixel[kept] - corner) * (sides.new_tensor([size[1], size[0]]) / sides)
+    return replace(
+        sample,
         images=images,
-        pair_point=pair.pair_point[kept],
-        pair_view=pair.pair_view[kept],
+        pixel_maps=maps,
+        cameras=None if sample.cameras is None else _cut_cameras(sample.cameras, bounds.double(), size),
+        pair_point=sample.pair_point[kept],
+        pair_view=sample.pair_view[kept],
         pair_pixel=_inside(pixels, images),
-        regions=regions,
     )
 
 
-def _nearest(region: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
-    """The box of a map of numbers (H, W), resized to `size`: each pixel takes the one that holds its center."""
-    left, top, width, height = box
+def _cut_cameras(cameras: Cameras, crops: Tensor, size: tuple[int, int]) -> Cameras:
+    """Cameras (V) of the crops (V, 4), resized to `size` (H, W)."""
+    scale = crops.new_tensor([size[1], size[0]]) / crops[:, 2:]
+    K = cameras.K.clone()
+    K[:, :2] = scale.unsqueeze(2) * (K[:, :2] - crops[:, :2].unsqueeze(2) * K[:, 2:])
+    return Cameras(K, cameras.R, cameras.t, size)
+
+
+def _nearest(values: Tensor, crop: Crop, size: tuple[int, int]) -> Tensor:
+    """The crop of a map (H, W, …), resized to `size`: each pixel takes the value of the one that holds its center."""
+    left, top, width, height = crop
     rows = top + ((torch.arange(size[0]) + 0.5) * (height / size[0])).long()
     columns = left + ((torch.arange(size[1]) + 0.5) * (width / size[1])).long()
-    return region[rows[:, None], columns]
+    return values[rows[:, None], columns]
 
 
 def _in_boxes(pixels: Tensor, boxes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crosspoint.ops.precision import full_precision
-from crosspoint.scene.data.batch import SceneBatch
+from crosspoint.scene.data.batch import LidarBatch
 
 
 class VisiblePoints(NamedTuple):
@@ -20,7 +20,7 @@ class VisiblePoints(NamedTuple):
     pixels: Tensor  # (P, 2) float32, x and y
 
 
-def find_visible(batch: SceneBatch, rows: Tensor) -> VisiblePoints:
+def find_visible(batch: LidarBatch, rows: Tensor) -> VisiblePoints:
     """Which of some points images see, and where.
 
     A point without a pair is outside of all images. Of several pairs the first counts: with both, the same feature

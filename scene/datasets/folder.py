@@ -7,21 +7,29 @@
                                           from 1 on (0: ignored), upper 16 the object's number in the frame (0: none)
     <root>/boxes/<name>.txt               optional: a line per object: class x y z length width height heading;
                                           center and size in meters, heading in radians about z from x
-    <root>/poses.txt                      optional: a line per frame: name and 3×4 matrix from LiDAR to world, by rows
+    <root>/poses.txt                      optional: a line per frame: name and 3×4 matrix from LiDAR to world, by rows;
+                                          needed where several sweeps are aggregated
+    <root>/times.txt                      optional: a line per frame: name and seconds; else those of a sequence are
+                                          0.1 s apart
     <root>/splits/{train,val}.txt         optional: a name per line
 
-Frames are ordered by name, so the frames of a sequence stand together when its name comes first. Where there is a
-folder of labels or boxes, every frame has a file in it.
+Frames are ordered by name, so the frames of a sequence stand together when its name comes first: the digits at the end
+of a name count the frames of the sequence that the rest of it names. Where there is a folder of labels or boxes, every
+frame has a file in it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from crosspoint.scene.data.calibration import rigid
-from crosspoint.scene.data.sample import Boxes, SceneFrame
+from crosspoint.scene.data.calibration import invert, rigid
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import Boxes, LidarSample
+from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
 from crosspoint.scene.datasets.readers import (
     find_sweeps,
@@ -39,20 +47,25 @@ __all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "wri
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-class FolderScenes:
+class FolderScenes(LidarDataset):
     """Frames of a plain folder.
 
     Args:
         root: the folder.
         split: whose names are read from `splits/<split>.txt`; None for all frames.
-        skip: every how manieth frame is kept.
+        skip: keep every skip-th frame, from the first on.
+        sweeps: how many are aggregated, the frame's own and those before it in its sequence; only its own points have
+            labels.
 
     Raises:
-        FileNotFoundError: if the folder, its calibration, its points or the list of the split are not there.
-        ValueError: if the calibration is broken, or the split is empty or names a frame that is not there.
+        FileNotFoundError: if the folder, its calibration, its points or the list of the split are not there, or no
+            poses though several sweeps are aggregated.
+        ValueError: if the calibration is broken, the split is empty or names a frame that is not there, or `sweeps` is
+            below 1.
     """
 
-    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1) -> None:
+    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1, sweeps: int = 1) -> None:
+        check_sweeps(sweeps)
         self.root = Path(root)
         self.rig = read_rig(self.root)
         self.name = self.root.resolve().name
@@ -60,29 +73,44 @@ class FolderScenes:
         self.box_classes = self.rig.box_classes
         names = [path.stem for path in find_sweeps(self.root / "points", "sweeps <name>.bin of a rig")]
         self.names = subsample(names if split is None else self._split(split, set(names)), skip)
+        self._sweeps = sweeps
+        self._earlier = _earlier_names(names, sweeps - 1)
+        self._poses = self.poses() if sweeps > 1 or (self.root / "poses.txt").is_file() else {}
+        self._times = self._read_times()
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         name = self.names[index]
         sweep = read_sweep(self._points(name), full_scale=self.rig.intensity_scale)
-        labels = instances = None
+        fields = {"intensity": sweep.intensity}
         if self._has("labels"):
             path = self.root / "labels" / f"{name}.label"
             raw = read_labels(path, sweep.kept)
             labels = to_classes(raw & 0xFFFF, {place: place - 1 for place in range(len(self.classes) + 1)}, path)
-            instances = raw >> 16
-        images = read_images([self._image(camera, name) for camera in self.rig.camera_names], self.rig.cameras.size)
-        boxes = self._boxes(name) if self._has("boxes") else None
-        return SceneFrame(name, sweep.points, images, self.rig.cameras, labels, instances, boxes)
+            fields |= {"label": torch.from_numpy(labels), "instance": torch.from_numpy(raw >> 16)}
+        sample = LidarSample(
+            name,
+            sweep.points,
+            fields,
+            read_images([self._image(camera, name) for camera in self.rig.camera_names], self.rig.cameras.size),
+            cameras=self.rig.cameras,
+            boxes=self._boxes(name) if self._has("boxes") else None,
+            pose=torch.from_numpy(self._poses[name]) if name in self._poses else None,
+        )
+        if self._sweeps == 1:
+            return sample
+        return add_sweeps(sample, [self._read_earlier(name, *other) for other in self._earlier[name]])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads."""
+        """The files that an access reads: points, images, labels, boxes, earlier points."""
         name = self.names[index]
         labels = [self.root / "labels" / f"{name}.label"] if self._has("labels") else []
         boxes = [self.root / "boxes" / f"{name}.txt"] if self._has("boxes") else []
-        return [self._points(name), *(self._image(camera, name) for camera in self.rig.camera_names), *labels, *boxes]
+        earlier = [self._points(other) for other, _ in self._earlier[name]]
+        images = [self._image(camera, name) for camera in self.rig.camera_names]
+        return [self._points(name), *images, *labels, *boxes, *earlier]
 
     def poses(self) -> dict[str, np.ndarray]:
         """From LiDAR to world, (4, 4) for each name in `poses.txt`.
@@ -98,6 +126,25 @@ class FolderScenes:
             numbers = _numbers(words, 12, line, path).reshape(3, 4)
             poses[name] = rigid(numbers[:, :3], numbers[:, 3])
         return poses
+
+    def _read_times(self) -> dict[str, float]:
+        path = self.root / "times.txt"
+        if not path.is_file():
+            return {}
+        pairs = [line.rsplit(maxsplit=1) for line in read_lines(path, "times: a name and seconds a line")]
+        return {name: float(_numbers(words, 1, " ".join([name, *words]), path)[0]) for name, *words in pairs}
+
+    def _read_earlier(self, name: str, other: str, steps: int) -> EarlierSweep:
+        sweep = read_sweep(self._points(other), full_scale=self.rig.intensity_scale)
+        absent = [one for one in (name, other) if one not in self._poses or (self._times and one not in self._times)]
+        if absent:
+            raise ValueError(
+                f"found no pose or no time of {absent[0]} in {self.root}, expected one for each frame where several "
+                "sweeps are aggregated: add it to poses.txt and times.txt"
+            )
+        to_frame = invert(self._poses[name]) @ self._poses[other]
+        seconds = self._times[name] - self._times[other] if self._times else INTERVAL * steps
+        return EarlierSweep(sweep.points, {"intensity": sweep.intensity}, to_frame, seconds)
 
     def _split(self, split: str, there: set[str]) -> list[str]:
         path = self.root / "splits" / f"{split}.txt"
@@ -132,7 +179,22 @@ class FolderScenes:
                 )
             geometry.append(_numbers(words, 7, line, path))
             labels.append(self.box_classes.index(kind))
-        return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))
+        stacked = np.array(geometry, dtype=np.float64).reshape(-1, 7)
+        return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64))
+
+
+def _earlier_names(names: list[str], count: int) -> dict[str, list[tuple[str, int]]]:
+    """Up to `count` frames before each in its sequence, the latest first, and how many numbers each lies back."""
+    sequences: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
+        sequence = name.rstrip("0123456789")
+        sequences[sequence].append((int(name[len(sequence) :] or 0), name))
+    earlier = {}
+    for frames in map(sorted, sequences.values()):
+        for place, (number, name) in enumerate(frames):
+            before = frames[max(0, place - count) : place][::-1]
+            earlier[name] = [(other, number - step) for step, other in before]
+    return earlier
 
 
 def _numbers(words: list[str], count: int, line: str, path: Path) -> np.ndarray:

@@ -14,22 +14,24 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from crosspoint.scene.data.calibration import invert, lidar_cameras
-from crosspoint.scene.data.sample import Boxes, SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import find_sweeps, read_images, read_lines, read_sweep, subsample
 
 BOX_CLASSES = ("Car", "Pedestrian", "Cyclist")  # the three that are evaluated; others are left out
 
 
-class KittiObject:
+class KittiObject(LidarDataset):
     """The frames of KITTI's object benchmark, with the boxes of cars, pedestrians and cyclists.
 
     Args:
         root: the folder of `training`.
         split: whose numbers are read from `ImageSets/<split>.txt`; None for all frames of the part.
-        skip: every how manieth frame is kept.
+        skip: keep every skip-th frame, from the first on.
         part: "training", or "testing", which has no boxes.
 
     Raises:
@@ -41,7 +43,6 @@ class KittiObject:
         if part not in ("training", "testing"):
             raise ValueError(f'found part "{part}", expected "training" or "testing"')
         self.name = "kitti_object"
-        self.classes: list[str] = []
         self.box_classes = list(BOX_CLASSES)
         self._folder = Path(root) / part
         self._labeled = part == "training"
@@ -61,7 +62,7 @@ class KittiObject:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         sweep_file, image_file, calibration_file, *label_files = self.files(index)
         calibration = KittiCalibration(calibration_file)
         to_rectified = calibration.rotation("R0_rect") @ calibration.transform("Tr_velo_to_cam")
@@ -69,8 +70,14 @@ class KittiObject:
         images = read_images([image_file])
         cameras = lidar_cameras(K[None], (shift @ to_rectified)[None], (images.shape[2], images.shape[3]))
         boxes = read_boxes(label_files[0], to_rectified) if label_files else None
-        return SceneFrame(
-            f"{self._folder.name}/{self._numbers[index]}", read_sweep(sweep_file).points, images, cameras, boxes=boxes
+        sweep = read_sweep(sweep_file)
+        return LidarSample(
+            f"{self._folder.name}/{self._numbers[index]}",
+            sweep.points,
+            {"intensity": sweep.intensity},
+            images,
+            cameras=cameras,
+            boxes=boxes,
         )
 
     def files(self, index: int) -> list[Path]:
@@ -111,4 +118,4 @@ def read_boxes(path: Path, to_rectified: np.ndarray) -> Boxes:
         ahead = to_lidar[:3, :3] @ [math.cos(turn), 0.0, -math.sin(turn)]  # the length's direction, level in the camera
         geometry.append([*center[:3], length, width, height, math.atan2(ahead[1], ahead[0])])
         labels.append(BOX_CLASSES.index(kind))
-    return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))
+    return Boxes(torch.tensor(geometry, dtype=torch.float64).view(-1, 7), torch.tensor(labels, dtype=torch.int64))

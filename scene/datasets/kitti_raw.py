@@ -18,21 +18,22 @@ from typing import NamedTuple
 import numpy as np
 
 from crosspoint.scene.data.calibration import lidar_cameras
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import read_images, read_sweep, subsample
 
 CAMERAS = ("image_02", "image_03")  # left and right color camera
 
 
-class KittiRaw:
+class KittiRaw(LidarDataset):
     """The frames of KITTI's drives that have a sweep and all images; a few of a drive lack the sweep.
 
     Args:
         root: the folder of the days.
         drives: their folders' names, such as "2011_09_26_drive_0001_sync"; None for all there are.
         cameras: "image_02", "image_03" or both.
-        skip: every how manieth frame is kept, counted within a drive.
+        skip: keep every skip-th frame of a drive, from its first on.
 
     Raises:
         FileNotFoundError: if there is no drive, or one has no such frame or no calibration.
@@ -49,7 +50,6 @@ class KittiRaw:
         if not cameras or not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
         self.name = "kitti_raw"
-        self.classes: list[str] = []
         self.cameras = tuple(cameras)
         self._frames: list[_Frame] = []
         self._rigs: dict[Path, _Rig] = {}
@@ -60,13 +60,14 @@ class KittiRaw:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
         sweep_file, *image_files = self.files(index)
         images = read_images(image_files)
         rig = self._rigs[frame.drive.parent]
         cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
-        return SceneFrame(f"{frame.drive.name}/{frame.number}", read_sweep(sweep_file).points, images, cameras)
+        sweep, name = read_sweep(sweep_file), f"{frame.drive.name}/{frame.number}"
+        return LidarSample(name, sweep.points, {"intensity": sweep.intensity}, images, cameras=cameras)
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: the sweep, then the images."""

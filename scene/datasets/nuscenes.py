@@ -1,8 +1,9 @@
-"""nuScenes (Caesar et al. 2020, https://arxiv.org/abs/1903.11027): keyframes with one sweep and six cameras.
+"""nuScenes (Caesar et al. 2020, https://arxiv.org/abs/1903.11027): keyframes of one LiDAR and six cameras.
 
     <root>/v1.0-trainval/{sample,sample_data,calibrated_sensor,ego_pose,sensor,scene}.json
     <root>/v1.0-trainval/{lidarseg,category,sample_annotation,instance}.json   where labels or boxes are used
     <root>/samples/{LIDAR_TOP,CAM_FRONT,…}/…
+    <root>/sweeps/LIDAR_TOP/…                                                  where several sweeps are aggregated
     <root>/lidarseg/v1.0-trainval/…_lidarseg.bin                               nuScenes-lidarseg, where labels are used
 
 as the archives unpack; the devkit is not needed. Sweeps are float32 rows x y z intensity ring, the intensity 0…255.
@@ -18,12 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid, through_ego
-from crosspoint.scene.data.sample import IGNORED, Boxes, SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import IGNORED, Boxes, LidarSample
+from crosspoint.scene.data.sweeps import EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
-from crosspoint.scene.datasets.readers import read_images, read_labels, read_sweep, to_classes
+from crosspoint.scene.datasets.readers import Sweep, read_images, read_labels, read_sweep, to_classes
 
 LIDAR = "LIDAR_TOP"
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
@@ -59,9 +64,10 @@ class _Keyframe:
     sample: str  # token
     lidar: Record  # of sample_data
     images: list[Record]
+    earlier: list[Record]  # of the LiDAR, the latest first
 
 
-class NuScenes:
+class NuScenes(LidarDataset):
     """Keyframes of nuScenes.
 
     Args:
@@ -74,10 +80,13 @@ class NuScenes:
         labels: whether points have classes; None for where there is a table lidarseg.
         boxes: whether frames have boxes of the ten detection classes; None for where there is a table
             sample_annotation, which is large.
+        sweeps: how many of the LiDAR are aggregated, the keyframe's and those before it, as the devkit does; 10 is
+            customary for detection. Only the keyframe's points have labels.
 
     Raises:
         FileNotFoundError: if a table that is needed is not there.
-        ValueError: if the tables do not fit each other, a keyframe lacks a camera, or the split has no scene.
+        ValueError: if the tables do not fit each other, a keyframe lacks a camera, the split has no scene, or `sweeps`
+            is below 1.
     """
 
     def __init__(
@@ -89,7 +98,9 @@ class NuScenes:
         cameras: Sequence[str] = CAMERAS,
         labels: bool | None = None,
         boxes: bool | None = False,
+        sweeps: int = 1,
     ) -> None:
+        check_sweeps(sweeps)
         if not cameras or not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
         self.root = Path(root)
@@ -99,8 +110,9 @@ class NuScenes:
         self.classes = list(CLASSES) if labeled else []
         boxed = tables.has("sample_annotation") if boxes is None else boxes
         self.box_classes = list(BOX_CLASSES) if boxed else []
-        self._keyframes = _find_keyframes(tables, split, skip, cameras)
-        data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images)]
+        self._sweeps = sweeps
+        self._keyframes = _find_keyframes(tables, split, skip, cameras, sweeps)
+        data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images, *frame.earlier)]
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
         self._labels = self._find_labels(tables) if labeled else {}
@@ -109,27 +121,43 @@ class NuScenes:
     def __len__(self) -> int:
         return len(self._keyframes)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         frame = self._keyframes[index]
-        sweep = read_sweep(self._path(frame.lidar), columns=5, full_scale=255.0)
-        points = sweep.points
-        points[:, :3] = points[:, :3] @ TO_FORWARD[:3, :3].T.astype(np.float32)
+        sweep, points, fields = self._read(frame.lidar)
         images = read_images([self._path(image) for image in frame.images])
         intrinsics = [self._mounts[image["calibrated_sensor_token"]]["camera_intrinsic"] for image in frame.images]
         from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
         cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
-        labels = None
         if self._labels:
             path = self.root / self._labels[frame.lidar["token"]]
-            labels = to_classes(read_labels(path, sweep.kept, "u1"), CLASS_OF_LABEL, path)
+            classes = to_classes(read_labels(path, sweep.kept, "u1"), CLASS_OF_LABEL, path)
+            fields["label"] = torch.from_numpy(classes)
         boxes = None if self._boxes is None else self._frame_boxes(frame)
-        return SceneFrame(frame.name, points, images, cameras, labels, boxes=boxes)
+        pose = torch.from_numpy(self._to_world(frame.lidar))
+        sample = LidarSample(frame.name, points, fields, images, cameras=cameras, boxes=boxes, pose=pose)
+        if self._sweeps == 1:
+            return sample
+        return add_sweeps(sample, [self._read_earlier(frame.lidar, record) for record in frame.earlier])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, images, labels."""
+        """The files that an access reads: sweep, images, labels, earlier sweeps."""
         frame = self._keyframes[index]
         labels = [self.root / self._labels[frame.lidar["token"]]] if self._labels else []
-        return [self._path(frame.lidar), *map(self._path, frame.images), *labels]
+        return [*map(self._path, (frame.lidar, *frame.images)), *labels, *map(self._path, frame.earlier)]
+
+    def _read(self, lidar: Record) -> tuple[Sweep, Tensor, dict[str, Tensor]]:
+        """A sweep, its points with x forward, and their fields."""
+        sweep = read_sweep(self._path(lidar), columns=5, full_scale=255.0)
+        points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
+        return sweep, points, {"intensity": sweep.intensity, "ring": sweep.others[:, 0].long()}
+
+    def _read_earlier(self, lidar: Record, record: Record) -> EarlierSweep:
+        _, points, fields = self._read(record)
+        # World coordinates reach kilometers: the vehicle's two poses meet before anything else.
+        (mount, ego), (earlier_mount, earlier_ego) = self._placed(lidar), self._placed(record)
+        between = invert(mount) @ (invert(ego) @ earlier_ego) @ earlier_mount
+        seconds = 1e-6 * (lidar["timestamp"] - record["timestamp"])
+        return EarlierSweep(points, fields, TO_FORWARD @ between @ invert(TO_FORWARD), seconds)
 
     def _path(self, data: Record) -> Path:
         return self.root / data["filename"]
@@ -138,6 +166,10 @@ class NuScenes:
         """Sensor → vehicle, and vehicle → world when the data was taken."""
         mount = placement(self._mounts[data["calibrated_sensor_token"]])
         return mount, placement(self._egos[data["ego_pose_token"]])
+
+    def _to_world(self, lidar: Record) -> np.ndarray:
+        mount, ego = self._placed(lidar)
+        return ego @ mount @ invert(TO_FORWARD)
 
     def _to_camera(self, lidar: Record, image: Record) -> np.ndarray:
         (lidar_mount, lidar_ego), (camera_mount, camera_ego) = self._placed(lidar), self._placed(image)
@@ -178,10 +210,13 @@ class NuScenes:
             width, length, height = record["size"]
             geometry.append([*pose[:3, 3], length, width, height, np.arctan2(pose[1, 0], pose[0, 0])])
             labels.append(label)
-        return Boxes(np.array(geometry, dtype=np.float64).reshape(-1, 7), np.array(labels, dtype=np.int64))
+        stacked = np.array(geometry, dtype=np.float64).reshape(-1, 7)
+        return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64))
 
 
-def _find_keyframes(tables: Tables, split: str | None, skip: int, cameras: Sequence[str]) -> list[_Keyframe]:
+def _find_keyframes(
+    tables: Tables, split: str | None, skip: int, cameras: Sequence[str], sweeps: int
+) -> list[_Keyframe]:
     """Keyframes by the order of their scenes' table, then by time."""
     scenes = tables.index("scene")
     names = {record["name"]: token for token, record in scenes.items()}
@@ -192,9 +227,19 @@ def _find_keyframes(tables: Tables, split: str | None, skip: int, cameras: Seque
     channels = {token: record["channel"] for token, record in tables.index("sensor").items()}
     mounts = tables.read("calibrated_sensor")
     sensors = {record["token"]: channels.get(record["sensor_token"]) for record in mounts}
+
+    def wanted(record: Record) -> bool:
+        swept = sweeps > 1 and sensors.get(record["calibrated_sensor_token"]) == LIDAR
+        return record["sample_token"] in tokens and (bool(record["is_key_frame"]) or swept)
+
     data: dict[str, dict[str | None, Record]] = defaultdict(dict)
-    for record in tables.read("sample_data", lambda r: bool(r["is_key_frame"]) and r["sample_token"] in tokens):
-        data[record["sample_token"]][sensors.get(record["calibrated_sensor_token"])] = record
+    swept: dict[str, Record] = {}
+    for record in tables.read("sample_data", wanted):
+        channel = sensors.get(record["calibrated_sensor_token"])
+        if channel == LIDAR:
+            swept[record["token"]] = record
+        if record["is_key_frame"]:
+            data[record["sample_token"]][channel] = record
     frames = []
     for sample in samples:
         there = data[sample["token"]]
@@ -205,7 +250,22 @@ def _find_keyframes(tables: Tables, split: str | None, skip: int, cameras: Seque
                 "it: leave out cameras that are not there"
             )
         name = f"{scenes[sample['scene_token']]['name']}/{sample['token']}"
-        frames.append(_Keyframe(name, sample["token"], there[LIDAR], [there[camera] for camera in cameras]))
+        earlier = _find_earlier(there[LIDAR], swept, sweeps - 1)
+        frames.append(_Keyframe(name, sample["token"], there[LIDAR], [there[camera] for camera in cameras], earlier))
     if not frames:
         raise ValueError(f"found no keyframe of {len(order)} scenes in {tables.folder}/sample.json, expected some")
     return frames
+
+
+def _find_earlier(lidar: Record, sweeps: dict[str, Record], count: int) -> list[Record]:
+    """Up to `count` records before one of the LiDAR, the latest first; a scene begins with a record that has none."""
+    found: list[Record] = []
+    while len(found) < count and lidar["prev"]:
+        if lidar["prev"] not in sweeps:
+            raise ValueError(
+                f"found no record {lidar['prev']} of {LIDAR} in sample_data.json, expected the sweep before "
+                f"{lidar['token']}: the table is cut off"
+            )
+        lidar = sweeps[lidar["prev"]]
+        found.append(lidar)
+    return found

@@ -26,7 +26,9 @@ FARTHEST = 10_000.0  # meters; no LiDAR sees farther, and bytes of another type 
 class Sweep(NamedTuple):
     """The returns of one file that have a position."""
 
-    points: np.ndarray  # (N, 4) float32: x y z in meters, intensity in [0, 1]
+    points: Tensor  # (N, 3) float32: x y z in meters
+    intensity: Tensor  # (N,) float32 in [0, 1]
+    others: Tensor  # (N, columns − 4) float32: the numbers beyond the intensity
     kept: np.ndarray  # (M,) bool: which of the file's M returns these are
 
 
@@ -35,7 +37,7 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
 
     Args:
         path: the file.
-        columns: numbers in a row; those beyond the fourth are left out.
+        columns: numbers in a row.
         full_scale: the largest intensity the sensor gives, which becomes 1; the few above it (some sensors overshoot on
             retroreflectors) become 1, too.
 
@@ -50,28 +52,30 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
             f"found {size} bytes in {path}, expected a multiple of {4 * columns} (float32 {row}): "
             "the file is cut off or of another format, fetch it anew"
         )
-    returns = np.fromfile(path, dtype="<f4").reshape(-1, columns)[:, :4].astype(np.float32, copy=False)
+    returns = np.fromfile(path, dtype="<f4").reshape(-1, columns).astype(np.float32, copy=False)
     # By columns: reducing rows of four numbers takes five times as long.
-    x, y, z, intensity = returns.T
+    x, y, z, intensity = returns[:, :4].T
     finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & np.isfinite(intensity)
     kept = finite & ((x != 0) | (y != 0) | (z != 0))
-    points = np.compress(kept, returns, axis=0)
+    count, returns = len(returns), np.compress(kept, returns, axis=0)
+    points, intensity = np.ascontiguousarray(returns[:, :3]), returns[:, 3]
     if len(points) == 0:
         raise ValueError(
-            f"found no return with a position among {len(returns)} in {path}, expected some: leave this frame out"
+            f"found no return with a position among {count} in {path}, expected some: leave this frame out"
         )
-    farthest = float(np.abs(points[:, :3]).max())
+    farthest = float(np.abs(points).max())
     if farthest > FARTHEST:
         raise ValueError(
             f"found a coordinate of {farthest:.3g} m in {path}, expected at most {FARTHEST:.0f}: is it float32 {row}?"
         )
-    if (points[:, 3] > full_scale).mean() > 0.5:
+    if (intensity > full_scale).mean() > 0.5:
         raise ValueError(
-            f"found intensities up to {points[:, 3].max():g} in {path}, expected most within 0…{full_scale:g}: "
+            f"found intensities up to {intensity.max():g} in {path}, expected most within 0…{full_scale:g}: "
             "give the sensor's largest intensity"
         )
-    points[:, 3] = np.clip(points[:, 3] / full_scale, 0.0, 1.0)
-    return Sweep(points, kept)
+    scaled = np.clip(intensity / full_scale, 0.0, 1.0)
+    others = np.ascontiguousarray(returns[:, 4:])
+    return Sweep(torch.from_numpy(points), torch.from_numpy(scaled), torch.from_numpy(others), kept)
 
 
 def read_labels(path: Path, kept: np.ndarray, dtype: str = "<u4") -> np.ndarray:

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import yaml
 
 from crosspoint.scene.data.calibration import invert, lidar_cameras, quaternion_rotation, rigid
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.datasets.readers import (
     find_sweeps,
     read_images,
@@ -52,13 +54,13 @@ CLASS_OF_LABEL = {0: IGNORED} | {label: place for place, label in enumerate(_NAM
 _SWEEPS, _LABELS, _IMAGES = "os1_cloud_node_kitti_bin", "os1_cloud_node_semantickitti_label_id", "pylon_camera_node"
 
 
-class Rellis3d:
+class Rellis3d(LidarDataset):
     """The frames of RELLIS-3D that have an image; the number in its name says to which sweep it belongs.
 
     Args:
         root: the folder of the sequences, or of one sequence's files.
         split: "train", "val" or "test", read from `pt_<split>.lst`; None for all sweeps there are.
-        skip: every how manieth frame is kept.
+        skip: keep every skip-th frame, from the first on.
 
     Raises:
         FileNotFoundError: if the list, a sweep or the calibration is not there, or no sweep has an image.
@@ -77,15 +79,15 @@ class Rellis3d:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
         sweep, images = read_sweep(frame.sweep, full_scale=FULL_SCALE), read_images([frame.image])
-        points = sweep.points
-        points[:, :3] = points[:, :3] @ TO_FORWARD[:3, :3].T.astype(np.float32)
+        points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
         rig = self._rigs[frame.sequence]
         cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
         labels = to_classes(read_labels(frame.labels, sweep.kept), CLASS_OF_LABEL, frame.labels)
-        return SceneFrame(f"{frame.sequence.name}/{frame.sweep.stem}", points, images, cameras, labels)
+        fields = {"intensity": sweep.intensity, "label": torch.from_numpy(labels)}
+        return LidarSample(f"{frame.sequence.name}/{frame.sweep.stem}", points, fields, images, cameras=cameras)
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, labels."""

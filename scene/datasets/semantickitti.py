@@ -3,7 +3,8 @@
     <root>/sequences/00/velodyne/000000.bin
     <root>/sequences/00/labels/000000.label       not of the test sequences
     <root>/sequences/00/calib.txt                 where images or poses are used
-    <root>/sequences/00/poses.txt                 where poses are used
+    <root>/sequences/00/poses.txt                 optional: where the camera was; needed for several sweeps
+    <root>/sequences/00/times.txt                 optional: seconds, a line per sweep; else sweeps are 0.1 s apart
     <root>/sequences/00/image_2/000000.png        optional: KITTI odometry's color images, a separate download
 
 Sweeps are float32 rows x y z remission, the remission in [0, 1]. A label is a uint32: the class in the lower 16 bits,
@@ -13,6 +14,7 @@ the object's number in the upper 16, unique within its class.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,9 @@ import numpy as np
 import torch
 
 from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import IGNORED, LidarSample
+from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import (
     find_sweeps,
@@ -57,19 +61,21 @@ CLASS_OF_LABEL = {label: place for place, name in enumerate(CLASSES) for label i
 CLASS_OF_LABEL |= dict.fromkeys(_IGNORED, IGNORED)
 
 
-class SemanticKitti:
+class SemanticKitti(LidarDataset):
     """Sweeps of SemanticKITTI with 19 classes, and the left color image where it is there.
 
     Args:
         root: the folder of `sequences`.
         split: "train" (sequences 00–07, 09, 10), "val" (08) or "test" (11–21, without labels).
-        skip: every how manieth sweep of the split is kept: 100 for the 1 % of the customary protocol.
+        skip: keep every skip-th sweep of the split, from the first on: 100 for the 1 % of the customary protocol.
         sequences: these instead of the split's, such as ["00"].
         images: whether frames come with image_2; None for where all sequences have it. Without, they have no view.
+        sweeps: how many are aggregated, the frame's own and those before it; only its own points have labels.
 
     Raises:
-        FileNotFoundError: if a sequence has no sweeps, or no image_2 though images are asked for.
-        ValueError: if the split is unknown, or a calibration broken.
+        FileNotFoundError: if a sequence has no sweeps, no image_2 though images are asked for, or no poses though
+            several sweeps are.
+        ValueError: if the split is unknown, a calibration broken, or `sweeps` below 1.
     """
 
     def __init__(
@@ -79,7 +85,9 @@ class SemanticKitti:
         skip: int = 1,
         sequences: Sequence[str] | None = None,
         images: bool | None = None,
+        sweeps: int = 1,
     ) -> None:
+        check_sweeps(sweeps)
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = f"semantickitti ({split})"
@@ -88,37 +96,78 @@ class SemanticKitti:
         if not folders:
             raise ValueError("found no sequence, expected at least one")
         where = "the sweeps of a SemanticKITTI sequence: give the folder above `sequences`"
-        sweeps = [path for folder in folders for path in find_sweeps(folder / "velodyne", where)]
+        found = {folder: find_sweeps(folder / "velodyne", where) for folder in folders}
         blind = [folder for folder in folders if not (folder / "image_2").is_dir()]
         if images and blind:
             raise FileNotFoundError(f"found no folder {blind[0] / 'image_2'}, expected KITTI odometry's color images")
         self._images = not blind if images is None else images
         self._labeled = split != "test"
-        self._sweeps = subsample(sweeps, skip)
+        self._sweeps_per_frame = sweeps
+        self._sweeps = subsample([path for paths in found.values() for path in paths], skip)
+        self._earlier: dict[Path, list[Path]] = {path: [] for path in self._sweeps}
+        if sweeps > 1:
+            for paths in found.values():
+                before = {path: paths[max(0, place + 1 - sweeps) : place] for place, path in enumerate(paths)}
+                self._earlier |= {path: before[path][::-1] for path in before if path in self._earlier}
+            for folder in folders:
+                read_lines(folder / "poses.txt", "the poses of a sequence, which several sweeps need")
         self._rigs = {folder: _read_rig(folder) for folder in folders} if self._images else {}
+        self._poses: dict[Path, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self._sweeps)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         path = self._sweeps[index]
         sweep, folder = read_sweep(path), path.parents[1]
+        fields = {"intensity": sweep.intensity}
+        if self._labeled:
+            labels, instances = _read_labels(_beside(path, "labels", ".label"), sweep.kept)
+            fields |= {"label": torch.from_numpy(labels), "instance": torch.from_numpy(instances)}
+        pose = torch.from_numpy(self._pose(path)) if (folder / "poses.txt").is_file() else None
+        sample = LidarSample(f"{folder.name}/{path.stem}", sweep.points, fields, pose=pose)
         if self._images:
             rig, images = self._rigs[folder], read_images([_beside(path, "image_2", ".png")])
             cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
-        else:
-            images = torch.zeros((0, 3, 1, 1), dtype=torch.uint8)
-            cameras = lidar_cameras(np.zeros((0, 3, 3)), np.zeros((0, 4, 4)), (1, 1))
-        labels = instances = None
-        if self._labeled:
-            labels, instances = _read_labels(_beside(path, "labels", ".label"), sweep.kept)
-        return SceneFrame(f"{folder.name}/{path.stem}", sweep.points, images, cameras, labels, instances)
+            sample = replace(sample, images=images, cameras=cameras)
+        if self._sweeps_per_frame == 1:
+            return sample
+        return add_sweeps(sample, [self._read_earlier(path, other) for other in self._earlier[path]])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, image, labels."""
+        """The files that an access reads: sweep, image, labels, earlier sweeps."""
         path = self._sweeps[index]
         image = [_beside(path, "image_2", ".png")] * self._images
-        return [path, *image, *[_beside(path, "labels", ".label")] * self._labeled]
+        return [path, *image, *[_beside(path, "labels", ".label")] * self._labeled, *self._earlier[path]]
+
+    def _read_earlier(self, path: Path, other: Path) -> EarlierSweep:
+        sweep, steps = read_sweep(other), int(path.stem) - int(other.stem)
+        times = path.parents[1] / "times.txt"
+        seconds = INTERVAL * steps
+        if times.is_file():
+            seconds = _line_of(times, int(path.stem)) - _line_of(times, int(other.stem))
+        to_frame = invert(self._pose(path)) @ self._pose(other)
+        return EarlierSweep(sweep.points, {"intensity": sweep.intensity}, to_frame, seconds)
+
+    def _pose(self, path: Path) -> np.ndarray:
+        folder, number = path.parents[1], int(path.stem)
+        if folder not in self._poses:
+            self._poses[folder] = read_poses(folder)
+        if number >= len(self._poses[folder]):
+            raise ValueError(
+                f"found {len(self._poses[folder])} poses in {folder / 'poses.txt'}, expected one for sweep {path.stem}"
+            )
+        pose: np.ndarray = self._poses[folder][number]
+        return pose
+
+
+def _line_of(path: Path, number: int) -> float:
+    """The number in a line of times.txt."""
+    lines = read_lines(path, "the seconds of a sequence's sweeps, one a line")
+    try:
+        return float(lines[number])
+    except (IndexError, ValueError):
+        raise ValueError(f"found no seconds of sweep {number} in {path}, expected a number in each line") from None
 
 
 def read_poses(sequence: str | Path) -> np.ndarray:

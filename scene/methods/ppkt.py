@@ -6,20 +6,31 @@ https://arxiv.org/abs/2104.04687, as SLidR's authors carried it over to LiDAR (h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
+from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.ops.precision import full_precision
-from crosspoint.scene.data.batch import SceneBatch
-from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.data.batch import LidarBatch, stack_samples
+from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.transforms import SceneAugmentation
+from crosspoint.scene.methods.scene_method import AUGMENTATION, VOXELS, SceneMethod, check_channels
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.sparse_conv import SparseTensor
-from crosspoint.scene.ops.voxels import VoxelBatch
+from crosspoint.scene.ops.voxels import VoxelBatch, VoxelConfig
+
+# Of SLidR's authors, who train both methods alike: https://github.com/valeoai/SLidR, config/slidr_minkunet.yaml
+RECIPE = {"epochs": 50, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 1e-4}
 
 
-class PPKT(nn.Module):
+class PPKT(SceneMethod):
     """The method: `encoder` is what users keep, the rest serves training.
 
     L = −1/M Σᵢ log(exp(kᵢ·qᵢ/t) / Σⱼ exp(kᵢ·qⱼ/t)) over M pairs of a voxel's feature k and a pixel's feature q, both of
@@ -30,24 +41,59 @@ class PPKT(nn.Module):
         image_encoder: describes pixels.
         pairs: M, drawn from all pairs of a batch without replacement; all, if there are fewer.
         temperature: t.
+        voxels: how clouds are cut.
+        augmentation: of clouds and images.
+        min_depth: meters before a camera that a paired point exceeds.
+        occlusion: meters by which nearer points hide others; None pairs hidden points too, as the public codes do.
+        views_per_step: images that are drawn of each frame at each step; None takes all of them.
 
     Raises:
-        ValueError: if pairs or the temperature are not positive.
+        ValueError: if a setting is out of range, or the encoder is one for other voxels.
     """
 
+    default_encoder = "minkunet"
+    default_image_encoder = "pixel_encoder"
+    recipe = RECIPE
+    image_encoder: PixelEncoder
+
     def __init__(
-        self, encoder: MinkUNet, image_encoder: PixelEncoder, *, pairs: int = 4096, temperature: float = 0.07
+        self,
+        encoder: PointEncoder,
+        image_encoder: PixelEncoder,
+        *,
+        pairs: int = 4096,
+        temperature: float = 0.07,
+        voxels: VoxelConfig = VOXELS,
+        augmentation: SceneAugmentation = AUGMENTATION,
+        min_depth: float = 1.0,
+        occlusion: float | None = None,
+        views_per_step: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            encoder,
+            image_encoder,
+            augmentation=augmentation,
+            min_depth=min_depth,
+            occlusion=occlusion,
+            views_per_step=views_per_step,
+        )
         if pairs < 1 or not temperature > 0:
             raise ValueError(f"found {pairs} pairs and temperature {temperature}, expected both above 0")
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.feature_dim, image_encoder.config.projection)
-        self.image_encoder = image_encoder
+        check_channels(encoder, voxels)
+        self.head = nn.Linear(feature_dim(encoder), feature_dim(image_encoder))
         self.pairs = pairs
         self.temperature = temperature
+        self.voxels = voxels
 
-    def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
+    def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
+        """Samples → a batch with voxels."""
+        return stack_samples(samples, self.voxels)
+
+    def inputs(self, dataset: Any) -> Inputs:
+        """Voxels."""
+        return Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(self.voxels))
+
+    def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch → "loss", a scalar.
 
         Args:
@@ -60,7 +106,7 @@ class PPKT(nn.Module):
         """
         check_pairs(batch)
         chosen = self.draw(len(batch.pair_point), generator)
-        points = describe_voxels(self.encoder, self.head, batch.voxels)[batch.pair_voxel[chosen]]
+        points = describe_voxels(self.encoder, self.head, batch.voxelized)[batch.pair_voxel[chosen]]
         pixels = self.image_encoder.at(batch.images, batch.pair_image[chosen], batch.pair_pixel[chosen])
         return {"loss": info_nce(points, pixels, temperature=self.temperature, normalize=False)}
 
@@ -75,7 +121,7 @@ def describe_voxels(encoder: nn.Module, head: nn.Module, voxels: VoxelBatch) -> 
     return F.normalize(full_precision(features), dim=1)
 
 
-def check_pairs(batch: SceneBatch) -> None:
+def check_pairs(batch: LidarBatch) -> None:
     """Raise ValueError if no point of a batch has a pixel."""
     if len(batch.pair_point) == 0:
         raise ValueError(

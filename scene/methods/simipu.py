@@ -11,23 +11,34 @@ network, `SimIPU.image_encoder`: a ResNet up to its last map, whose weights have
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
-from crosspoint.scene.data.batch import SceneBatch
+from crosspoint.models.image_backbone import ImageBackbone
+from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
+from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.data.visible_points import VisiblePoints, find_visible, sample_bilinear
 from crosspoint.scene.methods.ppkt import check_pairs
-from crosspoint.scene.models.pixel_encoder import RANDOM, resnet_trunk, trunk_channels
-from crosspoint.scene.models.pointnet2 import PointNet2
-from crosspoint.training.config import ImageNetwork
+from crosspoint.scene.methods.scene_method import SceneMethod
+from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.transforms import normalize_images
 
+VIEW = SimilarityAugmentation()
+# As published: images are taken whole, and the first view of a cloud stays as it is.
+WHOLE_IMAGES = SceneAugmentation(size=(192, 640), rotate=False, flip_points=0.0, cuboid=0.0, crop=None)
 
-class SimIPU(nn.Module):
+# The authors give the image branch SGD at a rate of 0.03; here one AdamW trains both.
+RECIPE = {"epochs": 100, "batch_size": 4, "optimizer": "adamw", "learning_rate": 0.001, "weight_decay": 0.01}
+
+
+class SimIPU(SceneMethod):
     """The method: `encoder` describes points, `image_encoder` is what pre-training is for.
 
     Out-of-image points are left out of the loss between points and images; the public code gives them zeros for image
@@ -35,11 +46,9 @@ class SimIPU(nn.Module):
     is a random projection, and is frozen here.
 
     Args:
-        encoder: maps clouds (B, N, 4) to samples of them.
-        network: which ResNet encodes images; its last map, at stride 32, is what points are compared with. All of it is
-            trained.
-        weights: what it starts from, as in `crosspoint.scene.checkpoints.image_weights.load_weights`, or "none":
-            random, as published.
+        encoder: maps clouds (B, N, 4) of x y z intensity to some of their points with features, `SampledPoints`.
+        image_encoder: maps normalized images to maps of stride 32, with which points are compared. All of it is
+            trained, from random weights as published.
         projection: dimensions in which the losses compare.
         temperature: of both losses.
         points: drawn from each frame for both views, all of its points and some again where it has fewer.
@@ -47,53 +56,80 @@ class SimIPU(nn.Module):
             trains, ends here.
         seen_only: draw points that an image sees, from frames that have such, as SimIPU does with KITTI's clouds cut
             to the camera's view; otherwise all around.
-        view: how the second view differs. Images are augmented with the batch, mirrored or not as they please:
-            correspondences are exact either way.
+        view: how the second view differs.
+        augmentation: of the first view and of the images, which may be mirrored: correspondences are exact either way.
+        min_depth: meters before a camera that a paired point exceeds.
+        occlusion: meters by which nearer points hide others; None pairs hidden points too, as the public codes do.
+        views_per_step: images that are drawn of each frame at each step; None takes all of them.
 
     Raises:
-        ValueError: if `points` are fewer than the encoder needs, or reach, projection or temperature not positive.
+        ValueError: if a setting is out of range, `points` are fewer than the encoder needs, or the image encoder is a
+            frozen one.
     """
+
+    default_encoder = "pointnet2"
+    default_image_encoder = "resnet_maps"
+    recipe = RECIPE
+    image_encoder: ImageBackbone
 
     def __init__(
         self,
-        encoder: PointNet2,
+        encoder: PointEncoder,
+        image_encoder: ImageBackbone,
         *,
-        network: ImageNetwork = "resnet50",
-        weights: str = RANDOM,
         projection: int = 128,
         temperature: float = 0.07,
         points: int = 16384,
         reach: float | None = 70.4,
         seen_only: bool = False,
-        view: SimilarityAugmentation | None = None,
+        view: SimilarityAugmentation = VIEW,
+        augmentation: SceneAugmentation = WHOLE_IMAGES,
+        min_depth: float = 1.0,
+        occlusion: float | None = None,
+        views_per_step: int | None = None,
     ) -> None:
-        super().__init__()
-        needed = encoder.config.stages[0].needs
-        if points < needed or encoder.config.features != 1:
+        super().__init__(
+            encoder,
+            image_encoder,
+            augmentation=augmentation,
+            min_depth=min_depth,
+            occlusion=occlusion,
+            views_per_step=views_per_step,
+        )
+        needed, features = getattr(encoder, "min_points", 1), getattr(encoder, "features", 1)
+        if points < needed or features != 1:
             raise ValueError(
-                f"found {points} points with {encoder.config.features} features each, expected at least the {needed} "
+                f"found {points} points with {features} features each, expected at least the {needed} "
                 "that the encoder's first stage needs, and 1 feature: the intensity"
+            )
+        if isinstance(image_encoder, PixelEncoder):
+            raise ValueError(
+                "found a PixelEncoder for SimIPU, which is frozen and may be dilated, expected a network to train that "
+                "gives maps of stride 32: take resnet_maps"
             )
         if reach is not None and not reach > 0:
             raise ValueError(f"found reach {reach}, expected meters above 0, or null")
         if projection < 1 or not temperature > 0:
             raise ValueError(f"found a projection to {projection} and temperature {temperature}, expected both above 0")
-        self.encoder = encoder
-        self.image_encoder = resnet_trunk(network, dilated=False, weights=weights)
-        self.intra_head = three_layers(encoder.feature_dim, projection)
-        self.inter_head = three_layers(encoder.feature_dim, projection).requires_grad_(False)
-        self.image_head = three_layers(trunk_channels(network), projection)
+        width = feature_dim(encoder)
+        self.intra_head = three_layers(width, projection)
+        self.inter_head = three_layers(width, projection).requires_grad_(False)
+        self.image_head = three_layers(feature_dim(image_encoder), projection)
         self.temperature = temperature
         self.points = points
         self.reach = reach
         self.seen_only = seen_only
-        self.view = view or SimilarityAugmentation()
+        self.view = view
 
-    def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
+    def inputs(self, dataset: Any) -> Inputs:
+        """Clouds in meters."""
+        return Inputs(kind="sweeps", points=self.points, up_axis="z", unit_sphere=False)
+
+    def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch of frames → "loss" and its parts "intra" and "inter", all scalars.
 
         Args:
-            batch: frames with pairs; voxels are not looked at.
+            batch: frames with pairs and the point field "intensity".
             generator: on the device of the batch; all draws come from it alone.
 
         Raises:
@@ -101,14 +137,15 @@ class SimIPU(nn.Module):
                 encoder nothing else to go by.
         """
         check_pairs(batch)
-        intensity = batch.points[:, 3]
-        if not self.encoder.config.relative_positions and bool((intensity == intensity[0]).all()):
+        points = batch.points_with("intensity")
+        intensity = points[:, 3]
+        if not getattr(self.encoder, "relative_positions", True) and bool((intensity == intensity[0]).all()):
             raise ValueError(
                 f"found intensity {float(intensity[0]):g} at all points of a batch, expected several: "
                 "set relative_positions, or read the intensity"
             )
         drawn = self.draw_points(batch, generator)
-        clouds = batch.points[drawn]
+        clouds = points[drawn]
         samples = self.encoder(clouds)
         target = self.matched_features(clouds, samples.positions, generator)
         intra = self.intra_loss(samples.features, target)
@@ -116,9 +153,9 @@ class SimIPU(nn.Module):
         inter = self.inter_loss(samples.features.flatten(0, 1), batch.images, seen)
         return {"loss": intra + inter, "intra": intra, "inter": inter}
 
-    def draw_points(self, batch: SceneBatch, generator: Generator) -> Tensor:
+    def draw_points(self, batch: LidarBatch, generator: Generator) -> Tensor:
         """Rows of `batch.points` in random order, the same number of every frame: (B, points) int64."""
-        points, ends = batch.points, batch.voxels.point_offsets.tolist()
+        points, ends = batch.points, batch.point_offsets.tolist()
         near = torch.ones(len(points), dtype=torch.bool, device=points.device)
         if self.reach is not None:
             near = points[:, :2].norm(dim=1) <= self.reach

@@ -6,17 +6,31 @@ https://arxiv.org/abs/2203.16258.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Generator, Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
-from crosspoint.scene.data.batch import SceneBatch
-from crosspoint.scene.methods.ppkt import check_pairs, describe_voxels
-from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.scene.data.batch import LidarBatch, stack_samples
+from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.superpixels import SuperpixelCache, SuperpixelConfig
+from crosspoint.scene.data.transforms import SceneAugmentation
+from crosspoint.scene.methods.ppkt import RECIPE, check_pairs, describe_voxels
+from crosspoint.scene.methods.scene_method import AUGMENTATION, VOXELS, SceneMethod, check_channels
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
+from crosspoint.scene.ops.voxels import VoxelConfig
+
+SUPERPIXELS = SuperpixelConfig()
+SUPERPIXELS_CACHE = Path("data/superpixels")
 
 
-class SLidR(nn.Module):
+class SLidR(SceneMethod):
     """The method: `encoder` is what users keep, the rest serves training.
 
     L = −1/S Σₛ log(exp(kₛ·qₛ/t) / Σᵣ exp(kₛ·qᵣ/t)) over the S superpixels of all images of a batch that hold a point. k
@@ -27,21 +41,63 @@ class SLidR(nn.Module):
         encoder: maps voxels to features (M, encoder.feature_dim).
         image_encoder: describes pixels.
         temperature: t.
+        superpixels: how images are divided.
+        superpixels_cache: folder that keeps them.
+        voxels: how clouds are cut.
+        augmentation: of clouds and images.
+        min_depth: meters before a camera that a paired point exceeds.
+        occlusion: meters by which nearer points hide others; None pairs hidden points too, as the public codes do.
+        views_per_step: images that are drawn of each frame at each step; None takes all of them.
 
     Raises:
-        ValueError: if the temperature is not positive.
+        ValueError: if a setting is out of range, or the encoder is one for other voxels.
     """
 
-    def __init__(self, encoder: MinkUNet, image_encoder: PixelEncoder, *, temperature: float = 0.07) -> None:
-        super().__init__()
+    default_encoder = "minkunet"
+    default_image_encoder = "pixel_encoder"
+    recipe = RECIPE
+    needs = frozenset({"superpixels"})
+    image_encoder: PixelEncoder
+
+    def __init__(
+        self,
+        encoder: PointEncoder,
+        image_encoder: PixelEncoder,
+        *,
+        temperature: float = 0.07,
+        superpixels: SuperpixelConfig = SUPERPIXELS,
+        superpixels_cache: Path = SUPERPIXELS_CACHE,
+        voxels: VoxelConfig = VOXELS,
+        augmentation: SceneAugmentation = AUGMENTATION,
+        min_depth: float = 1.0,
+        occlusion: float | None = None,
+        views_per_step: int | None = None,
+    ) -> None:
+        super().__init__(
+            encoder,
+            image_encoder,
+            augmentation=augmentation,
+            min_depth=min_depth,
+            occlusion=occlusion,
+            views_per_step=views_per_step,
+        )
         if not temperature > 0:
             raise ValueError(f"found temperature {temperature}, expected a positive number")
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.feature_dim, image_encoder.config.projection)
-        self.image_encoder = image_encoder
+        check_channels(encoder, voxels)
+        self.head = nn.Linear(feature_dim(encoder), feature_dim(image_encoder))
         self.temperature = temperature
+        self.superpixels = SuperpixelCache(superpixels_cache, superpixels)
+        self.voxels = voxels
 
-    def training_step(self, batch: SceneBatch, generator: Generator) -> dict[str, Tensor]:
+    def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
+        """Samples → a batch with voxels."""
+        return stack_samples(samples, self.voxels)
+
+    def inputs(self, dataset: Any) -> Inputs:
+        """Voxels."""
+        return Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(self.voxels))
+
+    def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch → "loss", a scalar.
 
         Args:
@@ -52,13 +108,13 @@ class SLidR(nn.Module):
             ValueError: if the batch has no pairs, or superpixels are missing or those of other images.
         """
         check_pairs(batch)
-        regions = _regions(batch)
-        count = int(regions.max()) + 1  # per image, so that no two images share a number
+        superpixels = _superpixels(batch)
+        count = int(superpixels.max()) + 1  # per image, so that no two images share a number
         x, y = batch.pair_pixel.floor().long().unbind(dim=1)
-        segment = batch.pair_image * count + regions[batch.pair_image, y, x]
-        voxels = describe_voxels(self.encoder, self.head, batch.voxels)
-        points, present = mean_by_segment(voxels[batch.pair_voxel], segment, count * len(regions))
-        pixels = self.image_encoder.means(batch.images, regions, count).flatten(0, 1)
+        segment = batch.pair_image * count + superpixels[batch.pair_image, y, x]
+        voxels = describe_voxels(self.encoder, self.head, batch.voxelized)
+        points, present = mean_by_segment(voxels[batch.pair_voxel], segment, count * len(superpixels))
+        pixels = self.image_encoder.means(batch.images, superpixels, count).flatten(0, 1)
         return {"loss": info_nce(points[present], pixels[present], temperature=self.temperature, normalize=False)}
 
 
@@ -78,17 +134,18 @@ def mean_by_segment(rows: Tensor, segment: Tensor, count: int) -> tuple[Tensor, 
     return sums / number.clamp(min=1)[:, None], number > 0
 
 
-def _regions(batch: SceneBatch) -> Tensor:
-    """The batch's superpixels, if they are those of its images."""
-    if batch.regions is None:
+def _superpixels(batch: LidarBatch) -> Tensor:
+    """The batch's superpixels (I, H, W), if they are those of its images."""
+    superpixels = batch.pixel_maps.get("superpixels")
+    if superpixels is None:
         raise ValueError(
             "found frames without superpixels in a batch, expected them for SLidR: add them by SuperpixelCache.add_to"
         )
-    size, expected = tuple(batch.regions.shape), (len(batch.images), *batch.images.shape[2:])
+    size, expected = tuple(superpixels.shape), (len(batch.images), *batch.images.shape[2:])
     if size != expected:
         raise ValueError(
             f"found superpixels {size} in a batch, expected {expected} as its images: crop and flip both alike"
         )
-    if int(batch.regions.min()) < 0:
+    if int(superpixels.min()) < 0:
         raise ValueError("found superpixels with numbers below 0, expected numbers from 0: give each pixel one")
-    return batch.regions
+    return superpixels

@@ -9,13 +9,16 @@ its own, and residual blocks. Every voxel keeps its own output.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.scene.ops.kernel_maps import Grid
 from crosspoint.scene.ops.sparse_conv import (
     Backend,
     SparseBatchNorm,
@@ -23,12 +26,17 @@ from crosspoint.scene.ops.sparse_conv import (
     SparseTensor,
     SparseTransposedConv3d,
     SubmanifoldConv3d,
+    use_backend,
 )
+from crosspoint.scene.ops.voxels import VoxelConfig, collate, voxelize
 
 
-@dataclass(frozen=True)
-class MinkUNetConfig:
-    """Widths and depths; the defaults are Res16UNet34C with 37,842,976 parameters, `small()` suits a CPU.
+class MinkUNet(PointEncoder):
+    """Describe every voxel by the voxels around it.
+
+    The defaults are Res16UNet34C with 37,842,976 parameters; `small()` suits a CPU. There is no head: a method puts its
+    own on the features, e.g. `nn.Linear(network.feature_dim, 64)`, which for the default network makes the 37,849,184
+    parameters of SLidR's.
 
     Args:
         in_channels: features of a voxel, `VoxelConfig.channels`.
@@ -40,70 +48,92 @@ class MinkUNetConfig:
         decoder_blocks: residual blocks of each of them.
         momentum: of the BatchNorms between blocks. SLidR pre-trains with 0.05 and fine-tunes with 0.02.
         block_momentum: of those within blocks, which SLidR leaves at PyTorch's default.
+        sparse_backend: what computes the convolutions; spconv is for GPUs. It is no part of `config`, so that a
+            checkpoint can be read where spconv is not installed.
+
+    Raises:
+        ImportError: if the backend is not installed.
+        ValueError: if encoder and decoder have other numbers of stages.
+
+    Example:
+        >>> import torch
+        >>> from crosspoint.scene.ops.kernel_maps import Grid
+        >>> voxels = torch.tensor([[0, 0, 0, 0], [0, 0, 1, 0], [0, 40, 0, 9]])
+        >>> network = MinkUNet.small()
+        >>> network(SparseTensor(torch.rand(3, 1), Grid(voxels))).shape
+        torch.Size([3, 32])
     """
 
-    in_channels: int = 1
-    stem: int = 32
-    stem_kernel: int = 3
-    encoder: Sequence[int] = (32, 64, 128, 256)
-    encoder_blocks: Sequence[int] = (2, 3, 4, 6)
-    decoder: Sequence[int] = (256, 128, 96, 96)
-    decoder_blocks: Sequence[int] = (2, 2, 2, 2)
-    momentum: float = 0.05
-    block_momentum: float = 0.1
+    inputs = "voxels"
 
-    def __post_init__(self) -> None:
-        stages = [len(s) for s in (self.encoder, self.encoder_blocks, self.decoder, self.decoder_blocks)]
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        stem: int = 32,
+        stem_kernel: int = 3,
+        encoder: Sequence[int] = (32, 64, 128, 256),
+        encoder_blocks: Sequence[int] = (2, 3, 4, 6),
+        decoder: Sequence[int] = (256, 128, 96, 96),
+        decoder_blocks: Sequence[int] = (2, 2, 2, 2),
+        momentum: float = 0.05,
+        block_momentum: float = 0.1,
+        sparse_backend: Backend = "torch",
+    ) -> None:
+        super().__init__()
+        stages = [len(s) for s in (encoder, encoder_blocks, decoder, decoder_blocks)]
         if min(stages) == 0 or len(set(stages)) > 1:
             raise ValueError(
                 f"found stages {stages} in encoder and decoder, expected equal numbers above 0: match them"
             )
+        self.arguments = {name: value for name, value in self.arguments.items() if name != "sparse_backend"}
+        self.in_channels = in_channels
+        self.feature_dim = decoder[-1]
+        self.stem = _stage(SubmanifoldConv3d(in_channels, stem, stem_kernel), momentum)
+        self.down, self.encoder = nn.ModuleList(), nn.ModuleList()
+        widths = [stem]
+        for width, count in zip(encoder, encoder_blocks, strict=True):
+            self.down.append(_stage(SparseConv3d(widths[-1], widths[-1]), momentum))
+            self.encoder.append(_blocks(widths[-1], width, count, block_momentum))
+            widths.append(width)
+        self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
+        below = widths.pop()
+        for width, count in zip(decoder, decoder_blocks, strict=True):
+            self.up.append(_stage(SparseTransposedConv3d(below, width), momentum))
+            self.decoder.append(_blocks(width + widths.pop(), width, count, block_momentum))
+            below = width
+        use_backend(self, sparse_backend)
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
+        """A raw sweep → its voxels, cut as in training, on the device of the weights.
+
+        Args:
+            cloud: (N, 4): x y z in meters, x forward and z up, and the intensity from 0 to 1; or (B, N, 4).
+            inputs: what the network was trained on; SLidR's voxels where that is not known.
+            up_axis: of the sweep; only z, or None.
+
+        Raises:
+            ValueError: if the sweep has another shape, a number that is not finite, or another up axis.
+        """
+        if up_axis not in (None, "z"):
+            raise ValueError(f"found the up axis {up_axis!r}, expected z: turn the sweep before")
+        sweeps = torch.as_tensor(cloud).float()
+        sweeps = sweeps.unsqueeze(0) if sweeps.ndim == 2 else sweeps
+        config = VoxelConfig(**(inputs.voxels or {}))
+        voxels, device = collate([voxelize(sweep, config) for sweep in sweeps]), next(self.parameters()).device
+        return SparseTensor(voxels.features.to(device), Grid(voxels.coordinates.to(device)))
 
     @classmethod
-    def small(cls, in_channels: int = 1) -> MinkUNetConfig:
+    def small(cls, in_channels: int = 1) -> MinkUNet:
         """A network of the same shape that two cores can train: 1.4 million parameters, 32 features."""
         return cls(
-            in_channels,
+            in_channels=in_channels,
             stem=16,
             encoder=(16, 32, 64, 96),
             encoder_blocks=(1, 1, 1, 1),
             decoder=(64, 48, 32, 32),
             decoder_blocks=(1, 1, 1, 1),
         )
-
-
-class MinkUNet(nn.Module):
-    """Describe every voxel by the voxels around it.
-
-    There is no head: a method puts its own on the features, e.g. `nn.Linear(network.feature_dim, 64)`, which for the
-    default network makes the 37,849,184 parameters of SLidR's.
-
-    Example:
-        >>> import torch
-        >>> from crosspoint.scene.ops.kernel_maps import Grid
-        >>> voxels = torch.tensor([[0, 0, 0, 0], [0, 0, 1, 0], [0, 40, 0, 9]])
-        >>> network = MinkUNet(MinkUNetConfig.small())
-        >>> network(SparseTensor(torch.rand(3, 1), Grid(voxels))).shape
-        torch.Size([3, 32])
-    """
-
-    def __init__(self, config: MinkUNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.feature_dim = config.decoder[-1]
-        self.stem = _stage(SubmanifoldConv3d(config.in_channels, config.stem, config.stem_kernel), config)
-        self.down, self.encoder = nn.ModuleList(), nn.ModuleList()
-        widths = [config.stem]
-        for width, count in zip(config.encoder, config.encoder_blocks, strict=True):
-            self.down.append(_stage(SparseConv3d(widths[-1], widths[-1]), config))
-            self.encoder.append(_blocks(widths[-1], width, count, config))
-            widths.append(width)
-        self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
-        below = widths.pop()
-        for width, count in zip(config.decoder, config.decoder_blocks, strict=True):
-            self.up.append(_stage(SparseTransposedConv3d(below, width), config))
-            self.decoder.append(_blocks(width + widths.pop(), width, count, config))
-            below = width
 
     @property
     def backend(self) -> Backend:
@@ -157,11 +187,11 @@ def _relu(x: SparseTensor) -> SparseTensor:
     return x.with_features(F.relu(x.features))
 
 
-def _stage(conv: SubmanifoldConv3d | SparseConv3d | SparseTransposedConv3d, config: MinkUNetConfig) -> nn.Sequential:
+def _stage(conv: SubmanifoldConv3d | SparseConv3d | SparseTransposedConv3d, momentum: float) -> nn.Sequential:
     """A convolution between blocks, normalized and rectified."""
-    return nn.Sequential(conv, SparseBatchNorm(conv.kernel.shape[2], config.momentum), _Rectifier())
+    return nn.Sequential(conv, SparseBatchNorm(conv.kernel.shape[2], momentum), _Rectifier())
 
 
-def _blocks(in_channels: int, channels: int, count: int, config: MinkUNetConfig) -> nn.Sequential:
+def _blocks(in_channels: int, channels: int, count: int, momentum: float) -> nn.Sequential:
     widths = [in_channels, *[channels] * count]
-    return nn.Sequential(*(ResidualBlock(*pair, config.block_momentum) for pair in pairwise(widths)))
+    return nn.Sequential(*(ResidualBlock(*pair, momentum) for pair in pairwise(widths)))

@@ -1,19 +1,18 @@
-"""The image side of PPKT and SLidR: a frozen ResNet, a trained 1×1 convolution, features of length 1 for all pixels."""
+"""Image encoders of scenes: a frozen teacher that describes pixels (PPKT, SLidR), and a trained ResNet (SimIPU)."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.ops.precision import full_precision
-from crosspoint.scene.checkpoints.image_weights import load_weights
+from crosspoint.scene.checkpoints.image_weights import ResNetName, load_weights
 from crosspoint.scene.ops.upsampling import upsample, upsampled_at, upsampled_means
-from crosspoint.training.config import ImageNetwork
 from crosspoint.transforms import normalize_images
 
 log = logging.getLogger(__name__)
@@ -21,28 +20,7 @@ log = logging.getLogger(__name__)
 RANDOM = "none"
 
 
-@dataclass(frozen=True)
-class PixelEncoderConfig:
-    """How pixels become features.
-
-    Args:
-        network: which ResNet; resnet18 is for CPUs
-        dilated: maps of stride 4 instead of 32, as SLidR's; PPKT's are not
-        weights: a file (MoCo v2, DINO, torchvision), a name of torchvision's, or none for a random network
-        projection: channels in which points and pixels are compared
-    """
-
-    network: ImageNetwork = "resnet50"
-    dilated: bool = False
-    weights: str = RANDOM
-    projection: int = 64
-
-    def __post_init__(self) -> None:
-        if self.projection < 1:
-            raise ValueError(f"found a projection to {self.projection} channels, expected 1 or more")
-
-
-class PixelEncoder(nn.Module):
+class PixelEncoder(ImageBackbone):
     """Describe pixels of images that may have any size.
 
     The ResNet (`trunk`) never changes: always in eval mode and without gradients, it keeps its BatchNorm statistics.
@@ -53,25 +31,37 @@ class PixelEncoder(nn.Module):
     Memory for the whole of `forward` is large; `at` and `means` read values and means from it at a small part.
 
     Args:
-        config: which network and weights.
+        network: which ResNet; resnet18 is for CPUs.
+        dilated: maps of stride 4 instead of 32, as SLidR's; PPKT's are not.
+        weights: a file (MoCo v2, DINO, torchvision), a name of torchvision's, or "none" for a random network.
+        projection: channels in which points and pixels are compared.
 
     Raises:
         FileNotFoundError: if weights are not there or cannot be downloaded.
-        ValueError: if a file's weights are others than the network's.
+        ValueError: if a file's weights are others than the network's, or the projection is below 1.
     """
 
-    def __init__(self, config: PixelEncoderConfig) -> None:
+    def __init__(
+        self,
+        *,
+        network: ResNetName = "resnet50",
+        dilated: bool = False,
+        weights: str = RANDOM,
+        projection: int = 64,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.trunk = resnet_trunk(config.network, dilated=config.dilated, weights=config.weights)
-        if config.weights == RANDOM:
+        if projection < 1:
+            raise ValueError(f"found a projection to {projection} channels, expected 1 or more")
+        self.feature_dim = projection
+        self.trunk = resnet_trunk(network, dilated=dilated, weights=weights)
+        if weights == RANDOM:
             log.warning(
-                "image weights: none, so a random %s teaches; give image.weights for one that knows images",
-                config.network,
+                "image weights: none, so a random %s teaches; give image_encoder.weights for one that knows images",
+                network,
             )
         self.trunk.requires_grad_(False)
         self.trunk.eval()
-        self.decoder = nn.Conv2d(trunk_channels(config.network), config.projection, 1)
+        self.decoder = nn.Conv2d(trunk_channels(network), projection, 1)
 
     def train(self, mode: bool = True) -> PixelEncoder:
         """Everything but the trunk, which stays in eval mode."""
@@ -107,7 +97,34 @@ class PixelEncoder(nn.Module):
             return upsampled_means(maps, regions, count)
 
 
-def resnet_trunk(network: ImageNetwork, *, dilated: bool, weights: str) -> nn.Sequential:
+class ResNetMaps(ImageBackbone):
+    """A ResNet up to its last map, at stride 32; all of it is trained. Its weights have torchvision's names.
+
+    Args:
+        network: which ResNet; resnet18 is for CPUs.
+        weights: what it starts from: a file (MoCo v2, DINO, torchvision), a name of torchvision's, or "none" for random
+            weights, as SimIPU does.
+
+    Raises:
+        FileNotFoundError: if weights are not there or cannot be downloaded.
+        ValueError: if a file's weights are others than the network's.
+    """
+
+    def __init__(self, *, network: ResNetName = "resnet50", weights: str = RANDOM) -> None:
+        super().__init__()
+        self.feature_dim = trunk_channels(network)
+        for name, layer in resnet_trunk(network, dilated=False, weights=weights).named_children():
+            self.add_module(name, layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalized images (I, 3, H, W) → (I, feature_dim, H / 32, W / 32), sides rounded up."""
+        maps = images
+        for layer in self.children():
+            maps = layer(maps)
+        return maps
+
+
+def resnet_trunk(network: ResNetName, *, dilated: bool, weights: str) -> nn.Sequential:
     """A ResNet up to its last map: images (I, 3, H, W), normalized → (I, trunk_channels, h, w), strides of 4 or 32.
 
     Weights as in `crosspoint.scene.checkpoints.image_weights.load_weights`, or "none"; it can be trained, as SimIPU
@@ -122,7 +139,7 @@ def resnet_trunk(network: ImageNetwork, *, dilated: bool, weights: str) -> nn.Se
     return trunk.to(memory_format=torch.channels_last)  # the layout that convolutions want
 
 
-def trunk_channels(network: ImageNetwork) -> int:
+def trunk_channels(network: ResNetName) -> int:
     """Channels of the last map."""
     return 2048 if network == "resnet50" else 512
 

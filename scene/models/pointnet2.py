@@ -7,13 +7,16 @@ that leave 1,024 points with 1,024 features each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig, SetAbstraction
 
 PUBLISHED = (
@@ -47,54 +50,20 @@ PUBLISHED = (
 )
 
 
-@dataclass(frozen=True)
-class PointNet2Config:
-    """Sizes; the defaults are SimIPU's, `small()` suits a CPU.
-
-    Args:
-        features: of a point beside its position: intensity.
-        stages: of set abstraction.
-        rings: leave out of each ball what the next smaller one holds, as 3DSSD.
-        relative_positions: show the network where in a ball its neighbors lie. SimIPU does not: it describes a place
-            by the intensities in the rings around it, which turning and shifting the frame leaves as they are. Clouds
-            without intensity need this.
-    """
-
-    features: int = 1
-    stages: Sequence[AbstractionConfig] = PUBLISHED
-    rings: bool = True
-    relative_positions: bool = False
-
-    def __post_init__(self) -> None:
-        if self.features + self.relative_positions < 1 or not self.stages:
-            raise ValueError(
-                f"found {self.features} features and {len(self.stages)} stages, expected one stage or more and "
-                "something to describe points by: set features or relative_positions"
-            )
-        for number, (before, stage) in enumerate(zip(self.stages, self.stages[1:], strict=False), start=2):
-            if stage.needs > before.samples:
-                raise ValueError(
-                    f"found a stage {number} that needs {stage.needs} points, expected at most the "
-                    f"{before.samples} that the stage before it leaves: choose fewer"
-                )
-
-    @classmethod
-    def small(cls) -> PointNet2Config:
-        """A quarter of all points and widths; such points lie twice as far apart, so balls are twice as large."""
-        return cls(
-            stages=[
-                AbstractionConfig(
-                    by_feature=stage.by_feature // 4,
-                    by_distance=stage.by_distance // 4,
-                    leading=stage.leading // 4,
-                    radii=[2 * radius for radius in stage.radii],
-                    neighbors=[count // 2 for count in stage.neighbors],
-                    widths=[[width // 4 for width in widths] for widths in stage.widths],
-                    width=stage.width // 4,
-                )
-                for stage in PUBLISHED
-            ]
-        )
+# A quarter of all points and widths; such points lie twice as far apart, so balls are twice as large.
+SMALL = tuple(
+    AbstractionConfig(
+        by_feature=stage.by_feature // 4,
+        by_distance=stage.by_distance // 4,
+        leading=stage.leading // 4,
+        radii=tuple(2 * radius for radius in stage.radii),
+        neighbors=tuple(count // 2 for count in stage.neighbors),
+        widths=tuple(tuple(width // 4 for width in widths) for widths in stage.widths),
+        width=stage.width // 4,
+    )
+    for stage in PUBLISHED
+)
+SIZES = {"published": PUBLISHED, "small": SMALL}
 
 
 class SampledPoints(NamedTuple):
@@ -105,37 +74,91 @@ class SampledPoints(NamedTuple):
     rows: Tensor  # (B, S) int64: which points of the input they are
 
 
-class PointNet2(nn.Module):
+class PointNet2(PointEncoder):
     """Describe some points of each cloud by what lies around them.
 
     The result depends on the order of a cloud: sampling starts with its first point, and a ball that holds more
     points than are taken gives its first ones. Shuffle clouds while training.
 
+    Args:
+        features: of a point beside its position: intensity.
+        stages: of set abstraction, by their sizes; "published" are SimIPU's, "small" ones suit a CPU.
+        rings: leave out of each ball what the next smaller one holds, as 3DSSD.
+        relative_positions: show the network where in a ball its neighbors lie. SimIPU does not: it describes a place
+            by the intensities in the rings around it, which turning and shifting the frame leaves as they are. Clouds
+            without intensity need this.
+
+    Raises:
+        ValueError: if there is no stage, nothing describes points, or a stage needs more points than the one before
+            it leaves.
+
     Example:
         >>> import torch
-        >>> network = PointNet2(PointNet2Config.small())
+        >>> network = PointNet2.small()
         >>> points = torch.rand(2, 2048, 4) * torch.tensor([40.0, 40.0, 3.0, 1.0])
         >>> network(points).features.shape
         torch.Size([2, 256, 256])
     """
 
-    def __init__(self, config: PointNet2Config) -> None:
+    inputs = "sweeps"
+
+    def __init__(
+        self,
+        *,
+        features: int = 1,
+        stages: Literal["published", "small"] | Sequence[AbstractionConfig] = "published",
+        rings: bool = True,
+        relative_positions: bool = False,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.feature_dim = config.stages[-1].width
-        widths = [config.features, *(stage.width for stage in config.stages)]
+        sizes = _stages(stages)
+        _check(features, sizes, relative_positions)
+        self.features = features
+        self.relative_positions = relative_positions
+        self.min_points = sizes[0].needs
+        self.feature_dim = sizes[-1].width
+        widths = [features, *(stage.width for stage in sizes)]
         self.stages = nn.ModuleList(
-            SetAbstraction(width, stage, rings=config.rings, relative_positions=config.relative_positions)
-            for width, stage in zip(widths, config.stages, strict=False)
+            SetAbstraction(width, stage, rings=rings, relative_positions=relative_positions)
+            for width, stage in zip(widths, sizes, strict=False)
         )
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Tensor:
+        """A raw sweep → as many of its points as in training, always the same ones, on the device of the weights.
+
+        Args:
+            cloud: (N, 3 + features) or (B, N, 3 + features): x y z in meters, z up, then the intensity from 0 to 1.
+            inputs: what the network was trained on.
+            up_axis: of the sweep; only z, or None.
+
+        Raises:
+            ValueError: if the sweep has another shape or up axis.
+        """
+        sweeps = torch.as_tensor(cloud).float()
+        sweeps = sweeps.unsqueeze(0) if sweeps.ndim == 2 else sweeps
+        if sweeps.ndim != 3 or sweeps.shape[2] != 3 + self.features or up_axis not in (None, "z"):
+            raise ValueError(
+                f"found a sweep of shape {tuple(sweeps.shape)} and the up axis {up_axis}, expected "
+                f"(N, {3 + self.features}) with z up"
+            )
+        wanted = inputs.points or sweeps.shape[1]
+        generator = torch.Generator().manual_seed(0)
+        chosen = torch.randperm(sweeps.shape[1], generator=generator)[:wanted]
+        again = torch.randint(sweeps.shape[1], (wanted - len(chosen),), generator=generator)
+        return sweeps[:, torch.cat([chosen, again])].to(next(self.parameters()).device)
+
+    @classmethod
+    def small(cls) -> PointNet2:
+        """A network with a quarter of all points and widths."""
+        return cls(stages="small")
 
     def forward(self, points: Tensor) -> SampledPoints:
         """Points (B, N, 3 + features) → S points of each cloud and their features.
 
         Raises:
-            ValueError: if the channels differ from the configuration's, or clouds have fewer points than stage 1 needs.
+            ValueError: if the channels are others than the network's, or clouds have fewer points than stage 1 needs.
         """
-        channels, needed = 3 + self.config.features, self.config.stages[0].needs
+        channels, needed = 3 + self.features, self.min_points
         if points.ndim != 3 or points.shape[2] != channels or points.shape[1] < needed:
             raise ValueError(
                 f"found points {tuple(points.shape)}, expected (B, N, {channels}) with N of {needed} or more: "
@@ -147,3 +170,26 @@ class PointNet2(nn.Module):
             positions, features, chosen = stage(positions, features)
             rows = rows.gather(1, chosen)
         return SampledPoints(positions, features, rows)
+
+
+def _stages(given: Literal["published", "small"] | Sequence[AbstractionConfig]) -> Sequence[AbstractionConfig]:
+    """The stages that are named or given; checkpoints and YAML hold them as dicts."""
+    if isinstance(given, str):
+        if given not in SIZES:
+            raise ValueError(f"found the stages {given!r}, expected {' or '.join(SIZES)}, or a list of stages")
+        return SIZES[given]
+    return [AbstractionConfig(**stage) if isinstance(stage, Mapping) else stage for stage in given]
+
+
+def _check(features: int, stages: Sequence[AbstractionConfig], relative_positions: bool) -> None:
+    if features + relative_positions < 1 or not stages:
+        raise ValueError(
+            f"found {features} features and {len(stages)} stages, expected one stage or more and something to describe "
+            "points by: set features or relative_positions"
+        )
+    for number, (before, stage) in enumerate(pairwise(stages), start=2):
+        if stage.needs > before.samples:
+            raise ValueError(
+                f"found a stage {number} that needs {stage.needs} points, expected at most the {before.samples} that "
+                "the stage before it leaves: choose fewer"
+            )

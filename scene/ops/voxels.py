@@ -31,12 +31,14 @@ class VoxelConfig:
         size: meters along every axis but the angle.
         angle: degrees per cell; must divide 180, so that the seam at 180° is a border between cells.
         features: of a voxel's representative point: its "intensity", or "xyz_intensity", four channels.
+        intensity_scale: what an intensity of 1 becomes: 255 for weights of codes that read nuScenes' as it is stored.
     """
 
     kind: Literal["cylindrical", "cartesian"] = "cylindrical"
     size: float = 0.1
     angle: float = 1.0
     features: Literal["intensity", "xyz_intensity"] = "intensity"
+    intensity_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.size > 0:
@@ -112,6 +114,8 @@ def voxelize(points: Tensor, config: VoxelConfig) -> Voxels:
     representative = order[first]
     chosen = points.index_select(0, representative)
     features = chosen[:, 3:4] if config.features == "intensity" else chosen[:, :4]
+    if config.intensity_scale != 1.0:
+        features = features * features.new_tensor([1.0, 1.0, 1.0, config.intensity_scale])[-config.channels :]
     return Voxels(found.index_select(0, representative).int(), features.float(), inverse, representative)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from crosspoint.renderers.atomic import atomic_write
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
 from crosspoint.scene.synthetic.lidar import Lidar
@@ -23,8 +24,8 @@ from crosspoint.scene.synthetic.world import World, make_poses, make_world
 SPLITS = ("train", "val")
 
 
-class SyntheticScenes:
-    """Sequences of frames, each a drive through a street of its own; a `SceneDataset`.
+class SyntheticScenes(LidarDataset):
+    """Sequences of frames, each a drive through a street of its own.
 
     Frame f of sequence q is number q · `frames` + f and depends on the seed, the split, q and f alone. A sequence's
     world is built at the first access to one of its frames and kept until another one is asked for: reading in order is
@@ -74,7 +75,7 @@ class SyntheticScenes:
     def __len__(self) -> int:
         return self.sequences * self.frames
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         sequence, number = self._locate(index)
         rng = np.random.default_rng([*self._words(sequence), 1, number])
         return capture(self.world(sequence), number, self.lidar, self.cameras, rng=rng, name=self.frame_name(index))

@@ -173,7 +173,7 @@ def _boxes(placed: list[Placed]) -> Boxes:
         row[:3] = about_z(item.heading) @ ((low + high) / 2) + item.position
         row[3:6], row[6] = high - low, item.heading
     labels = np.array([BOX_CLASSES.index(item.prop.thing) for item in placed], dtype=np.int64)
-    return Boxes(geometry, labels)
+    return Boxes(torch.from_numpy(geometry), torch.from_numpy(labels))
 
 
 def about_z(angle: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.boxes import box_kinds
 from crosspoint.scene.viz.colors import ACCENT, GROUND, QUIET, hexadecimal
 from crosspoint.scene.viz.outlines import box_corners, camera_lines
@@ -32,7 +32,7 @@ def window(points: np.ndarray, aspect: float) -> tuple[tuple[float, float], tupl
 
 def draw_cloud(
     axes: Axes,
-    frame: SceneFrame,
+    frame: LidarSample,
     colors: np.ndarray,
     bounds: tuple[tuple[float, float], tuple[float, float]],
     title: str,
@@ -49,14 +49,14 @@ def draw_cloud(
         box_classes: names of the boxes' labels.
     """
     (left, right), (bottom, top) = bounds
-    x, y, z = frame.points[:, :3].T
+    x, y, z = frame.points.numpy().T
     seen = np.flatnonzero((x > left) & (x < right) & (y > bottom) & (y < top))
     order = seen[np.argsort(z[seen], kind="stable")]  # what is high hides what is low
     axes.set_facecolor(GROUND)
     side = float(np.clip(300 / np.sqrt(max(1, len(order))), 1.0, 2.0))  # points of 1/72 inch
     axes.scatter(x[order], y[order], s=side**2, c=colors[order] / 255.0, marker="s", linewidths=0)
     views = len(frame.images)
-    if views:
+    if views and frame.cameras is not None:
         lines = camera_lines(frame.cameras, (right - left) / 12).reshape(views, 8, 2, 3)[:, :2, :, :2]
         axes.add_collection(LineCollection(list(lines.reshape(-1, 2, 2)), colors=ACCENT, alpha=0.6, linewidths=0.8))
     axes.plot(0, 0, marker="+", color=ACCENT, markersize=7)

@@ -27,10 +27,11 @@ def box_kinds(boxes: Boxes | None, classes: Sequence[str]) -> list[BoxKind]:
     """The boxes of each class that occurs; of all classes together, in white, where these have no names."""
     if boxes is None or len(boxes.geometry) == 0:
         return []
+    geometry, labels = boxes.geometry.numpy(), boxes.labels.numpy()
     if not classes:
-        return [BoxKind("boxes", _UNNAMED, boxes.geometry)]
-    table, present = class_colors(classes), np.unique(boxes.labels).tolist()
-    return [BoxKind(f"box: {classes[kind]}", table[kind], boxes.geometry[boxes.labels == kind]) for kind in present]
+        return [BoxKind("boxes", _UNNAMED, geometry)]
+    table, present = class_colors(classes), np.unique(labels).tolist()
+    return [BoxKind(f"box: {classes[kind]}", table[kind], geometry[labels == kind]) for kind in present]
 
 
 def image_lines(lines: np.ndarray, cameras: Cameras, view: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosspoint.scene.data.correspondences import pair_colors
-from crosspoint.scene.data.sample import IGNORED, SceneFrame, ScenePair
+from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.predictions import agreement
@@ -72,38 +72,39 @@ class Rgb:
 Coloring = Categorical | Continuous | Rgb
 
 
-def by_class(frame: SceneFrame, classes: Sequence[str], predictions: np.ndarray | None) -> Iterator[Categorical]:
+def by_class(frame: LidarSample, classes: Sequence[str], predictions: np.ndarray | None) -> Iterator[Categorical]:
     """By truth, prediction (N,) and whether they agree, as far as given; how good the prediction is, is named."""
     table, names = np.concatenate([class_colors(classes), [colors.UNKNOWN]]), [*classes, "no class"]
-    given = {"class" if predictions is None else "truth": frame.labels, "prediction": predictions}
+    truth = frame.point_fields["label"].numpy() if "label" in frame.point_fields else None
+    given = {"class" if predictions is None else "truth": truth, "prediction": predictions}
     for title, labels in given.items():
         if labels is not None:
             places = np.where(labels == IGNORED, len(classes), labels).astype(np.int64)
             yield Categorical(title, places, table.astype(np.uint8), names)
-    if frame.labels is not None and predictions is not None:
-        known = frame.labels != IGNORED
-        right = frame.labels == predictions
-        figures = agreement(frame.labels, predictions)
+    if truth is not None and predictions is not None:
+        known = truth != IGNORED
+        right = truth == predictions
+        figures = agreement(truth, predictions)
         named = "" if figures is None else ", {:.1%} right, mIoU {:.1%}".format(*figures)
         places = np.where(~known, 2, np.where(right, 0, 1))
         table = np.array([colors.RIGHT, colors.WRONG, colors.UNKNOWN], dtype=np.uint8)
         yield Categorical(f"mistakes{named}", places, table, ["right", "wrong", "no class"])
 
 
-def by_height(frame: SceneFrame) -> Continuous:
+def by_height(frame: LidarSample) -> Continuous:
     """By z in the LiDAR's frame."""
-    return _measured("height z, m", frame.points[:, 2])
+    return _measured("height z, m", frame.points[:, 2].numpy())
 
 
-def by_intensity(frame: SceneFrame) -> Continuous:
-    """By the returns' intensity."""
-    return _measured("intensity", frame.points[:, 3])
+def by_intensity(frame: LidarSample) -> Continuous:
+    """By the field "intensity" of the points."""
+    return _measured("intensity", frame.point_fields["intensity"].numpy())
 
 
-def by_image(pair: ScenePair) -> Rgb:
-    """As the images show the points; gray where none does, by the last where several do."""
-    table = np.full((len(pair.points), 3), colors.UNKNOWN, dtype=np.uint8)
-    table[pair.pair_point.numpy()] = pair_colors(pair).numpy()
+def by_image(frame: LidarSample) -> Rgb:
+    """As the images show the points that are paired; gray where none does, by the last where several do."""
+    table = np.full((len(frame.points), 3), colors.UNKNOWN, dtype=np.uint8)
+    table[frame.pair_point.numpy()] = pair_colors(frame).numpy()
     return Rgb("image", table)
 
 

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
-from crosspoint.scene.data.sample import SceneFrame, ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds, image_lines
 from crosspoint.scene.viz.colorings import Categorical
@@ -29,22 +29,19 @@ def columns(views: int, size: tuple[int, int]) -> int:
     return max(1, min(views, 3 if size[1] < 2.5 * size[0] else 1))
 
 
-def draw_images(
-    figure: SubFigure, frame: SceneFrame, pair: ScenePair, regions: Tensor | None, box_classes: Sequence[str] = ()
-) -> None:
+def draw_images(figure: SubFigure, frame: LidarSample, box_classes: Sequence[str] = ()) -> None:
     """Draw all images with points colored by depth on one scale, superpixels' outlines below them, boxes above.
 
     Args:
         figure: to draw on.
-        frame: V images.
-        pair: its pairs of points and pixels.
-        regions: (V, H, W) int64; None for none.
+        frame: V images and pairs; the outlines are those of its pixel map "superpixels", where it has one.
         box_classes: names of the boxes' labels.
     """
-    depth = pair_depths(frame, pair)
+    depth = pair_depths(frame)
     scale = colors.depth_scale(depth)
     painted = colors.depth_colors(depth, scale)
-    axes = _draw_views(figure, frame, pair, depth, painted, "", _COVERED, regions, box_classes)
+    superpixels = frame.pixel_maps.get("superpixels")
+    axes = _draw_views(figure, frame, depth, painted, "", _COVERED, superpixels, box_classes)
     bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
     near, far = bar.ax.get_ylim()
     ticks = [meters for meters in _TICKS if near <= meters <= far]
@@ -54,34 +51,32 @@ def draw_images(
     bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def draw_answers(figure: SubFigure, frame: SceneFrame, pair: ScenePair, answers: Sequence[Categorical]) -> None:
+def draw_answers(figure: SubFigure, frame: LidarSample, answers: Sequence[Categorical]) -> None:
     """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction."""
-    depth = pair_depths(frame, pair)
+    depth = pair_depths(frame)
     parts = figure.subfigures(1, len(answers), squeeze=False)[0]
     for part, one in zip(parts, answers, strict=True):
-        painted = one.of_points[pair.pair_point.numpy()]
-        _draw_views(part, frame, pair, depth, painted, one.title, _COVERED * len(answers))
+        painted = one.of_points[frame.pair_point.numpy()]
+        _draw_views(part, frame, depth, painted, one.title, _COVERED * len(answers))
 
 
 def overlay(
-    frame: SceneFrame,
-    pair: ScenePair,
+    frame: LidarSample,
     depth: np.ndarray,
     painted: np.ndarray,
     view: int,
-    regions: np.ndarray | None = None,
+    superpixels: np.ndarray | None = None,
     radius: int = 1,
     thickness: int = 1,
 ) -> np.ndarray:
     """One image with its points over the outlines of its superpixels.
 
     Args:
-        frame: with its images.
-        pair: its pairs.
+        frame: with its images and pairs.
         depth: (P,) meters before the camera, as `pair_depths` gives them.
         painted: (P, 3) uint8, the color of each pair.
         view: the image's place.
-        regions: (H, W) integers; None for none.
+        superpixels: (H, W) integers; None for none.
         radius: of a point in pixels; 0 for the one pixel that holds it.
         thickness: of the outlines in pixels.
 
@@ -89,32 +84,32 @@ def overlay(
         (H, W, 3) uint8.
     """
     image = np.array(frame.images[view].permute(1, 2, 0).numpy(), order="C")
-    if regions is not None:
-        paint_outlines(image, regions, thickness)
-    seen = (pair.pair_view == view).numpy()
-    paint_points(image, pair.pair_pixel[seen].numpy(), depth[seen], painted[seen], radius)
+    if superpixels is not None:
+        paint_outlines(image, superpixels, thickness)
+    seen = (frame.pair_view == view).numpy()
+    paint_points(image, frame.pair_pixel[seen].numpy(), depth[seen], painted[seen], radius)
     return image
 
 
-def pair_depths(frame: SceneFrame, pair: ScenePair) -> np.ndarray:
+def pair_depths(frame: LidarSample) -> np.ndarray:
     """How far before their camera the points of all pairs lie: (P,) float64 meters."""
-    _, depth = frame.cameras.project(pair.points[:, :3])
-    return depth[pair.pair_view, pair.pair_point].numpy()
+    assert frame.cameras is not None  # as its points and pixels are paired
+    _, depth = frame.cameras.project(frame.points)
+    return depth[frame.pair_view, frame.pair_point].numpy()
 
 
 def _draw_views(
     figure: SubFigure,
-    frame: SceneFrame,
-    pair: ScenePair,
+    frame: LidarSample,
     depth: np.ndarray,
     painted: np.ndarray,
     what: str,
     covered: float,
-    regions: Tensor | None = None,
+    superpixels: Tensor | None = None,
     box_classes: Sequence[str] | None = None,
 ) -> list[Axes]:
     """All images in a grid; boxes are drawn unless their classes are None. Colors (P, 3) are those of the pairs."""
-    views, (height, width) = len(frame.images), frame.cameras.size
+    views, (height, width) = len(frame.images), frame.image_size
     side = columns(views, (height, width))
     axes = figure.subplots(-(-views // side), side, squeeze=False)
     disc = covered * views * height * width / len(depth)  # pixels
@@ -123,18 +118,19 @@ def _draw_views(
     for cell in axes.flat:
         cell.axis("off")
     for view, cell in enumerate(axes.flat[:views]):
-        outlined = None if regions is None else regions[view].numpy()
-        image = overlay(frame, pair, depth, painted, view, outlined, radius, thickness)
+        outlined = None if superpixels is None else superpixels[view].numpy()
+        image = overlay(frame, depth, painted, view, outlined, radius, thickness)
         cell.imshow(image, extent=(0, width, height, 0))  # the center of the top left pixel at (0.5, 0.5)
-        title = f"{what}, image {view}" if what else f"image {view}: {int((pair.pair_view == view).sum()):,} points"
+        title = f"{what}, image {view}" if what else f"image {view}: {int((frame.pair_view == view).sum()):,} points"
         cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
         if box_classes is not None:
             _draw_boxes(cell, frame, view, box_classes)
     return list(axes.flat)
 
 
-def _draw_boxes(axes: Axes, frame: SceneFrame, view: int, classes: Sequence[str]) -> None:
+def _draw_boxes(axes: Axes, frame: LidarSample, view: int, classes: Sequence[str]) -> None:
     """Wireframes, each line on a broader dark one: what lies below has any color."""
+    assert frame.cameras is not None
     for kind in box_kinds(frame.boxes, classes):
         lines = list(image_lines(box_lines(kind.geometry), frame.cameras, view))
         for order, color, width in ((2, colors.GROUND, 3.0), (3, colors.hexadecimal(kind.color), 1.5)):

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch
 
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.birdseye import draw_cloud, window
 from crosspoint.scene.viz.boxes import BoxKind, box_kinds
@@ -23,7 +23,7 @@ _COLUMN = 32  # names in a column of the legend
 
 def draw_maps(
     figure: SubFigure,
-    frame: SceneFrame,
+    frame: LidarSample,
     classes: Sequence[str],
     predictions: np.ndarray | None,
     size: tuple[float, float],
@@ -46,7 +46,7 @@ def draw_maps(
     beside = columns * (_MARK + _LETTER * max(map(len, marks), default=0)) + (0.0 if named else _BAR)
     # Constrained layout forgets the labels of axes of fixed aspect that get less width than they could fill.
     width = max(size[0] / 2, size[0] - beside) / len(maps) - _AXES[0]
-    bounds = window(frame.points, width / (size[1] - _AXES[1]))
+    bounds = window(frame.points.numpy(), width / (size[1] - _AXES[1]))
     axes = figure.subplots(1, len(maps), squeeze=False)
     for cell, one in zip(axes.flat, maps, strict=True):
         draw_cloud(cell, frame, one.of_points, bounds, one.title, box_classes)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from crosspoint.html_page import write_html
-from crosspoint.scene.data.sample import SceneFrame, ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.payload import payload
 
 BODY = '<canvas id="cloud" tabindex="0" role="img"></canvas>\n<aside id="panel"></aside>'
@@ -21,8 +21,7 @@ SCRIPTS = ("data", "orbit", "painter", "legend", "page")
 
 
 def write_page(
-    frame: SceneFrame,
-    pair: ScenePair | None,
+    frame: LidarSample,
     path: Path,
     classes: Sequence[str],
     predictions: np.ndarray | None = None,
@@ -31,8 +30,7 @@ def write_page(
     """Write a frame whose parts fit each other as one self-contained HTML file, atomically.
 
     Args:
-        frame: N points.
-        pair: its pairs of points and pixels; None where there is no image.
+        frame: N points, with pairs where there are images.
         path: of the file.
         classes: names of the labels.
         predictions: (N,) integers; None for none.
@@ -40,7 +38,7 @@ def write_page(
     """
     style = _read("page.css")
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = payload(frame, pair, classes, predictions, box_classes)
+    data = payload(frame, classes, predictions, box_classes)
     write_html(path, BODY, title=frame.name, style=style, script=script, data=data, scheme="dark")
 
 

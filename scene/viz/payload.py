@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crosspoint.scene.data.sample import SceneFrame, ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds
 from crosspoint.scene.viz.colorings import (
@@ -28,27 +28,29 @@ _FRUSTUM = "#ffd257"
 
 
 def payload(
-    frame: SceneFrame,
-    pair: ScenePair | None,
+    frame: LidarSample,
     classes: Sequence[str],
     predictions: np.ndarray | None,
     box_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
-    found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame), by_intensity(frame)]
-    if pair is not None:
-        found.append(by_image(pair))
+    found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame)]
+    if "intensity" in frame.point_fields:
+        found.append(by_intensity(frame))
+    if len(frame.pair_point):
+        found.append(by_image(frame))
     lines = []
     for kind in box_kinds(frame.boxes, box_classes):
         color, ends = colors.hexadecimal(kind.color), box_lines(kind.geometry)
         lines.append(_lines(kind.name, color, len(kind.geometry), ends))
-    if pair is not None:
+    if len(frame.images) and frame.cameras is not None:
         lines.append(_lines("cameras", _FRUSTUM, len(frame.cameras), camera_lines(frame.cameras, _CAMERA)))
-    reach = float(np.quantile(np.linalg.norm(frame.points[:, :2], axis=1), 0.9))
+    points = frame.points.numpy()
+    reach = float(np.quantile(np.linalg.norm(points[:, :2], axis=1), 0.9))
     return {
         "title": frame.name,
         "count": len(frame.points),
-        **quantized(frame.points[:, :3]),
+        **quantized(points),
         "reach": max(reach, 1.0),
         "ground": colors.GROUND,
         "ramp": _base64(colors.ramp()),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from crosspoint.scene.data.sample import SceneFrame, ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.colorings import by_class
 from crosspoint.scene.viz.colors import INK, legible
 from crosspoint.scene.viz.images import columns, draw_answers, draw_images
@@ -20,44 +19,42 @@ _MAPS = 7.2  # inches of the maps' height
 
 
 def draw_frame(
-    frame: SceneFrame,
-    pair: ScenePair | None,
+    frame: LidarSample,
     classes: Sequence[str],
     predictions: np.ndarray | None = None,
-    regions: Tensor | None = None,
     box_classes: Sequence[str] = (),
 ) -> Figure:
     """Draw a frame whose parts fit each other.
 
     Args:
-        frame: N points and V images.
-        pair: its pairs of points and pixels; None where there is no image.
+        frame: N points, and V images with pairs, which may be none; the outlines of its pixel map "superpixels" are
+            drawn, where it has one.
         classes: names of the labels.
         predictions: (N,) integers, labels that a network gives; None for none.
-        regions: (V, H, W) integers, superpixels whose outlines are drawn; None for none.
         box_classes: names of the boxes' labels.
 
     Returns:
         A figure that belongs to no window.
     """
-    answers = [] if pair is None or predictions is None else [*by_class(frame, classes, predictions)][:2]
+    paired = len(frame.images) > 0
+    answers = [] if not paired or predictions is None else [*by_class(frame, classes, predictions)][:2]
     heights = [_MAPS]
-    if pair is not None:
+    if paired:
         heights = [_images_height(frame, parts) for parts in (1, len(answers)) if parts] + heights
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     title = f"{legible(frame.name)}: {len(frame.points):,} points"
     figure.suptitle(title, fontsize=12, color=INK, parse_math=False)
     rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    if pair is not None:
-        draw_images(rows[0], frame, pair, regions, box_classes)
+    if paired:
+        draw_images(rows[0], frame, box_classes)
         if answers:
-            draw_answers(rows[1], frame, pair, answers)
+            draw_answers(rows[1], frame, answers)
     draw_maps(rows[-1], frame, classes, predictions, (_WIDTH, _MAPS), box_classes)
     return figure
 
 
-def _images_height(frame: SceneFrame, parts: int) -> float:
+def _images_height(frame: LidarSample, parts: int) -> float:
     """Inches of a grid of a frame's images (H, W) that fills one of several parts of the width, if not too high."""
-    views, size = len(frame.images), frame.cameras.size
+    views, size = len(frame.images), frame.image_size
     side = columns(views, size)
     return min(_IMAGES, -(-views // side) * ((_WIDTH - 1) / parts / side * size[0] / size[1] + 0.3))

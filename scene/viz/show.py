@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.viz.page import write_page
 from crosspoint.scene.viz.picture import draw_frame
 
@@ -19,10 +20,10 @@ DPI = 120
 
 
 def show(
-    frame: SceneFrame,
+    frame: LidarSample,
     out: Path,
     *,
-    classes: list[str],
+    classes: Sequence[str],
     predictions: np.ndarray | None = None,
     regions: Tensor | None = None,
     box_classes: Sequence[str] = (),
@@ -45,42 +46,39 @@ def show(
         The two files.
 
     Raises:
-        ValueError: if the frame's parts do not fit each other, the predictions or regions do not fit the frame, a label
-            is no class, or the images see no point.
+        ValueError: if the predictions or regions do not fit the frame, a label is no class, or the images see no point.
     """
-    _check(frame, classes, predictions, regions, box_classes)
-    pair = pair_points(frame) if len(frame.images) else None
+    if regions is not None:
+        frame = replace(frame, pixel_maps={**frame.pixel_maps, "superpixels": regions})
+    _check(frame, classes, predictions, box_classes)
+    if len(frame.images):
+        frame = pair_points(frame)
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
     picture, page = out / f"{name}.png", out / f"{name}.html"
-    figure = draw_frame(frame, pair, classes, predictions, regions, box_classes)
+    figure = draw_frame(frame, classes, predictions, box_classes)
     with atomic_write(picture) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_page(frame, pair, page, classes, predictions, box_classes)
+    write_page(frame, page, classes, predictions, box_classes)
     return [picture, page]
 
 
 def _check(
-    frame: SceneFrame,
-    classes: list[str],
-    predictions: np.ndarray | None,
-    regions: Tensor | None,
-    box_classes: Sequence[str],
+    frame: LidarSample, classes: Sequence[str], predictions: np.ndarray | None, box_classes: Sequence[str]
 ) -> None:
-    points = frame.points
-    if points.ndim != 2 or points.shape[1] != 4 or len(points) == 0:
-        raise ValueError(
-            f"found points of shape {points.shape} in {frame.name}, expected (N, 4), N > 0: x, y, z, intensity"
-        )
-    if not np.isfinite(points).all():
-        rows = int((~np.isfinite(points).all(axis=1)).sum())
+    count = len(frame.points)
+    if count == 0:
+        raise ValueError(f"found no point in {frame.name}, expected some to draw")
+    rows = int((~frame.points.isfinite().all(dim=1)).sum())
+    if rows:
         raise ValueError(f"found {rows} points with NaN or infinite numbers in {frame.name}, expected none: drop them")
-    for what, labels in (("labels", frame.labels), ("predictions", predictions)):
+    truth = frame.point_fields.get("label")
+    for what, labels in (("labels", None if truth is None else truth.numpy()), ("predictions", predictions)):
         if labels is None:
             continue
-        if labels.shape != (len(points),) or labels.dtype.kind not in "iu":
+        if labels.shape != (count,) or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"found {what} {labels.shape} {labels.dtype} for {frame.name}, expected one integer for each of its "
-                f"{len(points)} points"
+                f"{count} points"
             )
         low, high = int(labels.min()), int(labels.max())
         if low < IGNORED or high >= len(classes):
@@ -93,9 +91,4 @@ def _check(
         raise ValueError(
             f"found boxes of labels from {min(kinds)} to {max(kinds)} in {frame.name}, expected 0 to "
             f"{len(box_classes) - 1}: there are {len(box_classes)} classes of boxes"
-        )
-    expected = (len(frame.images), *frame.cameras.size)
-    if regions is not None and tuple(regions.shape) != expected:
-        raise ValueError(
-            f"found regions {tuple(regions.shape)} for {frame.name}, expected {expected}: one for each pixel"
         )

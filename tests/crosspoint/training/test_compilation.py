@@ -117,7 +117,7 @@ def test_a_method_whose_networks_cannot_be_compiled_says_so(tmp_path: Path) -> N
         def networks_to_compile(self) -> list[nn.Module]:
             return []
 
-    with pytest.raises(ValueError, match="found compute.compile true for Odd, expected false"):
+    with pytest.raises(ValueError, match=r"found compute.compile true for Odd, expected false"):
         toy_run(
             tmp_path / "run",
             method=Odd(PointNet(embedding=16), None, cross_weight=0.0),

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from crosspoint import load_encoder
-from crosspoint.cli.main import build_parser
-from crosspoint.cli.parser import run
+from crosspoint.cli.main import main
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import LabeledDataset, labeled_clouds
 from crosspoint.eval import extract_features
@@ -91,8 +90,7 @@ def expected(place: Path, points: int, order: int) -> float:
 
 def call(*arguments: object) -> int:
     words = [*map(str, arguments)]
-    parser, dispatch = build_parser(words)
-    return run(parser, dispatch, words)
+    return main(words)
 
 
 def data(place: Path) -> tuple[object, ...]:

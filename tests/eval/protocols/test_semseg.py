@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from crosspoint.cli.main import build_parser
-from crosspoint.cli.parser import run
+from crosspoint import load_pretrained
+from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
+from crosspoint.cli.main import main
 from crosspoint.eval.protocols.semseg import SemanticSegmentation
 from crosspoint.eval.report.report_model import Report, Section
 from crosspoint.eval.results import Result
@@ -21,17 +22,17 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import RESOURCES, semantic_segmentation
 from crosspoint.eval.targets import FrameTarget
+from crosspoint.plugins import describe
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.checkpoints.scene_encoder import load_scene_encoder, scene_encoder_record
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
 from crosspoint.scene.datasets.rig import write_rig
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
-TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
+TINY = dict(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
 CPU = Resources(accelerator="cpu")
 SPLITS = {"train": "0\n1\n2\n", "val": "3\n4\n", "held": "5\n"}
 SHORT = ("--recipe.epochs", 2, "--recipe.batch_size", 1, "--resources.accelerator", "cpu")
@@ -52,7 +53,10 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wall = np.column_stack([np.full(200, rng.uniform(2, 5)), rng.uniform(-6, 6, 200), rng.uniform(-1.2, 2, 200)])
         points = np.column_stack([np.concatenate([ground, wall]), rng.random(600)]).astype(np.float32)
         images = torch.from_numpy(rng.integers(0, 256, (1, 3, 24, 32), dtype=np.uint8))
-        write_frame(root, SceneFrame(f"{number}", points, images, cameras, np.repeat([0, 1], [400, 200])))
+        fields = {"intensity": points[:, 3], "label": np.repeat([0, 1], [400, 200])}
+        tensors = {name: torch.from_numpy(values.copy()) for name, values in fields.items()}
+        xyz = torch.from_numpy(points[:, :3].copy())
+        write_frame(root, LidarSample(f"{number}", xyz, tensors, images, cameras=cameras))
     (root / "splits").mkdir()
     for name, frames in SPLITS.items():
         (root / "splits" / f"{name}.txt").write_text(frames)
@@ -62,7 +66,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def minkunet() -> MinkUNet:
     torch.manual_seed(3)
-    return MinkUNet(TINY).eval()
+    return MinkUNet(**TINY).eval()
 
 
 def weights_of(network: MinkUNet, scale: float) -> dict[str, torch.Tensor]:
@@ -73,19 +77,23 @@ def weights_of(network: MinkUNet, scale: float) -> dict[str, torch.Tensor]:
     }
 
 
+def record_of(network: MinkUNet) -> dict[str, object]:
+    inputs = Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(VOXELS))
+    return Record(describe(network), inputs).as_dict()
+
+
 @pytest.fixture(scope="module")
 def checkpoint(minkunet: MinkUNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `crosspoint pretrain` writes it."""
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
-    torch.save({"state_dict": weights_of(minkunet, 1.0), **scene_encoder_record(TINY, VOXELS)}, path)
+    torch.save({"state_dict": weights_of(minkunet, 1.0), RECORD_KEY: record_of(minkunet)}, path)
     return path
 
 
 def semseg(checkpoint: Path, root: Path, *arguments: object) -> int:
     given = ("--checkpoint", checkpoint, "--dataset", "folder", "--root", root, *SHORT, *arguments)
     words = ["evaluate", "semseg", *map(str, given)]
-    parser, dispatch = build_parser(words)
-    return run(parser, dispatch, words)
+    return main(words)
 
 
 @pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
@@ -168,14 +176,13 @@ def test_scenes_in_a_study(
 ) -> None:
     out = tmp_path / "study"
     other = tmp_path / "other.ckpt"
-    torch.save({"state_dict": weights_of(minkunet, 1.5), **scene_encoder_record(TINY, VOXELS)}, other)
+    torch.save({"state_dict": weights_of(minkunet, 1.5), RECORD_KEY: record_of(minkunet)}, other)
     words = ["evaluate", "all", "--checkpoint", f"A={checkpoint}", "--checkpoint", f"A={other}"]
     words += ["--checkpoint", f"B={place / 'a0.safetensors'}", "--random_init", "true", "--seed", "4"]
     words += f"--dataset folder --root {streets} --protocols semseg --epochs 2 --device cpu --out {out}".split()
     words += "--settings.semseg.recipe.batch_size 1 --settings.semseg.recipe.standardize true".split()
     words += ["--validation_split", "held"]
-    parser, dispatch = build_parser(words)
-    assert run(parser, dispatch, words) == 0
+    assert main(words) == 0
     found = json.loads((out / "results.json").read_text())
     rows = {row["name"]: row["cells"] for row in found["table"]}
     assert list(rows) == ["A", "B", "random initialization (MinkUNet)", "random initialization (DGCNN)"]
@@ -193,7 +200,7 @@ def test_scenes_in_a_study(
             seed=seed,
             resources=replace(RESOURCES, accelerator="cpu"),
         )
-        for encoder, seed in ((minkunet, 4), (load_scene_encoder(other).network, 5))
+        for encoder, seed in ((minkunet, 4), (load_pretrained(other).encoder, 5))
     ]
     mious = [result.metrics["miou"] for result in expected]
     assert mious[0] != mious[1]
@@ -216,7 +223,7 @@ def test_scenes_in_a_study(
     assert shown.pictures[0].data.startswith(b"\x89PNG")
     assert report.sections[1] == Section("B", curves=[], segmented=[], pictures=[])
     before = (out / "results.json").read_bytes()
-    assert run(parser, dispatch, words) == 0  # nothing is measured twice
+    assert main(words) == 0  # nothing is measured twice
     assert (out / "results.json").read_bytes() == before
 
 
@@ -239,16 +246,14 @@ def test_protocols_of_clouds_refuse_an_encoder_of_scenes(
 ) -> None:
     words = ["evaluate", protocol, "--checkpoint", str(checkpoint), "--dataset", "modelnet40_hdf5"]
     words += ["--root", str(place / "clouds")]
-    parser, dispatch = build_parser(words)
-    assert run(parser, dispatch, words) == 2
+    assert main(words) == 2
     assert told in capsys.readouterr().err
 
 
 def test_an_encoder_of_other_voxels_is_refused(
     streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wide = replace(TINY, in_channels=4)
-    weights = weights_of(MinkUNet(wide), 1.0)
-    torch.save({"state_dict": weights, **scene_encoder_record(wide, VOXELS)}, tmp_path / "wide.ckpt")
+    wide = MinkUNet(**TINY, in_channels=4)
+    torch.save({"state_dict": weights_of(wide, 1.0), RECORD_KEY: record_of(wide)}, tmp_path / "wide.ckpt")
     assert semseg(tmp_path / "wide.ckpt", streets) == 2
     assert "found an encoder for 4 features of a voxel, where frames give 1" in capsys.readouterr().err

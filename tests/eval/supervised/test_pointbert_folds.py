@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from crosspoint import PointNet, save_encoder
-from crosspoint.cli.main import build_parser
-from crosspoint.cli.parser import run
+from crosspoint.cli.main import main
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.protocols.pointbert_folds import read_fold
 from crosspoint.eval.results import Result
@@ -119,7 +118,6 @@ def test_the_command_trains(archive: Path, encoder: PointNet, tmp_path: Path) ->
     words += ["--mode", "finetuned", "--points", 32, "--seed", 3, "--recipe.epochs", 6, "--recipe.batch_size", 4]
     words += ["--recipe.learning_rate", 0.05, "--resources.accelerator", "cpu", "--out", tmp_path / "result.json"]
     arguments = [str(word) for word in words]
-    parser, dispatch = build_parser(arguments)
-    assert run(parser, dispatch, arguments) == 0
+    assert main(arguments) == 0
     result, expected = Result.load(tmp_path / "result.json"), finetuned(archive, encoder)
     assert (result.metrics, result.records) == (expected.metrics, expected.records)

@@ -19,13 +19,15 @@ from crosspoint.eval.supervised.segmenter import (
 )
 from crosspoint.eval.supervised.semantic_segmentation import build_segmenter, semantic_segmentation
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.data.batch import stack_samples
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint.scene.data.batch import voxelize_sample
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import IGNORED
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.kernel_maps import Grid
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
 from crosspoint.scene.segmentation_scores import class_ious, segmentation_scores
+from tests.scene.frames import labels_of, made_frame, returns, with_field
 
 CLASSES = ["ground", "wall", "pole", "never"]
 VOXELS = VoxelConfig(kind="cartesian", size=0.25)
@@ -33,7 +35,7 @@ CPU = Resources(accelerator="cpu", evaluation_batch=2)
 RECIPE = SegmentationConfig(epochs=3, batch_size=3, learning_rate=0.02, head_learning_rate=0.2)
 
 
-class Yard:
+class Yard(LidarDataset):
     """Frames of flat ground, upright walls and thin poles; what a point is shows in the voxels around it alone."""
 
     def __init__(self, frames, seed=0, classes=CLASSES, name="yard"):
@@ -55,7 +57,7 @@ class Yard:
         order = rng.permutation(810)
         cameras = Cameras(torch.zeros(0, 3, 3), torch.zeros(0, 3, 3), torch.zeros(0, 3), (4, 4))
         images = torch.zeros(0, 3, 4, 4, dtype=torch.uint8)
-        return SceneFrame(f"{self.name} {index}", points[order], images, cameras, labels[order])
+        return made_frame(f"{self.name} {index}", points[order], images, cameras, labels[order])
 
 
 class Broken(Yard):
@@ -67,13 +69,13 @@ class Broken(Yard):
 
     def __getitem__(self, index):
         frame = super().__getitem__(index)
-        return replace(frame, labels=self.change(frame.labels))
+        return with_field(frame, "label", self.change(labels_of(frame)))
 
 
 def tiny(seed=0, **changes):
     torch.manual_seed(seed)
-    config = MinkUNetConfig(stem=8, encoder=(8, 16), encoder_blocks=(1, 1), decoder=(16, 12), decoder_blocks=(1, 1))
-    return MinkUNet(replace(config, **changes))
+    sizes = {"stem": 8, "encoder": (8, 16), "encoder_blocks": (1, 1), "decoder": (16, 12), "decoder_blocks": (1, 1)}
+    return MinkUNet(**sizes | changes)
 
 
 def run(encoder, train, test, **changes):
@@ -111,7 +113,7 @@ def test_records_are_epochs_and_then_classes(by_heart, tmp_path):
     rows = result.records[40:]
     assert len(epochs(result)) == 40 and [row["class"] for row in rows] == CLASSES
     confusion = np.array([row["points_given"] for row in rows])
-    labels = np.concatenate([Yard(3)[index].labels for index in range(3)])
+    labels = np.concatenate([labels_of(Yard(3)[index]) for index in range(3)])
     assert np.array_equal(confusion.sum(axis=1), np.bincount(labels[labels != IGNORED], minlength=4))
     scores = segmentation_scores(confusion)
     assert {name: result.metrics[name] for name in scores} == scores
@@ -153,15 +155,15 @@ def test_predictions_are_of_every_raw_point(tmp_path):
         assert file["predicted"].dtype == np.int16 and file["offsets"].tolist() == [0, 810, 1620, 2430]
         for index in range(3):
             frame = test[index]
-            voxels = voxelize(torch.from_numpy(frame.points), VOXELS)
+            voxels = voxelize(torch.from_numpy(returns(frame)), VOXELS)
             grid = Grid(nn.functional.pad(voxels.coordinates, (1, 0)))
             with torch.no_grad():
                 logits = network.head(network.encoder(SparseTensor(voxels.features, grid)))
             answers = logits.argmax(dim=1).numpy()
             expected = np.array([answers[voxel] for voxel in voxels.inverse])  # a point's answer is its voxel's
             assert np.array_equal(file["predicted"][810 * index :][:810], expected)
-            mine = frame.labels != IGNORED
-            right, counted = right + (expected == frame.labels)[mine].sum(), counted + mine.sum()
+            mine = labels_of(frame) != IGNORED
+            right, counted = right + (expected == labels_of(frame))[mine].sum(), counted + mine.sum()
     assert len(answers) < 810  # several points to a voxel
     assert result.metrics["point_accuracy"] == pytest.approx(100 * right / counted)
     with pytest.raises(ValueError, match="found a trained network in"):
@@ -210,7 +212,7 @@ def test_features_kept_in_memory_give_the_probe_that_computes_them_at_every_step
         assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
         for step in range(3):
             optimizer.zero_grad()
-            training.training_step(stack_samples([examples[index, 0] for index in range(3)]), step).backward()
+            training.training_step(examples.collate([examples[index, 0] for index in range(3)]), step).backward()
             optimizer.step()
     assert torch.allclose(direct.head.weight, kept.head.weight, atol=1e-6)
     assert not direct.encoder.training
@@ -237,7 +239,9 @@ def test_steps_are_those_of_sgd_with_two_rates():
     """Two steps by hand: PyTorch's first one takes the gradient whole, later ones are dampened."""
     recipe = replace(RECIPE, learning_rate=0.02, head_learning_rate=2.0, weight_decay=1e-2).of("finetuned")
     network = build(tiny(), "finetuned", recipe)
-    (optimizer,), (schedule,) = SegmentationTraining(network, [], recipe, CPU, 0).configure_optimizers()
+    (optimizer,), (schedule,) = SegmentationTraining(
+        network, LabeledFrames(Yard(1), VOXELS), recipe, CPU, 0
+    ).configure_optimizers()
     for weight, rate in ((network.encoder.stem[0].kernel, 0.02), (network.head.bias, 2.0)):
         expected, velocity = weight.detach().clone(), None
         for _ in range(2):
@@ -293,30 +297,31 @@ def test_the_loss_is_of_labels_that_count():
 def test_a_voxel_has_the_label_of_its_representative_point():
     sample = LabeledFrames(Yard(1), VOXELS)[0, 0]
     frame = Yard(1)[0]
-    cells = np.floor(frame.points[:, :3].astype(np.float64) / 0.25).astype(int)
+    cells = np.floor(returns(frame)[:, :3].astype(np.float64) / 0.25).astype(int)
     first = {}
     for place, cell in enumerate(map(tuple, cells)):
         first.setdefault(cell, place)
-    voxels = sample.voxels
-    expected = [frame.labels[first[tuple(cell)]] for cell in voxels.coordinates.tolist()]
-    assert sample.pair.labels[voxels.representative].tolist() == expected
+    voxels = voxelize_sample(sample, VOXELS)
+    expected = [labels_of(frame)[first[tuple(cell)]] for cell in voxels.coordinates.tolist()]
+    assert sample.point_fields["label"][voxels.representative].tolist() == expected
 
 
 def test_augmentation_turns_and_mirrors_by_the_items_seed():
     plain, moved = (LabeledFrames(Yard(2), VOXELS, augment=flag) for flag in (False, True))
-    before, once, again, other = (s.pair.points for s in (plain[1, 5], moved[1, 5], moved[1, 5], moved[1, 6]))
+    samples = plain[1, 5], moved[1, 5], moved[1, 5], moved[1, 6]
+    before, once, again, other = (sample.points_with("intensity") for sample in samples)
     assert torch.equal(once, again) and not torch.allclose(once, other)
     assert torch.equal(once[:, 2:], before[:, 2:])  # height and intensity
     assert torch.allclose(once[:, :2].norm(dim=1), before[:, :2].norm(dim=1), atol=1e-5)
     assert not torch.allclose(once[:, :2], before[:, :2])
-    assert torch.equal(moved[1, 5].pair.labels, plain[1, 0].pair.labels)
+    assert torch.equal(moved[1, 5].point_fields["label"], plain[1, 0].point_fields["label"])
 
 
 def test_a_fraction_takes_every_nth_frame():
     assert [label_step(f) for f in (1, 0.5, 0.33, 0.25, 0.1, 0.05, 0.01)] == [1, 2, 3, 4, 10, 20, 100]
     frames = LabeledFrames(Yard(7), VOXELS, every=3)
     assert list(frames.indices) == [0, 3, 6]
-    assert np.array_equal(frames[1, 0].pair.points.numpy(), Yard(7)[3].points)
+    assert torch.equal(frames[1, 0].points, Yard(7)[3].points)
     for fraction in (0.0, 0.3, 0.7, 1.5):
         with pytest.raises(ValueError, match=f"found a label fraction of {fraction}, expected one over a whole number"):
             label_step(fraction)
@@ -366,7 +371,11 @@ def test_what_does_not_fit_is_named():
         "found no frame in yard, expected at least one": (Yard(0), good, {}),
         "found no labels in yard 0, expected one for each point": (good, unlabeled, {}),
         "found labels 4…4 in yard 0, expected -1": (Broken(lambda labels: np.full(810, 4)), good, {}),
-        r"found labels \(809,\) in yard 0, expected one for each of 810": (Broken(lambda labels: labels[1:]), good, {}),
+        r"found the point field label of shape \(809,\) in yard 0, expected one row for each of 810": (
+            Broken(lambda labels: labels[1:]),
+            good,
+            {},
+        ),
         "an encoder for 1 features of a voxel, expected 4": (
             good,
             good,
@@ -379,7 +388,7 @@ def test_what_does_not_fit_is_named():
         with pytest.raises(ValueError, match=message) as error:
             run(tiny(), train, test, **changes)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="found an encoder of type Linear, expected a MinkUNet"):
+    with pytest.raises(ValueError, match="found an encoder of type Linear, expected one of voxels"):
         run(nn.Linear(1, 1), good, good)
 
 

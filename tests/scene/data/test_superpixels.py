@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import label
 
-from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.superpixels import SuperpixelCache, SuperpixelConfig, compute_superpixels, superpixels
 
 SMALL = SuperpixelConfig(segments=20, sigma=1.0)
@@ -107,13 +107,15 @@ def test_a_dataset_is_done_once_by_any_number_of_workers(tmp_path, jobs):
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
 
-def test_a_pair_gets_the_regions_of_its_images(tmp_path):
+def test_a_sample_gets_the_superpixels_of_its_images(tmp_path):
     image, cache = drawn_image(), SuperpixelCache(tmp_path, SMALL)
     regions = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90)
     Image.fromarray(regions).save(cache.path(image))  # so that scikit-image is not asked
-    none = torch.zeros(0, dtype=torch.int64)
-    pair = ScenePair(torch.zeros(0, 4), image[None], none, none, torch.zeros(0, 2), none)
-    np.testing.assert_array_equal(cache.add_to(pair).regions[0].numpy(), regions)
+    other = torch.ones(1, 60, 90)
+    sample = LidarSample("empty", torch.zeros(0, 3), images=image[None], pixel_maps={"other": other})
+    maps = cache.add_to(sample).pixel_maps
+    np.testing.assert_array_equal(maps["superpixels"][0].numpy(), regions)
+    assert maps["other"] is other and list(sample.pixel_maps) == ["other"]
     assert cache(image[None][:0]).shape == (0, 60, 90)
 
 

@@ -1,10 +1,11 @@
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from crosspoint.scene.data.correspondences import pair_colors
-from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.transforms import (
     SceneAugmentation,
     crop_images,
@@ -42,7 +43,7 @@ def noise_images(views, height=HEIGHT, width=WIDTH):
 
 
 def make_pair(images, counts=COUNTS, points=POINTS, seed=0):
-    """Points whose fourth number is their own row, with a random pixel (never at a pixel's edge) in some views."""
+    """Points with their own row as a field, with a random pixel (never at a pixel's edge) in some views."""
     generator = seeded(seed)
     cloud = torch.randn(points, 3, generator=generator) * torch.tensor([20.0, 15.0, 2.0])
     rows = torch.cat([torch.randperm(points, generator=generator)[:count] for count in counts])
@@ -50,13 +51,14 @@ def make_pair(images, counts=COUNTS, points=POINTS, seed=0):
     size = torch.tensor([images.shape[3], images.shape[2]])
     whole = (torch.rand(len(rows), 2, generator=generator) * size).floor()
     pixels = whole + 0.02 + 0.96 * torch.rand(len(rows), 2, generator=generator)
-    return ScenePair(
-        points=torch.cat([cloud, torch.arange(points)[:, None].float()], dim=1),
-        images=images,
+    return LidarSample(
+        "made",
+        cloud,
+        {"row": torch.arange(points), "label": torch.arange(points) % 7 - 1},
+        images,
         pair_point=rows,
         pair_view=views,
         pair_pixel=pixels,
-        labels=torch.arange(points) % 7 - 1,
     )
 
 
@@ -64,7 +66,7 @@ def origins(pair, before):
     """Which pair of `before` each pair comes from, by the row that its point carries and by its view."""
     views = len(before.images)
     known, order = (before.pair_point * views + before.pair_view).sort()
-    own = pair.points[pair.pair_point, 3].long() * views + pair.pair_view
+    own = pair.point_fields["row"][pair.pair_point] * views + pair.pair_view
     found = torch.searchsorted(known, own)
     assert torch.equal(known[found], own)
     return order[found]
@@ -74,8 +76,16 @@ def per_view(pair):
     return torch.bincount(pair.pair_view, minlength=len(pair.images))
 
 
+def tensors(sample):
+    """All tensors of a sample by name; of its fields and maps, too."""
+    own = {field.name: getattr(sample, field.name) for field in fields(sample)}
+    found = {name: value for name, value in own.items() if isinstance(value, torch.Tensor)}
+    return found | dict(sample.point_fields) | dict(sample.pixel_maps)
+
+
 def same(a, b):
-    return all(x is y if x is None else torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    ours, theirs = tensors(a), tensors(b)
+    return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +95,18 @@ def smooth():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_after_any_chain_pairs_show_what_they_showed(smooth, seed):
-    before = ScenePair(*(tensor if tensor is None else tensor.clone() for tensor in smooth))
+    before, kept = smooth, {name: tensor.clone() for name, tensor in tensors(smooth).items()}
     pair = SceneAugmentation()(smooth, seeded(seed))
-    assert same(smooth, before), "what is given must stay as it was"
+    for name, tensor in tensors(smooth).items():
+        assert torch.equal(tensor, kept[name]), "what is given must stay as it was"
     assert pair.images.shape == (len(COUNTS), 3, 224, 416) and pair.images.dtype == torch.uint8
     assert pair.pair_pixel.dtype == torch.float32 and pair.pair_point.dtype == torch.int64
     assert len(pair.pair_point) == len(pair.pair_view) == len(pair.pair_pixel) > 1000
     assert pair.pair_pixel.min() >= 0 and (pair.pair_pixel < torch.tensor([416, 224])).all()
     expected = smooth_colors(before.pair_pixel[origins(pair, before)], HEIGHT, WIDTH)
     torch.testing.assert_close(pair_colors(pair).float(), expected, rtol=0, atol=2.0)
-    rows = pair.points[:, 3].long()
-    assert torch.equal(pair.labels, before.labels[rows])
+    rows = pair.point_fields["row"]
+    assert torch.equal(pair.point_fields["label"], before.point_fields["label"][rows])
     torch.testing.assert_close(pair.points[:, :3].norm(dim=1), before.points[rows, :3].norm(dim=1))
     torch.testing.assert_close(pair.points[:, 2], before.points[rows, 2])
 
@@ -120,19 +131,21 @@ def test_turns_keep_angles_between_points_and_cover_the_circle(smooth):
 
 def test_flips_of_the_cloud_change_signs_of_x_and_y_alone(smooth):
     signs = {tuple((flip_cloud(smooth, seeded(s)).points / smooth.points)[5].tolist()) for s in range(40)}
-    assert signs == {(x, y, 1.0, 1.0) for x in (1.0, -1.0) for y in (1.0, -1.0)}
+    assert signs == {(x, y, 1.0) for x in (1.0, -1.0) for y in (1.0, -1.0)}
     assert same(flip_cloud(smooth, seeded(0), 0.0), smooth)
     turned = flip_cloud(smooth, seeded(0), 1.0).points
-    assert torch.equal(turned, smooth.points * torch.tensor([-1.0, -1.0, 1.0, 1.0]))
+    assert torch.equal(turned, smooth.points * torch.tensor([-1.0, -1.0, 1.0]))
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_cuboid_leaves_every_other_point_and_every_other_pair(smooth, seed):
     pair = drop_cuboid(smooth, seeded(seed))
-    rows = pair.points[:, 3].long()
+    rows = pair.point_fields["row"]
     gone = torch.ones(POINTS, dtype=torch.bool)
     gone[rows] = False
-    assert torch.equal(pair.points, smooth.points[rows]) and torch.equal(pair.labels, smooth.labels[rows])
+    assert torch.equal(pair.points, smooth.points[rows]) and torch.equal(
+        pair.point_fields["label"], smooth.point_fields["label"][rows]
+    )
     kept_pairs = (~gone[smooth.pair_point]).nonzero()[:, 0]
     assert torch.equal(origins(pair, smooth), kept_pairs)
     assert torch.equal(pair.pair_pixel, smooth.pair_pixel[kept_pairs])
@@ -157,7 +170,7 @@ def test_cuboids_that_cost_a_view_too_much_are_refused(count, allowed):
     points = pair.points.clone()
     points[:, :3] = torch.rand(1200, 3, generator=seeded(1)) * 5
     points[:2, :3] = torch.tensor([[0.0, 0, 0], [50.0, 50, 50]])
-    pair = pair._replace(points=points)
+    pair = replace(pair, points=points)
     after = [drop_cuboid(pair, seeded(seed)) for seed in range(200)]
     assert min(int(per_view(result)[0]) for result in after) >= allowed
     changed = sum(len(result.points) < 1200 for result in after)
@@ -170,7 +183,7 @@ def test_a_view_that_loses_all_its_pairs_is_noticed():
     near = pair.pair_point[pair.pair_view == 1]
     points = pair.points.clone()
     points[near, :3] = points[near[:1], :3] + torch.rand(4, 3, generator=seeded(2)) * 1e-3
-    pair = pair._replace(points=points)
+    pair = replace(pair, points=points)
     assert all(per_view(drop_cuboid(pair, seeded(seed)))[1] >= 3 for seed in range(300))
 
 
@@ -201,7 +214,7 @@ def test_flips_of_images_show_the_very_colors_and_undo_themselves():
 
 
 def test_a_position_on_the_border_stays_inside_the_mirror_image():
-    before = make_pair(noise_images(1, 20, 30), (1,), 1)._replace(pair_pixel=torch.tensor([[0.0, 0.0]]))
+    before = replace(make_pair(noise_images(1, 20, 30), (1,), 1), pair_pixel=torch.tensor([[0.0, 0.0]]))
     pixel = flip_images(before, seeded(0), 1.0).pair_pixel[0]
     assert pixel.floor().tolist() == [29, 0]
 
@@ -223,28 +236,31 @@ def test_regions_go_with_their_images(seed):
     rows, columns = torch.arange(HEIGHT)[:, None] // 10, torch.arange(WIDTH) // 10
     regions = (rows * 50 + columns).repeat(len(COUNTS), 1, 1)
     images = torch.stack([regions // 50 * 5, regions % 50 * 5, regions * 0], dim=1).to(torch.uint8)
-    before = make_pair(images)._replace(regions=regions)
+    before = replace(make_pair(images), pixel_maps={"regions": regions})
     kept = regions.clone()
     pair = SceneAugmentation()(before, seeded(seed))
-    assert torch.equal(before.regions, kept)
-    assert pair.regions.shape == (len(COUNTS), 224, 416) and pair.regions.dtype == torch.int64
-    told = torch.stack([pair.regions // 50, pair.regions % 50], dim=1) * 5
+    assert torch.equal(before.pixel_maps["regions"], kept)
+    assert (
+        pair.pixel_maps["regions"].shape == (len(COUNTS), 224, 416) and pair.pixel_maps["regions"].dtype == torch.int64
+    )
+    told = torch.stack([pair.pixel_maps["regions"] // 50, pair.pixel_maps["regions"] % 50], dim=1) * 5
     apart = (pair.images[:, :2].float() - told).abs()
     assert apart.max() <= 5 and (apart <= 1).float().mean() > 0.7  # a neighbor's only where a pixel has parts of both
     x, y = pair.pair_pixel.long().unbind(dim=1)
     own = before.pair_pixel[origins(pair, before)] / 10
-    found = pair.regions[pair.pair_view, y, x]
+    found = pair.pixel_maps["regions"][pair.pair_view, y, x]
     centers = torch.stack([found % 50, found // 50], dim=1) + 0.5
     assert (own - centers).abs().max() < 0.5 + 0.15  # regions; half a pixel of the result is up to 0.07 of one
 
 
 def test_regions_stay_as_they_are_without_crop_and_turn_with_flips():
     regions = torch.arange(600).view(1, 20, 30)
-    pair = make_pair(noise_images(1, 20, 30), (50,), 50)._replace(regions=regions)
-    assert torch.equal(resize_images(pair, (20, 30)).regions, regions)
-    assert torch.equal(flip_images(pair, seeded(0), 1.0).regions, regions.flip(2))
+    pair = replace(make_pair(noise_images(1, 20, 30), (50,), 50), pixel_maps={"regions": regions})
+    assert torch.equal(resize_images(pair, (20, 30)).pixel_maps["regions"], regions)
+    assert torch.equal(flip_images(pair, seeded(0), 1.0).pixel_maps["regions"], regions.flip(2))
     assert torch.equal(
-        resize_images(pair, (40, 60)).regions[0], regions[0].repeat_interleave(2, 0).repeat_interleave(2, 1)
+        resize_images(pair, (40, 60)).pixel_maps["regions"][0],
+        regions[0].repeat_interleave(2, 0).repeat_interleave(2, 1),
     )
 
 
@@ -294,7 +310,7 @@ def test_images_without_pairs_are_cropped_all_the_same():
 
 
 def test_a_frame_without_cameras_passes():
-    pair = make_pair(noise_images(1)[:0], (0,))._replace(regions=torch.zeros(0, HEIGHT, WIDTH, dtype=torch.int64))
+    pair = replace(make_pair(noise_images(1)[:0], (0,)), pixel_maps={"regions": torch.zeros(0, HEIGHT, WIDTH)})
     assert SceneAugmentation()(pair, seeded(0)).images.shape == (0, 3, 224, 416)
 
 

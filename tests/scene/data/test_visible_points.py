@@ -12,7 +12,7 @@ from crosspoint.scene.data.visible_points import find_visible, sample_bilinear
 def batch(pair_point: list[int], points: int = 6) -> SimpleNamespace:
     count = len(pair_point)
     return SimpleNamespace(
-        points=torch.zeros(points, 4),
+        points=torch.zeros(points, 3),
         pair_point=torch.tensor(pair_point, dtype=torch.int64),
         pair_image=10 + torch.arange(count),
         pair_pixel=torch.arange(2.0 * count).view(count, 2),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,12 @@ import pytest
 import torch
 
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.data.sample import SceneDataset, SceneFrame
-from crosspoint.scene.datasets.build import SCENES, check_scenes, open_scenes
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.datasets.build import open_scenes
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
+from crosspoint.scene.datasets.validate import check_scenes
+from tests.scene.frames import made_frame
 
 AHEAD = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.float64)
 K = torch.tensor([[40.0, 0, 32], [0, 40, 24], [0, 0, 1]], dtype=torch.float64)
@@ -32,7 +34,7 @@ def write(root: Path, cameras: Cameras, count: int = 3) -> Path:
     write_rig(root, cameras)
     for number in range(count):
         images = torch.full((len(cameras), 3, 48, 64), number, dtype=torch.uint8)
-        write_frame(root, SceneFrame(f"{number}", points, images, cameras))
+        write_frame(root, made_frame(f"{number}", points, images, cameras))
     return root
 
 
@@ -42,14 +44,14 @@ def test_datasets_are_opened_by_name(tmp_path: Path) -> None:
     assert isinstance(dataset, FolderScenes)
     assert len(dataset) == 2
     with pytest.raises(
-        ValueError, match=r"found the dataset 'semantic_kitti', expected one of: .*did you mean semantick"
+        ValueError, match=r"found the dataset 'semantic_kitti', expected one of .*did you mean semantickitti"
     ):
         open_scenes("semantic_kitti", tmp_path)
     with pytest.raises(ValueError, match=r"found the option 'splitt' of folder, expected .* \(did you mean split\?\)"):
         open_scenes("folder", tmp_path, splitt="train")
     with pytest.raises(ValueError, match=r"found the root None for folder, expected a folder"):
         open_scenes("folder")
-    for name in SCENES:
+    for name in ("folder", "kitti_object", "kitti_raw", "nuscenes", "rellis3d", "semantickitti"):
         with pytest.raises(FileNotFoundError, match=r"^found no [^\n]+, expected [^\n]+$"):
             open_scenes(name, tmp_path / "nowhere")
 
@@ -103,27 +105,25 @@ def test_frames_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         check_scenes(dataset, frames=None)
 
 
-class Memory:
+class Memory(LidarDataset):
     """Frames that no file holds."""
 
-    def __init__(self, frames: list[SceneFrame]) -> None:
+    def __init__(self, frames: list[LidarSample]) -> None:
         self.name = "memory"
-        self.classes: list[str] = []
         self.frames = frames
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> SceneFrame:
+    def __getitem__(self, index: int) -> LidarSample:
         return self.frames[index]
 
 
 def test_datasets_without_files_are_checked_too(tmp_path: Path) -> None:
     good = FolderScenes(write(tmp_path, rig(0)))[0]
-    memory: SceneDataset = Memory([good])
-    check_scenes(memory)
+    check_scenes(Memory([good]))
     with pytest.raises(ValueError, match=r"found no frame in memory, expected at least one"):
         check_scenes(Memory([]))
-    blind = replace(good, images=good.images[:0])
+    blind = good.keep_views(torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"memory: found no image in 0, expected at least one: pre-training"):
         check_scenes(Memory([blind]))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.datasets.kitti_object import KittiObject, read_boxes
+from tests.scene.frames import labels_of, returns
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "kitti_object"
 POINTS = np.array([[10, 0, 0, 0.5], [10, 2, 1, 0.25], [20, -4, -1, 0]], dtype=np.float32)
@@ -39,7 +40,7 @@ def test_points_and_boxes_come_to_the_lidar_frame(tmp_path: Path) -> None:
     expected = [100 * (-y + 0.05) / (x - 0.3) + 50.5, 100 * (-z - 0.1) / (x - 0.3) + 30.5]
     assert np.allclose(pixels[0], np.stack(expected, axis=1))
     assert frame.cameras.size == (61, 100)
-    assert frame.boxes is not None and frame.labels is None
+    assert frame.boxes is not None and labels_of(frame) is None
     assert frame.boxes.labels.tolist() == [0]
     # bottom face 1.6 m below the camera, which is 0.1 m below the LiDAR; turned by −90° it looks ahead
     assert np.allclose(frame.boxes.geometry, [[10.0, 2.0, -1.7 + 0.75, 4.0, 1.8, 1.5, 0.0]])
@@ -109,8 +110,8 @@ def test_real_boxes_hold_points_and_match_the_boxes_drawn_in_the_image() -> None
         lines = [line.split() for line in dataset.files(index)[3].read_text().splitlines()]
         lines = [line for line in lines if line[0] in dataset.box_classes]
         assert [dataset.box_classes[label] for label in frame.boxes.labels] == [line[0] for line in lines]
-        for line, box in zip(lines, frame.boxes.geometry, strict=True):
-            counts.append(inside(frame.points, box))
+        for line, box in zip(lines, frame.boxes.geometry.numpy(), strict=True):
+            counts.append(inside(returns(frame), box))
             if line[0] == "Pedestrian" or float(line[1]) > 0:
                 continue  # drawn by hand around their limbs, or cut off by the image's border
             pixels = frame.cameras.project(torch.from_numpy(corners(box)))[0][0].numpy() - 0.5

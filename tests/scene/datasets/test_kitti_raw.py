@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.kitti_raw import KittiRaw
+from tests.scene.frames import returns
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "kitti_raw"
 DAY = "2011_09_26"
@@ -40,7 +41,7 @@ def test_points_land_where_the_calibration_says(tmp_path: Path) -> None:
     write_drive(tmp_path, "2011_09_26_drive_0001_sync")
     frame = KittiRaw(tmp_path, cameras=["image_02", "image_03"])[1]
     assert frame.name == "2011_09_26_drive_0001_sync/0000000001"
-    assert np.array_equal(frame.points, POINTS)
+    assert np.array_equal(returns(frame), POINTS)
     assert (frame.images[:, 0] == 1).all() and frame.images.shape == (2, 3, 60, 100)
     pixels, depth = frame.cameras.project(torch.from_numpy(POINTS[:, :3]))
     x, y, z = POINTS[:, :3].T.astype(np.float64)
@@ -104,7 +105,7 @@ def test_broken_calibrations_are_refused(tmp_path: Path, file: str, old: str, ne
         KittiRaw(tmp_path)
 
 
-def turned(frame: SceneFrame, degrees: float, axis: int) -> Cameras:
+def turned(frame: LidarSample, degrees: float, axis: int) -> Cameras:
     """The frame's cameras, turned about their own x (0) or y (1)."""
     a, b = ((1, 2), (2, 0))[axis]
     turn = torch.eye(3, dtype=torch.float64)
@@ -115,7 +116,7 @@ def turned(frame: SceneFrame, degrees: float, axis: int) -> Cameras:
     return Cameras(cameras.K, turn @ cameras.R, cameras.t @ turn.T, cameras.size)
 
 
-def edge_agreement(frame: SceneFrame, cameras: Cameras) -> float:
+def edge_agreement(frame: LidarSample, cameras: Cameras) -> float:
     """How much brighter than elsewhere the image's edges are where the sweep sees the edge of something nearer.
 
     The measure by which Levinson and Thrun (2013, Automatic online calibration of cameras and lasers) calibrate.
@@ -123,7 +124,7 @@ def edge_agreement(frame: SceneFrame, cameras: Cameras) -> float:
     gray = frame.images[0].float().mean(dim=0)
     edges = torch.zeros_like(gray)
     edges[:, 1:-1] = (gray[:, 2:] - gray[:, :-2]).abs()
-    points = torch.from_numpy(frame.points[:, :3])
+    points = torch.from_numpy(returns(frame)[:, :3])
     ranges = points.norm(dim=1)
     jump = torch.zeros_like(ranges)
     jump[1:-1] = torch.maximum(ranges[:-2], ranges[2:]) - ranges[1:-1]  # returns of a beam follow one another
@@ -140,13 +141,13 @@ def test_a_real_drive_fits_its_images() -> None:
     assert len(dataset) == 26
     frames = [dataset[index] for index in range(0, 26, 6)]
     for frame in frames:
-        assert frame.points.shape[0] > 100_000
-        assert 0 <= frame.points[:, 3].min() < frame.points[:, 3].max() <= 1
-        pixels, depth = frame.cameras.project(torch.from_numpy(frame.points[:, :3]))
+        assert returns(frame).shape[0] > 100_000
+        assert 0 <= returns(frame)[:, 3].min() < returns(frame)[:, 3].max() <= 1
+        pixels, depth = frame.cameras.project(torch.from_numpy(returns(frame)[:, :3]))
         within = (pixels[0] > 1) & (pixels[0] < torch.tensor([1241.0, 374.0]))
         seen = (within.all(dim=1) & (depth[0] > 1)).numpy()
-        bearing = np.degrees(np.arctan2(frame.points[:, 1], frame.points[:, 0]))
-        assert seen[(np.abs(bearing) < 35) & (frame.points[:, 0] > 5)].mean() > 0.75
+        bearing = np.degrees(np.arctan2(returns(frame)[:, 1], returns(frame)[:, 0]))
+        assert seen[(np.abs(bearing) < 35) & (returns(frame)[:, 0] > 5)].mean() > 0.75
         assert not seen[np.abs(bearing) > 60].any()
     agreement = {
         (degrees, axis): float(np.mean([edge_agreement(frame, turned(frame, degrees, axis)) for frame in frames]))

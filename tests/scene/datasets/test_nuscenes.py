@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from crosspoint.eval.restricted_pickle import RestrictedUnpickler, check_sizes
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.nuscenes import BOX_CLASSES, CLASSES, NuScenes
+from tests.scene.frames import labels_of, returns
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "nuscenes"
 VERSION = "v1.0-trainval"
@@ -95,10 +96,10 @@ def test_points_boxes_and_cameras_look_ahead(tmp_path: Path) -> None:
     dataset = NuScenes(write(tmp_path, ["scene-0001"]), boxes=True, **FRONT)
     frame = dataset[1]
     assert frame.name == "scene-0001/scene-0001-1"
-    assert np.array_equal(frame.points[:, :3], AHEAD)
-    assert np.allclose(frame.points[:, 3], [0.2, 1, 0])
-    assert frame.labels is not None and frame.boxes is not None
-    assert frame.labels.tolist() == [CLASSES.index("car"), IGNORED, CLASSES.index("driveable_surface")]
+    assert np.array_equal(returns(frame)[:, :3], AHEAD)
+    assert np.allclose(returns(frame)[:, 3], [0.2, 1, 0])
+    assert labels_of(frame) is not None and frame.boxes is not None
+    assert labels_of(frame).tolist() == [CLASSES.index("car"), IGNORED, CLASSES.index("driveable_surface")]
     pixels, depth = frame.cameras.project(torch.from_numpy(AHEAD))
     x, y, z = AHEAD.T
     assert np.allclose(depth[0], x - 1)  # the vehicle went on for a meter before the image was taken
@@ -127,7 +128,7 @@ def test_tables_are_needed_only_where_they_are_used(tmp_path: Path) -> None:
     extra = ("lidarseg", "category", "instance", "sample_annotation")
     root = write(tmp_path, ["scene-0001"], without=extra)
     dataset = NuScenes(root, **FRONT)
-    assert (dataset.classes, dataset[0].labels, dataset[0].boxes) == ([], None, None)
+    assert (dataset.classes, labels_of(dataset[0]), dataset[0].boxes) == ([], None, None)
     assert NuScenes(root, boxes=None, **FRONT)[0].boxes is None
     with pytest.raises(FileNotFoundError, match=r"found no file .*lidarseg.json, expected the table of nuScenes'"):
         NuScenes(root, labels=True, **FRONT)
@@ -175,12 +176,12 @@ def test_broken_labels_are_refused(tmp_path: Path) -> None:
 def test_a_real_keyframe_is_projected_as_its_own_record_says() -> None:
     dataset = NuScenes(DATA)
     frame = dataset[0]
-    assert (len(dataset), len(frame.points), frame.images.shape) == (1, 34_688, (6, 3, 900, 1600))
+    assert (len(dataset), len(returns(frame)), frame.images.shape) == (1, 34_688, (6, 3, 900, 1600))
     with (DATA / "keyframe_info.pkl").open("rb") as file:
         check_sizes(file)
         record = RestrictedUnpickler(file).load()["data_list"][0]
-    native = frame.points[:, [1, 0, 2]].astype(np.float64) * [-1, 1, 1]
-    pixels, depth = frame.cameras.project(torch.from_numpy(frame.points[:, :3]))
+    native = returns(frame)[:, [1, 0, 2]].astype(np.float64) * [-1, 1, 1]
+    pixels, depth = frame.cameras.project(torch.from_numpy(returns(frame)[:, :3]))
     for view, path in enumerate(dataset.files(0)[1:]):
         image = next(image for image in record["images"].values() if image["img_path"] == path.name)
         lidar_to_camera = np.array(image["lidar2cam"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from crosspoint.scene.data.sample import IGNORED
@@ -29,8 +30,9 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     rows = returns(columns=5)
     rows.tofile(tmp_path / "a.bin")
     sweep = read_sweep(tmp_path / "a.bin", columns=5)
-    assert np.array_equal(sweep.points, rows[:, :4])
-    assert sweep.points.dtype == np.float32
+    assert np.array_equal(sweep.points, rows[:, :3]) and np.array_equal(sweep.intensity, rows[:, 3])
+    assert np.array_equal(sweep.others, rows[:, 4:])
+    assert sweep.points.dtype == sweep.intensity.dtype == sweep.others.dtype == torch.float32
     assert sweep.kept.all()
 
 
@@ -41,7 +43,8 @@ def test_returns_without_a_position_go_with_their_labels(tmp_path: Path) -> None
     rows.tofile(tmp_path / "a.bin")
     np.arange(9, dtype=np.uint32).tofile(tmp_path / "a.label")
     sweep = read_sweep(tmp_path / "a.bin")
-    assert np.array_equal(sweep.points, rows[[0, 2, 4, 6, 8]])
+    assert np.array_equal(sweep.points, rows[[0, 2, 4, 6, 8], :3])
+    assert np.array_equal(sweep.intensity, rows[[0, 2, 4, 6, 8], 3])
     assert read_labels(tmp_path / "a.label", sweep.kept).tolist() == [0, 2, 4, 6, 8]
 
 
@@ -49,7 +52,7 @@ def test_intensities_come_to_one(tmp_path: Path) -> None:
     rows = returns()
     rows[:, 3] = [0, 51, 102, 255, 300, 25.5, 0, 0, 0]
     rows.tofile(tmp_path / "a.bin")
-    intensity = read_sweep(tmp_path / "a.bin", full_scale=255.0).points[:, 3]
+    intensity = read_sweep(tmp_path / "a.bin", full_scale=255.0).intensity
     assert np.allclose(intensity, [0, 0.2, 0.4, 1, 1, 0.1, 0, 0, 0])
     rows[:, 3] *= 100
     rows[:, 3] += 256

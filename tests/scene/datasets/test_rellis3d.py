@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.rellis3d import CLASS_OF_LABEL, CLASSES, Rellis3d
+from tests.scene.frames import labels_of, returns
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "rellis3d_frame"
 # as the sensor gives them: x backward, y right
@@ -41,11 +43,11 @@ def test_points_look_forward_and_land_where_the_calibration_says(tmp_path: Path)
     frame = Rellis3d(tmp_path)[0]
     assert frame.name == "00000/000100"
     ahead = np.array([[10, 0, 0], [10, 2, 1], [20, -4, -1]])
-    assert np.array_equal(frame.points[:, :3], ahead)
-    assert frame.points[:, 3].tolist() == [0.5, 1, 0]
-    assert frame.labels is not None
-    assert frame.labels.tolist() == [CLASSES.index("grass"), CLASSES.index("rubble"), IGNORED]
-    pixels, depth = frame.cameras.project(torch.from_numpy(frame.points[:, :3]))
+    assert np.array_equal(returns(frame)[:, :3], ahead)
+    assert returns(frame)[:, 3].tolist() == [0.5, 1, 0]
+    assert labels_of(frame) is not None
+    assert labels_of(frame).tolist() == [CLASSES.index("grass"), CLASSES.index("rubble"), IGNORED]
+    pixels, depth = frame.cameras.project(torch.from_numpy(returns(frame)[:, :3]))
     x, y, z = ahead.T
     assert np.allclose(depth[0], x - 1)
     assert np.allclose(pixels[0], np.stack([100 * -y / (x - 1) + 50.5, 100 * -z / (x - 1) + 30.5], axis=1))
@@ -101,12 +103,12 @@ def label_agreement(dataset: Rellis3d, turn: float = 0.0) -> float:
     frame = dataset[0]
     angle = np.radians(turn)
     c, s = np.cos(angle), np.sin(angle)
-    frame.points[:, :2] = frame.points[:, :2] @ np.array([[c, s], [-s, c]], dtype=np.float32)
-    pair = pair_points(frame)
+    matrix = torch.tensor([[c, s, 0], [-s, c, 0], [0, 0, 1]], dtype=torch.float32)
+    pair = pair_points(replace(frame, points=frame.points @ matrix))
     raw = np.array(Image.open(dataset.files(0)[1].with_suffix(".png")))
     x, y = pair.pair_pixel.floor().long().numpy().T
     drawn = np.vectorize(CLASS_OF_LABEL.__getitem__)(raw[y, x])
-    labels = pair.labels[pair.pair_point].numpy()
+    labels = pair.point_fields["label"][pair.pair_point].numpy()
     both = (drawn != IGNORED) & (labels != IGNORED)
     assert both.sum() > 1000
     return float((drawn == labels)[both].mean())
@@ -117,8 +119,8 @@ def test_labels_of_points_and_pixels_agree_in_a_real_frame() -> None:
     dataset = Rellis3d(DATA)
     frame = dataset[0]
     assert len(dataset) == 1
-    assert len(frame.points) == 131_072 - 53_364
-    assert 0.02 < np.median(frame.points[:, 3]) < 0.5
+    assert len(returns(frame)) == 131_072 - 53_364
+    assert 0.02 < np.median(returns(frame)[:, 3]) < 0.5
     agreement = label_agreement(dataset)
     assert agreement > 0.75
     for turn in (-15.0, -8.0, 8.0, 15.0):

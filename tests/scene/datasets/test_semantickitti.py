@@ -9,6 +9,7 @@ from PIL import Image
 
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.semantickitti import CLASSES, SPLITS, SemanticKitti, read_poses
+from tests.scene.frames import instances_of, labels_of, returns
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "semantickitti_scan"
 POINTS = np.array([[10, 0, 0, 0.5], [10, 2, 1, 0.25], [20, -4, -1, 0], [5, 5, 5, 1], [9, 9, 9, 0]], dtype=np.float32)
@@ -38,26 +39,25 @@ def test_frames_with_images(tmp_path: Path) -> None:
     x, y, z = POINTS[:, :3].T.astype(np.float64)
     expected = [100 * (-y + 0.05) / (x - 0.5) + 50.5, 100 * -z / (x - 0.5) + 30.5]
     assert np.allclose(pixels[0], np.stack(expected, axis=1))
-    assert frame.labels is not None and frame.instances is not None
-    assert [CLASSES[label] for label in frame.labels] == ["car", "car", "road", "person", "car"]
+    assert labels_of(frame) is not None and instances_of(frame) is not None
+    assert [CLASSES[label] for label in labels_of(frame)] == ["car", "car", "road", "person", "car"]
     # the same number in three classes is three objects
-    assert frame.instances[2] == 0
-    assert len({*frame.instances}) == 4 and frame.instances[1] == frame.instances[4]
-    assert frame.instances.max() == 3
+    assert instances_of(frame)[2] == 0
+    assert len({*instances_of(frame)}) == 4 and instances_of(frame)[1] == instances_of(frame)[4]
+    assert instances_of(frame).max() == 3
 
 
 def test_all_points_may_belong_to_objects(tmp_path: Path) -> None:
     folder = write_sequence(tmp_path, "08")
     np.full(5, 10 | 7 << 16, dtype=np.uint32).tofile(folder / "labels" / "000000.label")
-    assert SemanticKitti(tmp_path, "val")[0].instances.tolist() == [1] * 5
+    assert instances_of(SemanticKitti(tmp_path, "val")[0]).tolist() == [1] * 5
 
 
 def test_frames_without_images_have_no_view(tmp_path: Path) -> None:
     write_sequence(tmp_path, "08", images=True)
     dataset = SemanticKitti(tmp_path, "val", images=False)
     frame = dataset[0]
-    assert len(frame.images) == len(frame.cameras) == 0
-    assert tuple(frame.images.shape[2:]) == frame.cameras.size
+    assert len(frame.images) == 0 and frame.cameras is None
     assert len(dataset.files(0)) == 2
     write_sequence(tmp_path, "09")
     assert len(SemanticKitti(tmp_path, sequences=["08", "09"])[0].images) == 0
@@ -72,7 +72,7 @@ def test_splits_and_thinning(tmp_path: Path) -> None:
     dataset = SemanticKitti(tmp_path, skip=10)
     assert [frame.name for frame in dataset] == ["00/000000", "03/000001", "06/000002"]
     tests = SemanticKitti(tmp_path, "test", sequences=["11"])
-    assert (tests[0].labels, tests[0].instances) == (None, None)
+    assert (labels_of(tests[0]), instances_of(tests[0])) == (None, None)
     with pytest.raises(FileNotFoundError, match=r"found no folder .*sequences/08/velodyne"):
         SemanticKitti(tmp_path, "val")
     with pytest.raises(ValueError, match=r"found the split 'valid', expected one of: train, val, test"):
@@ -125,18 +125,18 @@ def test_broken_frames_are_refused(tmp_path: Path) -> None:
 def test_a_real_scan() -> None:
     dataset = SemanticKitti(DATA, "val")
     frame = dataset[0]
-    assert frame.points.shape == (123_389, 4)
-    assert 0 <= frame.points[:, 3].min() < frame.points[:, 3].max() <= 1
+    assert returns(frame).shape == (123_389, 4)
+    assert 0 <= returns(frame)[:, 3].min() < returns(frame)[:, 3].max() <= 1
     raw = np.fromfile(dataset.files(0)[1], dtype=np.uint32)
     kinds, counts = np.unique(raw & 0xFFFF, return_counts=True)
     there = dict(zip(kinds.tolist(), counts.tolist(), strict=True))
-    assert frame.labels is not None and frame.instances is not None
+    assert labels_of(frame) is not None and instances_of(frame) is not None
     for name, labels in {"road": (40, 60), "car": (10, 252), "person": (30, 254), "vegetation": (70,)}.items():
-        assert (frame.labels == CLASSES.index(name)).sum() == sum(there.get(label, 0) for label in labels)
-    assert (frame.labels == IGNORED).sum() == sum(there.get(label, 0) for label in (0, 1, 52, 99))
+        assert (labels_of(frame) == CLASSES.index(name)).sum() == sum(there.get(label, 0) for label in labels)
+    assert (labels_of(frame) == IGNORED).sum() == sum(there.get(label, 0) for label in (0, 1, 52, 99))
     # the road lies below the sensor, which is 1.73 m above it, and each car is one place
-    assert abs(np.median(frame.points[frame.labels == CLASSES.index("road"), 2]) + 1.73) < 0.2
-    for number in range(1, frame.instances.max() + 1):
-        of_one = frame.instances == number
+    assert abs(np.median(returns(frame)[labels_of(frame) == CLASSES.index("road"), 2]) + 1.73) < 0.2
+    for number in range(1, instances_of(frame).max() + 1):
+        of_one = instances_of(frame) == number
         assert len(set(raw[of_one])) == 1
-        assert np.ptp(frame.points[of_one, :2], axis=0).max() < 8
+        assert np.ptp(returns(frame)[of_one, :2], axis=0).max() < 8

@@ -1,21 +1,23 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from crosspoint.scene.data.batch import SceneSample, stack_samples
-from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.data.batch import stack_samples
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.methods import PPKT
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
-from crosspoint.scene.models.pixel_encoder import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig
 from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (32, 48)
 VOXELS = VoxelConfig(kind="cartesian", size=0.2, features="xyz_intensity")
-TINY = MinkUNetConfig(4, 8, 3, (8, 12), (1, 1), (12, 8), (1, 1))
+TINY = {"in_channels": 4, "stem": 8, "encoder": (8, 12), "encoder_blocks": (1, 1)}
+TINY |= {"decoder": (12, 8), "decoder_blocks": (1, 1)}
 
 
 def made_frame(seed, points=150):
@@ -27,17 +29,26 @@ def made_frame(seed, points=150):
     pixel = (1 - spread[seen]) * torch.tensor([47.0, 31.0])
     image = F.interpolate(torch.rand(2, 3, 4, 6, generator=generator), SIZE, mode="bicubic").clamp(0, 1) * 255
     view = torch.arange(len(seen)) % 2
-    return ScenePair(cloud, image.byte(), seen, view, pixel, torch.zeros(points, dtype=torch.int64))
+    return LidarSample(
+        f"wall {seed}",
+        cloud[:, :3],
+        {"intensity": cloud[:, 3]},
+        image.byte(),
+        pair_point=seen,
+        pair_view=view,
+        pair_pixel=pixel,
+    )
 
 
 def made_batch():
-    return stack_samples([SceneSample.of(made_frame(seed), VOXELS) for seed in (1, 2)])
+    return stack_samples([made_frame(seed) for seed in (1, 2)], VOXELS)
 
 
 def made_method(**options):
     torch.manual_seed(0)
-    teacher = PixelEncoder(PixelEncoderConfig("resnet18", dilated=True, projection=16))
-    return PPKT(MinkUNet(TINY), teacher, **options)
+    encoder = MinkUNet(**TINY)
+    teacher = PixelEncoder(network="resnet18", dilated=True, projection=16)
+    return PPKT(encoder, teacher, **{"voxels": VOXELS, **options})
 
 
 @pytest.mark.parametrize(("rows", "pairs"), [(2, 4096), (40, 4096), (40, 12)])
@@ -108,9 +119,9 @@ def test_half_precision_leaves_the_loss_in_single():
 
 def test_a_batch_without_pairs_is_refused():
     none = torch.zeros(0, dtype=torch.int64)
-    pair = made_frame(0)._replace(pair_point=none, pair_view=none, pair_pixel=torch.zeros(0, 2))
+    sample = replace(made_frame(0), pair_point=none, pair_view=none, pair_pixel=torch.zeros(0, 2))
     with pytest.raises(ValueError, match="found 150 points and 2 images without a pair in a batch, expected"):
-        made_method().training_step(stack_samples([SceneSample.of(pair, VOXELS)]), torch.manual_seed(0))
+        made_method().training_step(stack_samples([sample], VOXELS), torch.manual_seed(0))
 
 
 @pytest.mark.parametrize("wrong", [{"pairs": 0}, {"temperature": 0.0}])

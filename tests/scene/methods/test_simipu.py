@@ -9,15 +9,16 @@ import torchvision
 from torch import nn
 
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.data.batch import SceneBatch, SceneSample, stack_samples
+from crosspoint.scene.data.batch import LidarBatch, stack_samples
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
 from crosspoint.scene.data.visible_points import VisiblePoints
 from crosspoint.scene.methods.simipu import SimIPU, match_positions
-from crosspoint.scene.models.pointnet2 import PointNet2, PointNet2Config, SampledPoints
+from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
+from crosspoint.scene.models.pointnet2 import PointNet2, SampledPoints
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig
-from crosspoint.scene.ops.voxels import VoxelConfig
+from tests.scene.frames import made_frame
 
 SIZE = (64, 96)
 FORWARD = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=torch.float64)
@@ -29,18 +30,18 @@ CAMERA = Cameras(
 )
 
 
-def frame(seed: int, size: int = 500) -> SceneFrame:
+def frame(seed: int, size: int = 500) -> LidarSample:
     """Points all around; whether one is bright depends on where it lies, and so do the image's colors."""
     generator = torch.Generator().manual_seed(seed)
     points = (2 * torch.rand(size, 4, generator=generator) - 1) * torch.tensor([30.0, 30, 3, 1])
     points[:, 3] = 0.5 + 0.5 * torch.sin(points[:, 0] / 4 + seed) * torch.cos(points[:, 1] / 3)
     image = 255 * torch.rand(1, 3, 4, 6, generator=generator)
     image = nn.functional.interpolate(image, size=SIZE, mode="bilinear").to(torch.uint8)
-    return SceneFrame(f"frame {seed}", points.numpy(), image, CAMERA)
+    return made_frame(f"frame {seed}", points.numpy(), image, CAMERA)
 
 
-def batch_of(*frames: SceneFrame) -> SceneBatch:
-    return stack_samples([SceneSample.of(pair_points(f), VoxelConfig()) for f in frames])
+def batch_of(*frames: LidarSample) -> LidarBatch:
+    return stack_samples([pair_points(f) for f in frames])
 
 
 BATCH = batch_of(frame(0), frame(1, 300))
@@ -51,13 +52,14 @@ def network(samples: int = 32, neighbors: int = 16) -> PointNet2:
         AbstractionConfig(0, 2 * samples, 0, (3.0, 6.0), (neighbors, neighbors), ((8, 16), (8, 16)), 32),
         AbstractionConfig(samples // 2, samples // 2, samples, (6.0, 12.0), (neighbors, neighbors), ((32,), (32,)), 48),
     ]
-    return PointNet2(PointNet2Config(stages=stages))
+    return PointNet2(stages=stages)
 
 
 def method(encoder: nn.Module | None = None, **options) -> SimIPU:
     torch.manual_seed(0)
-    options = {"points": 256, "network": "resnet18", "projection": 16} | options
-    return SimIPU(network(), **options) if encoder is None else SimIPU(encoder, **options)
+    options = {"points": 256, "projection": 16} | options
+    encoder = network() if encoder is None else encoder
+    return SimIPU(encoder, ResNetMaps(network="resnet18"), **options)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -72,9 +74,6 @@ def gradients(module: nn.Module) -> float:
 class Everything(nn.Module):
     """In place of the point network: every point is sampled, and its intensity is its feature."""
 
-    config = PointNet2Config(
-        stages=[AbstractionConfig(0, 1, 0, (1.0,), (1,), ((1,),), 1)],
-    )
     feature_dim = 1
 
     def forward(self, points: torch.Tensor) -> SampledPoints:
@@ -111,10 +110,8 @@ def test_turned_and_mirrored_points_have_the_features_of_the_first_view() -> Non
         AbstractionConfig(0, 256, 0, (4.0, 8.0), (256, 256), ((8, 16), (8, 16)), 32),
         AbstractionConfig(0, 256, 0, (8.0,), (256,), ((32,),), 48),
     ]
-    simipu = method(
-        PointNet2(PointNet2Config(stages=stages)), view=SimilarityAugmentation(scale=(1, 1), translation=5)
-    ).eval()
-    clouds = BATCH.points[simipu.draw_points(BATCH, generator())]
+    simipu = method(PointNet2(stages=stages), view=SimilarityAugmentation(scale=(1, 1), translation=5)).eval()
+    clouds = BATCH.points_with("intensity")[simipu.draw_points(BATCH, generator())]
     samples = simipu.encoder(clouds)
     matched = simipu.matched_features(clouds, samples.positions, generator(1))
     assert not matched.requires_grad
@@ -255,9 +252,8 @@ def test_what_cannot_be_trained_is_named() -> None:
         none = {name: getattr(BATCH, name)[:0] for name in ("pair_point", "pair_image", "pair_pixel")}
         simipu.training_step(BATCH._replace(**none), generator())
     with pytest.raises(ValueError, match=r"found intensity 0.5 at all points.*relative_positions"):
-        gray = BATCH.points.clone()
-        gray[:, 3] = 0.5
-        simipu.training_step(BATCH._replace(points=gray), generator())
+        gray = {"intensity": torch.full((800,), 0.5)}
+        simipu.training_step(BATCH._replace(point_fields=gray), generator())
     with pytest.raises(ValueError, match=r"no point within 0.001 meters in frame 0"):
         method(reach=0.001).training_step(BATCH, generator())
     with pytest.raises(ValueError, match=r"found 63 points .*at least the 64"):
@@ -266,3 +262,5 @@ def test_what_cannot_be_trained_is_named() -> None:
         method(reach=-1.0)
     with pytest.raises(ValueError, match="temperature 0"):
         method(temperature=0.0)
+    with pytest.raises(ValueError, match=r"found a PixelEncoder for SimIPU.*take resnet_maps"):
+        SimIPU(network(), PixelEncoder(network="resnet18"), points=256)

@@ -4,19 +4,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crosspoint.scene.data.batch import SceneSample, stack_samples
-from crosspoint.scene.data.sample import ScenePair
+from crosspoint.scene.data.batch import stack_samples
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.methods import SLidR
 from crosspoint.scene.methods.slidr import mean_by_segment
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
-from crosspoint.scene.models.pixel_encoder import PixelEncoder, PixelEncoderConfig
+from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig
 from tests.scene.orthonormal import identity_method, matching_batch
 
 SIZE = (64, 96)
 VOXELS = VoxelConfig(kind="cartesian", size=0.5, features="xyz_intensity")
-TINY = MinkUNetConfig(4, 8, 3, (8, 12), (1, 1), (12, 8), (1, 1))
+TINY = {"in_channels": 4, "stem": 8, "encoder": (8, 12), "encoder_blocks": (1, 1)}
+TINY |= {"decoder": (12, 8), "decoder_blocks": (1, 1)}
 TILES = torch.arange(4)[:, None].repeat_interleave(16, 0) * 6 + torch.arange(6).repeat_interleave(16)  # 16 × 16 pixels
 
 
@@ -28,16 +29,30 @@ def made_frame(seed, points=120):
     pixel = torch.rand(90, 2, generator=generator) * torch.tensor([64.0, 64.0])
     view = torch.randint(2, (90,), generator=generator)
     images = torch.randint(256, (2, 3, *SIZE), dtype=torch.uint8, generator=generator)
-    return ScenePair(cloud, images, seen, view, pixel, torch.zeros(points, dtype=torch.int64), TILES.expand(2, -1, -1))
+    return LidarSample(
+        f"frame {seed}",
+        cloud[:, :3],
+        {"intensity": cloud[:, 3]},
+        images,
+        {"superpixels": TILES.expand(2, -1, -1)},
+        pair_point=seen,
+        pair_view=view,
+        pair_pixel=pixel,
+    )
 
 
 def made_batch():
-    return stack_samples([SceneSample.of(made_frame(seed), VOXELS) for seed in (1, 2)])
+    return stack_samples([made_frame(seed) for seed in (1, 2)], VOXELS)
+
+
+def with_superpixels(batch, superpixels):
+    return batch._replace(pixel_maps={} if superpixels is None else {"superpixels": superpixels})
 
 
 def made_method(dilated=True):
     torch.manual_seed(0)
-    return SLidR(MinkUNet(TINY), PixelEncoder(PixelEncoderConfig("resnet18", dilated=dilated, projection=16)))
+    encoder = MinkUNet(**TINY)
+    return SLidR(encoder, PixelEncoder(network="resnet18", dilated=dilated, projection=16), voxels=VOXELS)
 
 
 def slow_loss(method, batch):
@@ -45,7 +60,7 @@ def slow_loss(method, batch):
     features = method.encoder(SparseTensor.of(batch.voxels))
     pixels = method.image_encoder(batch.images)
     k, q = [], []
-    for image, regions in enumerate(batch.regions):
+    for image, regions in enumerate(batch.pixel_maps["superpixels"]):
         for number in regions.unique().tolist():
             rows = []
             for point, view, (x, y) in zip(batch.pair_point, batch.pair_image, batch.pair_pixel.tolist(), strict=True):
@@ -74,10 +89,10 @@ def test_numbers_of_superpixels_mean_nothing_across_images():
     method, batch = made_method(), made_batch()
     loss = method.training_step(batch, torch.manual_seed(0))["loss"]
     shuffled = torch.randperm(40, generator=torch.manual_seed(1))
-    renumbered = batch.regions.clone()
+    renumbered = batch.pixel_maps["superpixels"].clone()
     renumbered[1] += 7
     renumbered[2] = shuffled[renumbered[2]]
-    again = method.training_step(batch._replace(regions=renumbered), torch.manual_seed(0))["loss"]
+    again = method.training_step(with_superpixels(batch, renumbered), torch.manual_seed(0))["loss"]
     torch.testing.assert_close(again, loss)
 
 
@@ -122,11 +137,22 @@ def test_a_step_changes_all_but_the_trunk():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda batch: {"regions": None}, "found frames without superpixels in a batch, expected them for SLidR"),
-        (lambda batch: {"regions": batch.regions[:, :32]}, r"found superpixels \(4, 32, 96\).*expected \(4, 64, 96\)"),
-        (lambda batch: {"regions": batch.regions - 1}, "found superpixels with numbers below 0"),
         (
-            lambda batch: {name: getattr(batch, name)[:0] for name in ("pair_point", "pair_image", "pair_pixel")},
+            lambda batch: with_superpixels(batch, None),
+            "found frames without superpixels in a batch, expected them for SLidR",
+        ),
+        (
+            lambda batch: with_superpixels(batch, batch.pixel_maps["superpixels"][:, :32]),
+            r"found superpixels \(4, 32, 96\).*expected \(4, 64, 96\)",
+        ),
+        (
+            lambda batch: with_superpixels(batch, batch.pixel_maps["superpixels"] - 1),
+            "found superpixels with numbers below 0",
+        ),
+        (
+            lambda batch: batch._replace(
+                **{name: getattr(batch, name)[:0] for name in ("pair_point", "pair_image", "pair_pixel")}
+            ),
             "found 240 points and 4 images without a pair",
         ),
     ],
@@ -134,7 +160,7 @@ def test_a_step_changes_all_but_the_trunk():
 def test_batches_that_cannot_be_used_are_refused(change, told):
     batch = made_batch()
     with pytest.raises(ValueError, match=told):
-        made_method().training_step(batch._replace(**change(batch)), torch.manual_seed(0))
+        made_method().training_step(change(batch), torch.manual_seed(0))
 
 
 def test_a_temperature_of_nought_is_refused():

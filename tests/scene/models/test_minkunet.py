@@ -5,20 +5,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crosspoint.scene.checkpoints.minkowski_engine import load_minkowski, minkowski_name, read_minkowski
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
+from crosspoint import load_pretrained
+from crosspoint.scene.checkpoints.minkowski_engine import minkowski_name, read_minkowski
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.kernel_maps import Grid
 from crosspoint.scene.ops.sparse_conv import SparseBatchNorm, SparseTensor
 
 SIDE = 32
-TINY = MinkUNetConfig(
-    in_channels=2,
-    stem=3,
-    encoder=(3, 4, 5, 6),
-    encoder_blocks=(1, 2, 1, 1),
-    decoder=(6, 5, 4, 7),
-    decoder_blocks=(1, 1, 1, 2),
-)
+TINY = {
+    "in_channels": 2,
+    "stem": 3,
+    "encoder": [3, 4, 5, 6],
+    "encoder_blocks": [1, 2, 1, 1],
+    "decoder": [6, 5, 4, 7],
+    "decoder_blocks": [1, 1, 1, 2],
+}
 
 
 def voxels(count: int = 500, frames: int = 2, seed: int = 0) -> Tensor:
@@ -28,10 +29,10 @@ def voxels(count: int = 500, frames: int = 2, seed: int = 0) -> Tensor:
     return torch.cat((torch.randint(0, frames, (count, 1), generator=generator), space), dim=1).unique(dim=0)
 
 
-def network(config: MinkUNetConfig = TINY) -> MinkUNet:
+def network() -> MinkUNet:
     """In float64 and eval mode, with statistics as if it had been trained."""
     torch.manual_seed(0)
-    made = MinkUNet(config).double().eval()
+    made = MinkUNet(**TINY).double().eval()
     for module in made.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight, 1, 0.2)
@@ -107,7 +108,7 @@ class Dense:
 
 def test_res16unet34c_has_the_published_parameters() -> None:
     with torch.device("meta"):
-        made = MinkUNet(MinkUNetConfig())
+        made = MinkUNet()
         head = nn.Linear(made.feature_dim, 64)
     trunk = sum(p.numel() for p in made.parameters())
     assert trunk == 37_842_976
@@ -155,7 +156,7 @@ def test_moving_a_frame_by_the_coarsest_stride_moves_the_features() -> None:
 
 def test_gradients_reach_every_parameter_and_maps_are_shared() -> None:
     torch.manual_seed(0)
-    made, coordinates = MinkUNet(MinkUNetConfig.small(in_channels=2)), voxels()
+    made, coordinates = MinkUNet.small(in_channels=2), voxels()
     grid = Grid(coordinates)
     out = made(SparseTensor(torch.randn(len(coordinates), 2), grid))
     assert out.shape == (len(coordinates), made.feature_dim)
@@ -167,14 +168,14 @@ def test_gradients_reach_every_parameter_and_maps_are_shared() -> None:
 
 
 def test_momenta_go_where_the_public_code_puts_them() -> None:
-    made = MinkUNet(MinkUNetConfig(stem=4, encoder=(4,), encoder_blocks=(1,), decoder=(4,), decoder_blocks=(1,)))
+    made = MinkUNet(stem=4, encoder=(4,), encoder_blocks=(1,), decoder=(4,), decoder_blocks=(1,))
     for name, module in made.named_modules():
         if isinstance(module, nn.BatchNorm1d):
             assert module.momentum == (0.1 if name.startswith(("encoder", "decoder")) else 0.05)
 
 
 def test_statistics_can_be_shared_by_processes() -> None:
-    made = nn.SyncBatchNorm.convert_sync_batchnorm(MinkUNet(TINY))
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(MinkUNet(**TINY))
     norms = [m for m in made.modules() if isinstance(m, SparseBatchNorm)]
     assert norms
     assert all(isinstance(m.norm, nn.SyncBatchNorm) for m in norms)
@@ -188,12 +189,14 @@ def test_published_weights_load(container: str | None, tmp_path: Path) -> None:
     if container == "state_dict":
         content = {"state_dict": {f"model_points.{n}": w for n, w in weights.items()}, "epoch": 50}
     torch.save(content, tmp_path / "model.pt")
-    loaded = load_minkowski(tmp_path / "model.pt")
+    pretrained = load_pretrained(tmp_path / "model.pt")
+    loaded = pretrained.encoder
+    assert (pretrained.inputs.kind, pretrained.inputs.intensity_scale) == ("voxels", 255.0)
     features = torch.randn(len(coordinates), 2)
     with torch.no_grad():
         expected = made.float()(SparseTensor(features, Grid(coordinates)))
         assert torch.equal(loaded(SparseTensor(features, Grid(coordinates))), expected)
-    assert loaded.config == TINY
+    assert loaded.config == made.config
 
 
 def test_published_names_are_known() -> None:
@@ -212,18 +215,37 @@ def test_published_names_are_known() -> None:
 
 def test_bad_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="check the path"):
-        load_minkowski(tmp_path / "absent.pt")
+        load_pretrained(tmp_path / "absent.pt")
     weights = published(network())
     with pytest.raises(ValueError, match="found no 'bntr5"):
         read_minkowski({name: tensor for name, tensor in weights.items() if not name.startswith("bntr5")})
     torch.save(weights | {"block6.0.conv2.kernel": torch.zeros(27, 2, 2)}, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="do not fit"):
-        load_minkowski(tmp_path / "model.pt")
+        load_pretrained(tmp_path / "model.pt")
     (tmp_path / "model.pt").write_bytes(b"no torch file")
-    with pytest.raises(ValueError, match="plain weights"):
-        load_minkowski(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"unreadable|only their own code"):
+        load_pretrained(tmp_path / "model.pt")
 
 
 def test_unequal_stages_are_named() -> None:
     with pytest.raises(ValueError, match="equal numbers"):
-        MinkUNetConfig(encoder=(8, 16))
+        MinkUNet(encoder=(8, 16))
+
+
+def test_the_arguments_build_the_same_network_again() -> None:
+    made = network()
+    again = made.fresh().double().eval()
+    assert type(again) is MinkUNet and again.config == made.config
+    again.load_state_dict(made.state_dict())
+    coordinates = voxels()
+    features = torch.randn(len(coordinates), 2, dtype=torch.float64)
+    with torch.no_grad():
+        found, expected = (one(SparseTensor(features, Grid(coordinates))) for one in (again, made))
+    assert torch.equal(found, expected)
+
+
+def test_what_computes_is_no_part_of_what_a_checkpoint_says() -> None:
+    made = MinkUNet(**TINY, sparse_backend="torch")
+    assert made.backend == "torch" and "sparse_backend" not in made.config
+    with pytest.raises(ValueError, match="found the backend 'other'"):
+        MinkUNet(**TINY, sparse_backend="other")

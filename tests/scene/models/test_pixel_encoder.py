@@ -5,13 +5,13 @@ import torch
 import torchvision
 from torchvision.transforms.functional import normalize
 
-from crosspoint.scene.models.pixel_encoder import PixelEncoder, PixelEncoderConfig, resnet_trunk, trunk_channels
+from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps, resnet_trunk, trunk_channels
 from crosspoint.scene.ops.upsampling import upsample
 
 
 def make_encoder(**options):
     torch.manual_seed(0)
-    encoder = PixelEncoder(PixelEncoderConfig(**{"network": "resnet18", "projection": 8, **options}))
+    encoder = PixelEncoder(**{"network": "resnet18", "projection": 8, **options})
     with torch.no_grad():  # statistics that random images would change
         for module in encoder.trunk.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -94,18 +94,31 @@ def test_a_random_teacher_is_told_in_one_line(caplog):
     with caplog.at_level(logging.WARNING):
         make_encoder()
     assert [record.getMessage() for record in caplog.records] == [
-        "image weights: none, so a random resnet18 teaches; give image.weights for one that knows images"
+        "image weights: none, so a random resnet18 teaches; give image_encoder.weights for one that knows images"
     ]
 
 
 def test_weights_reach_the_trunk_and_no_warning_is_given(tmp_path, caplog):
     saved = torchvision.models.resnet18().state_dict()
     torch.save(saved, tmp_path / "resnet.pth")
-    encoder = PixelEncoder(PixelEncoderConfig("resnet18", dilated=True, weights=str(tmp_path / "resnet.pth")))
+    encoder = PixelEncoder(network="resnet18", dilated=True, weights=str(tmp_path / "resnet.pth"))
     assert torch.equal(encoder.trunk.layer4[1].conv2.weight, saved["layer4.1.conv2.weight"])
     assert not caplog.records
 
 
 def test_a_projection_to_nothing_is_refused():
     with pytest.raises(ValueError, match="found a projection to 0 channels, expected 1 or more"):
-        PixelEncoderConfig(projection=0)
+        PixelEncoder(projection=0)
+
+
+def test_maps_are_those_of_the_trunk_under_torchvisions_names(tmp_path):
+    saved = torchvision.models.resnet18().state_dict()
+    torch.save(saved, tmp_path / "resnet.pth")
+    maps = ResNetMaps(network="resnet18", weights=str(tmp_path / "resnet.pth")).eval()
+    trunk = resnet_trunk("resnet18", dilated=False, weights=str(tmp_path / "resnet.pth")).eval()
+    assert list(maps.state_dict()) == [name for name in saved if not name.startswith("fc.")]
+    images = torch.rand(2, 3, 70, 96)
+    with torch.no_grad():
+        assert torch.equal(maps(images), trunk(images)) and maps(images).shape == (2, 512, 3, 3)
+    assert maps.feature_dim == 512 and all(weight.requires_grad for weight in maps.parameters())
+    assert maps.arguments == {"network": "resnet18", "weights": str(tmp_path / "resnet.pth")}

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from crosspoint.scene.models.pointnet2 import PUBLISHED, PointNet2, PointNet2Config
+from crosspoint.scene.models.pointnet2 import PUBLISHED, SMALL, PointNet2
 
 SPREAD = torch.tensor([40.0, 40.0, 3.0, 1.0])
 
@@ -30,13 +30,13 @@ def tiny() -> PointNet2:
         )
         for stage in PUBLISHED
     ]
-    return PointNet2(PointNet2Config(stages=stages))
+    return PointNet2(stages=stages)
 
 
 def test_the_published_sizes() -> None:
-    network = PointNet2(PointNet2Config())
+    network = PointNet2()
     assert network.feature_dim == 1024
-    assert [stage.samples for stage in network.config.stages] == [4096, 2048, 1024]
+    assert [stage.samples for stage in PUBLISHED] == [4096, 2048, 1024]
 
     def layers(*widths: int) -> int:  # weights of linear maps, and two numbers per channel of BatchNorm
         return sum(a * b + 2 * b for a, b in pairwise(widths))
@@ -72,7 +72,7 @@ def test_a_neighborhood_reaches_as_far_as_its_balls_and_no_further() -> None:
         for stage, n in zip(PUBLISHED, (256, 96, 48), strict=True)
     ]
     torch.manual_seed(0)
-    network = PointNet2(PointNet2Config(stages=stages)).eval()
+    network = PointNet2(stages=stages).eval()
     reach = 0.8 + 1.6 + 4.8
     points = clouds()
     before = network(points)
@@ -101,10 +101,20 @@ def test_every_weight_gets_a_gradient_and_positions_stay_exact_under_autocast() 
 
 
 def test_small_is_a_quarter() -> None:
-    network = PointNet2(PointNet2Config.small())
-    assert [stage.samples for stage in network.config.stages] == [1024, 512, 256]
+    network = PointNet2.small()
+    assert [stage.samples for stage in SMALL] == [1024, 512, 256]
     assert network.feature_dim == 256
     assert network(clouds(1100)).features.shape == (2, 256, 256)
+
+
+def test_the_arguments_build_the_same_network_again() -> None:
+    """Checkpoints and YAML hold stages as dicts, or their name."""
+    for network in (tiny(), PointNet2.small()):
+        again = network.fresh()
+        again.load_state_dict(network.state_dict())
+        points = clouds()
+        assert torch.equal(again(points).features, network(points).features)
+    assert PointNet2.small().config["stages"] == "small"
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -113,6 +123,8 @@ def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match=r"expected \(B, N, 4\)"):
         tiny()(clouds()[..., :3])
     with pytest.raises(ValueError, match="found a stage 2 that needs 4096 points, expected at most the 1024"):
-        PointNet2Config(stages=[PUBLISHED[2], PUBLISHED[0]])
+        PointNet2(stages=[PUBLISHED[2], PUBLISHED[0]])
     with pytest.raises(ValueError, match="0 features"):
-        PointNet2Config(features=0)
+        PointNet2(features=0)
+    with pytest.raises(ValueError, match="found the stages 'tiny', expected published or small"):
+        PointNet2(stages="tiny")

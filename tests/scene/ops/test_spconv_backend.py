@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import copy
 import importlib
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,14 +21,14 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import build_segmenter
-from crosspoint.scene.checkpoints.scene_encoder import SceneEncoder
-from crosspoint.scene.models.minkunet import MinkUNet, MinkUNetConfig
-from crosspoint.scene.models.pixel_encoder import PixelEncoderConfig
+from crosspoint.plugins import describe
+from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.kernel_maps import Grid, KernelMap
 from crosspoint.scene.ops.sparse_conv import (
     SparseConv3d,
@@ -40,12 +38,9 @@ from crosspoint.scene.ops.sparse_conv import (
     sparse_convolution,
     use_backend,
 )
-from crosspoint.scene.training.config import SceneMethodConfig, ScenePretrainConfig
-from crosspoint.scene.training.pretrain import build_scene_method
-from crosspoint.training.config import TrainingConfig
-from crosspoint.training.run_folder import CONFIG, LAST, last_checkpoint
 
-TINY = MinkUNetConfig(stem=4, encoder=[4, 8], encoder_blocks=[1, 1], decoder=[8, 8], decoder_blocks=[1, 1])
+TINY: dict[str, Any] = {"stem": 4, "encoder": [4, 8], "encoder_blocks": [1, 1]}
+TINY |= {"decoder": [8, 8], "decoder_blocks": [1, 1]}
 MODULES = ("crosspoint.scene.ops.spconv_backend", "spconv", "spconv.pytorch", "spconv.cppconstants")
 LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "submanifold 3": (lambda: SubmanifoldConv3d(3, 5), 1),
@@ -178,7 +173,7 @@ def test_values_and_gradients_are_those_of_torch(
 
 def test_a_network_is_the_same_and_so_are_its_checkpoints(backend: ModuleType) -> None:
     torch.manual_seed(0)
-    network, coordinates = MinkUNet(MinkUNetConfig.small()), voxels(900, 20)
+    network, coordinates = MinkUNet.small(), voxels(900, 20)
     x = SparseTensor(torch.rand(len(coordinates), 1), Grid(coordinates))
     ours, theirs = by_both(network.double(), x.with_features(x.features.double()))
     torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=1e-9)
@@ -231,7 +226,7 @@ def test_without_pairs_nothing_is_asked_of_spconv(backend: ModuleType, monkeypat
 
 
 def test_where_it_is_missing_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = MinkUNet(TINY)
+    network = MinkUNet(**TINY)
     missing: dict[str, ModuleType | None] = dict.fromkeys(MODULES[1:])
     for name, module in missing.items():
         monkeypatch.setitem(sys.modules, name, module)
@@ -254,7 +249,7 @@ def test_where_it_has_no_gpu_it_is_refused(
     modules["spconv.cppconstants"].CPU_ONLY_BUILD = cpu_build  # type: ignore[attr-defined]
     imported(monkeypatch, {**modules})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    network = MinkUNet(TINY)
+    network = MinkUNet(**TINY)
     if message is None:
         use_backend(network, "spconv")
     else:
@@ -269,44 +264,21 @@ def test_features_on_a_cpu_and_unknown_backends_are_refused(monkeypatch: pytest.
     with pytest.raises(ValueError, match=r"^found features in float32 on cpu, expected float32 or float16 on a GPU"):
         sparse_convolution(torch.rand(pairs.input_count, 2), torch.rand(27, 2, 3), pairs, "spconv")
     with pytest.raises(ValueError, match="found the backend 'cudnn', expected one of torch, spconv"):
-        use_backend(MinkUNet(TINY), "cudnn")  # type: ignore[arg-type]
+        use_backend(MinkUNet(**TINY), "cudnn")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["ppkt", "slidr"])
-def test_a_run_passes_the_choice_on(backend: ModuleType, method: str) -> None:
-    config = ScenePretrainConfig(
-        encoder=TINY,
-        image=PixelEncoderConfig(network="resnet18", projection=8),
-        method=SceneMethodConfig(name=method),  # type: ignore[arg-type]
-    )
+def test_a_network_is_built_with_the_choice(backend: ModuleType) -> None:
     for name in ("torch", "spconv"):
-        built = build_scene_method(replace(config, sparse_backend=name))  # type: ignore[arg-type]
+        built = MinkUNet(**TINY, sparse_backend=name)  # type: ignore[arg-type]
         assert {layer.backend for layer in built.modules() if hasattr(layer, "kernel")} == {name}
 
 
-@pytest.mark.parametrize("training", [{"accelerator": "cpu"}, {"precision": "bf16-mixed"}])
-def test_a_run_refuses_what_spconv_cannot(training: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"^found sparse_backend spconv .*, expected 32-true or 16-mixed on a GPU"):
-        ScenePretrainConfig(sparse_backend="spconv", training=TrainingConfig(**training))  # type: ignore[arg-type]
-
-
-def test_a_run_may_go_on_with_the_other_backend(tmp_path: Path) -> None:
-    begun = ScenePretrainConfig(out=tmp_path)
-    (tmp_path / CONFIG).write_text(json.dumps(asdict(begun), default=str))  # JSON is YAML
-    (tmp_path / LAST).touch()
-    assert last_checkpoint(replace(begun, sparse_backend="spconv"), resume=True) == tmp_path / LAST
-    with pytest.raises(ValueError, match=r"found other settings .*\(seed: 0 then, 1 now\)"):
-        last_checkpoint(replace(begun, seed=1), resume=True)
-
-
 @pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
-def test_an_evaluation_passes_the_choice_on(
-    backend: ModuleType, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "crosspoint.eval.checkpoint.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(TINY), None)
-    )
-    checkpoint = Checkpoint(tmp_path, MinkUNet, TINY, "voxels")
+def test_an_evaluation_passes_the_choice_on(backend: ModuleType, mode: str, tmp_path: Path) -> None:
+    record = Record(describe(MinkUNet(**TINY)), Inputs(kind="voxels", up_axis="z", unit_sphere=False))
+    weights = {f"method.encoder.{name}": weight for name, weight in MinkUNet(**TINY).state_dict().items()}
+    torch.save({"state_dict": weights, RECORD_KEY: record.as_dict()}, tmp_path / "last.ckpt")
+    checkpoint = Checkpoint.read(tmp_path / "last.ckpt")
     for random_init in (True, False):
         run = EvaluationRun(checkpoint, EvaluationData(), random_init=random_init, sparse_backend="spconv")
         assert isinstance(run.encoder, MinkUNet) and run.encoder.backend == "spconv"

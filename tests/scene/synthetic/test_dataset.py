@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import SceneDataset, SceneFrame
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
 from crosspoint.scene.synthetic.dataset import SyntheticScenes, write_scenes
 from crosspoint.scene.synthetic.lidar import Lidar
+from tests.scene.frames import instances_of, labels_of, returns
 
 LIDAR = Lidar(beams=16, columns=360)
 SMALL = {"frames": 3, "size": (48, 160), "lidar": LIDAR}
@@ -23,20 +25,20 @@ def scenes() -> SyntheticScenes:
     return SyntheticScenes("train", 2, **SMALL)
 
 
-def same(a: SceneFrame, b: SceneFrame) -> bool:
-    return a.points.tobytes() == b.points.tobytes() and torch.equal(a.images, b.images)
+def same(a: LidarSample, b: LidarSample) -> bool:
+    return returns(a).tobytes() == returns(b).tobytes() and torch.equal(a.images, b.images)
 
 
 def test_a_frame_keeps_the_contract(scenes: SyntheticScenes) -> None:
-    dataset: SceneDataset = scenes
+    dataset: LidarDataset = scenes
     frame = dataset[1]
-    count = len(frame.points)
-    assert frame.points.dtype == np.float32 and frame.points.shape == (count, 4) and count > 1000
-    assert frame.labels.shape == frame.instances.shape == (count,)
-    assert frame.labels.dtype == frame.instances.dtype == frame.boxes.labels.dtype == np.int64
+    count = len(returns(frame))
+    assert returns(frame).dtype == np.float32 and returns(frame).shape == (count, 4) and count > 1000
+    assert labels_of(frame).shape == instances_of(frame).shape == (count,)
+    assert labels_of(frame).dtype == instances_of(frame).dtype == np.int64 and frame.boxes.labels.dtype == torch.int64
     assert frame.images.shape == (1, 3, 48, 160) and frame.images.dtype == torch.uint8
-    assert 0 <= frame.points[:, 3].min() and frame.points[:, 3].max() <= 1
-    assert 0 <= frame.labels.min() and frame.labels.max() < len(dataset.classes) == len(CLASSES)
+    assert 0 <= returns(frame)[:, 3].min() and returns(frame)[:, 3].max() <= 1
+    assert 0 <= labels_of(frame).min() and labels_of(frame).max() < len(dataset.classes) == len(CLASSES)
     assert len(dataset) == 6 and frame.name == "train_00000_0001"
     pair = pair_points(frame, occlusion=0.5)
     assert len(pair.pair_point) > 100
@@ -45,13 +47,14 @@ def test_a_frame_keeps_the_contract(scenes: SyntheticScenes) -> None:
 def test_boxes_hold_the_points_of_their_instances(scenes: SyntheticScenes) -> None:
     for index in (0, 2):
         frame = scenes[index]
-        assert np.array_equal(np.unique(frame.instances[frame.instances > 0]), 1 + np.arange(len(frame.boxes.labels)))
+        numbers = np.unique(instances_of(frame)[instances_of(frame) > 0])
+        assert np.array_equal(numbers, 1 + np.arange(len(frame.boxes.labels)))
         things = [CLASSES.index(name) for name in BOX_CLASSES]
-        np.testing.assert_array_equal(frame.instances > 0, np.isin(frame.labels, things))
+        np.testing.assert_array_equal(instances_of(frame) > 0, np.isin(labels_of(frame), things))
         total = inside = 0
-        for i, (box, label) in enumerate(zip(frame.boxes.geometry, frame.boxes.labels, strict=True), start=1):
-            own = frame.points[frame.instances == i, :3]
-            assert CLASSES[frame.labels[frame.instances == i][0]] == BOX_CLASSES[label]
+        for i, (box, label) in enumerate(zip(frame.boxes.geometry.numpy(), frame.boxes.labels, strict=True), start=1):
+            own = returns(frame)[instances_of(frame) == i, :3]
+            assert CLASSES[labels_of(frame)[instances_of(frame) == i][0]] == BOX_CLASSES[label]
             c, s = np.cos(box[6]), np.sin(box[6])
             local = (own - box[:3]) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
             total, inside = total + len(own), inside + (np.abs(local) <= box[3:6] / 2 + 0.06).all(axis=1).sum()
@@ -63,14 +66,14 @@ def test_boxes_of_two_frames_coincide_in_the_world(scenes: SyntheticScenes) -> N
     poses = scenes.poses(0)
     found = []
     for number in (0, 2):
-        boxes = scenes[number].boxes
-        pose = poses[number]
-        centers = boxes.geometry[:, :3] @ pose[:3, :3].T + pose[:3, 3]
-        ahead = np.column_stack([np.cos(boxes.geometry[:, 6]), np.sin(boxes.geometry[:, 6]), 0 * boxes.geometry[:, 6]])
-        found.append(np.column_stack([centers, boxes.geometry[:, 3:6], ahead @ pose[:3, :3].T]))
+        geometry, pose = scenes[number].boxes.geometry.numpy(), poses[number]
+        np.testing.assert_array_equal(scenes[number].pose, pose)
+        centers = geometry[:, :3] @ pose[:3, :3].T + pose[:3, 3]
+        ahead = np.column_stack([np.cos(geometry[:, 6]), np.sin(geometry[:, 6]), 0 * geometry[:, 6]])
+        found.append(np.column_stack([centers, geometry[:, 3:6], ahead @ pose[:3, :3].T]))
     difference = np.abs(found[0][:, None] - found[1][None]).max(axis=2)
     assert (difference.min(axis=1) < 1e-9).sum() > 5
-    assert np.abs(scenes[0].boxes.geometry[:, :3]).max() > 5  # the frames' own coordinates differ
+    assert scenes[0].boxes.geometry[:, :3].abs().max() > 5  # the frames' own coordinates differ
 
 
 def test_a_frame_is_its_seed_and_numbers_whatever_was_read_before(scenes: SyntheticScenes) -> None:
@@ -87,7 +90,7 @@ def test_a_frame_is_its_seed_and_numbers_whatever_was_read_before(scenes: Synthe
 def test_more_cameras_are_more_images_of_the_same_sweep(scenes: SyntheticScenes) -> None:
     around = SyntheticScenes("train", 1, views=3, **SMALL)[0]
     assert around.images.shape == (3, 3, 48, 160) and len(around.cameras) == 3
-    assert around.points.tobytes() == scenes[0].points.tobytes()
+    assert returns(around).tobytes() == returns(scenes[0]).tobytes()
     assert torch.equal(around.images[0], scenes[0].images[0])
 
 
@@ -111,10 +114,11 @@ def test_written_scenes_are_those_made_on_the_fly_with_any_number_of_jobs(
     for index in (0, 2):
         read, made = folder[index], scenes[index]
         assert same(read, made) and read.name == made.name
-        np.testing.assert_array_equal(read.labels, made.labels)
-        np.testing.assert_array_equal(read.instances, made.instances)
+        np.testing.assert_array_equal(labels_of(read), labels_of(made))
+        np.testing.assert_array_equal(instances_of(read), instances_of(made))
         np.testing.assert_array_equal(read.boxes.geometry, made.boxes.geometry)
         np.testing.assert_array_equal(read.cameras.t, made.cameras.t)
+        np.testing.assert_array_equal(read.pose, made.pose)
     np.testing.assert_array_equal(folder.poses()["train_00000_0002"], scenes.poses(0)[2])
     assert len(FolderScenes(written, "val")) == 3
 

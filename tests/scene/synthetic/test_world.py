@@ -148,7 +148,7 @@ def test_roughening_moves_one_material_alone() -> None:
 def test_boxes_are_the_tightest_upright_ones_with_their_heading(world: World) -> None:
     vertices, faces = np.asarray(world.mesh.vertices), np.asarray(world.mesh.faces)
     assert world.objects.max() == len(world.boxes.geometry) > 10
-    for number, (box, label) in enumerate(zip(world.boxes.geometry, world.boxes.labels, strict=True), start=1):
+    for number, (box, label) in enumerate(zip(world.boxes.geometry.numpy(), world.boxes.labels, strict=True), start=1):
         own = world.objects == number
         assert {CLASSES[i] for i in world.labels[own]} == {BOX_CLASSES[label]}
         c, s = np.cos(box[6]), np.sin(box[6])
@@ -164,7 +164,7 @@ def test_the_way_of_the_ego_vehicle_is_free_and_cars_do_not_pass_through_each_ot
     world = make_world([11, seed], frames=4)
     places = world.poses[:, :2, 3]
     path = np.concatenate([np.linspace(places[i], places[i + 1], 20) for i in range(3)])
-    cars = world.boxes.geometry[world.boxes.labels == BOX_CLASSES.index("car")]
+    cars = world.boxes.geometry[world.boxes.labels == BOX_CLASSES.index("car")].numpy()
     grid = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 9), np.linspace(-0.5, 0.5, 5)), -1).reshape(-1, 2)
 
     def inside(points: np.ndarray, box: np.ndarray, margin: float) -> bool:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from crosspoint.renderers.cameras import Cameras, look_at
-from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.viz.boxes import NEAREST, box_kinds, image_lines
 from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.outlines import box_corners, box_lines
+from tests.scene.frames import made_boxes
 
 K = torch.tensor([[100.0, 0.0, 50.0], [0.0, 110.0, 40.0], [0.0, 0.0, 1.0]])
 FORWARD = torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
@@ -68,7 +68,7 @@ def test_what_is_left_of_a_line_lies_on_it_and_before_the_camera():
 
 def test_boxes_are_sorted_by_class_and_named():
     geometry = np.random.default_rng(0).normal(size=(5, 7))
-    boxes = Boxes(geometry, np.array([2, 0, 2, 0, 0]))
+    boxes = made_boxes(geometry, np.array([2, 0, 2, 0, 0]))
     names = ["car", "$x$", "Cyclist"]
     first, second = box_kinds(boxes, names)
     assert (first.name, second.name) == ("box: car", "box: Cyclist")
@@ -78,7 +78,7 @@ def test_boxes_are_sorted_by_class_and_named():
     [unnamed] = box_kinds(boxes, [])
     assert unnamed.name == "boxes" and unnamed.color.tolist() == [255, 255, 255]
     np.testing.assert_array_equal(unnamed.geometry, geometry)
-    assert box_kinds(None, names) == box_kinds(Boxes(np.zeros((0, 7)), np.zeros(0, dtype=np.int64)), names) == []
+    assert box_kinds(None, names) == box_kinds(made_boxes(np.zeros((0, 7)), np.zeros(0, dtype=np.int64)), names) == []
 
 
 def test_corners_of_a_box_around_the_camera_are_seen_on_the_side_they_are_on():

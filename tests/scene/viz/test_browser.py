@@ -11,11 +11,12 @@ import torch
 
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import Boxes, SceneFrame
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colors import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
 from crosspoint.scene.viz.page import write_page
 from tests.browser import Page
+from tests.scene.frames import labels_of, made_boxes, made_frame, returns
 
 CLASSES = ["above", "below"]
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
@@ -24,7 +25,7 @@ PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFra
 
 
 @pytest.fixture
-def frame() -> SceneFrame:
+def frame() -> LidarSample:
     """A wall of two classes, one above the other, before one camera, and a box around its upper left corner."""
     y, z = np.meshgrid(np.linspace(-3, 3, 61), np.linspace(-3, 3, 61))
     points = np.stack([np.full(y.size, 8.0), y.ravel(), z.ravel(), np.linspace(0, 1, y.size)], axis=1)
@@ -32,17 +33,17 @@ def frame() -> SceneFrame:
     K = torch.tensor([[[40.0, 0.0, 25.0], [0.0, 40.0, 15.0], [0.0, 0.0, 1.0]]])
     images = torch.zeros(1, 3, 30, 50, dtype=torch.uint8)
     images[:, 2] = 200
-    boxes = Boxes(np.array([[8.0, 3.0, 3.0, 2.0, 2.0, 2.0, 0.0]]), np.array([0]))
+    boxes = made_boxes(np.array([[8.0, 3.0, 3.0, 2.0, 2.0, 2.0, 0.0]]), np.array([0]))
     labels = (z.ravel() < 0).astype(np.int64)
     cameras = Cameras(K, forward, torch.zeros(1, 3), (30, 50))
-    return SceneFrame("wall <i>", points.astype(np.float32), images, cameras, labels, None, boxes)
+    return made_frame("wall <i>", points.astype(np.float32), images, cameras, labels, None, boxes)
 
 
 @pytest.fixture
 def opened(browser, frame, tmp_path) -> Iterator[Page]:
     browser.events.clear()
     path = tmp_path / "wall.html"
-    write_page(frame, pair_points(frame), path, CLASSES)
+    write_page(pair_points(frame), path, CLASSES)
     browser.open(path, width=900, height=600)
     browser.evaluate(PAINTED)
     yield browser
@@ -116,7 +117,7 @@ def test_the_page_projects_as_a_pinhole_camera_does(opened, frame):
     direction = np.array([np.cos(0.3) * np.cos(0.5), np.cos(0.3) * np.sin(0.5), -np.sin(0.3)])
     np.testing.assert_allclose(found["eye"], np.array([8, 0, 0]) - 20 * direction)
     right = np.cross(direction, [0, 0, 1]) / np.linalg.norm(np.cross(direction, [0, 0, 1]))
-    offset = frame.points[:, :3] - np.array(found["eye"])
+    offset = returns(frame)[:, :3] - np.array(found["eye"])
     depth = offset @ direction
     columns = 450 + found["focal"] * (offset @ right) / depth
     rows = 300 - found["focal"] * (offset @ np.cross(right, direction)) / depth
@@ -206,12 +207,12 @@ def test_boxes_and_cameras_are_lines_that_can_be_switched_off(opened):
 
 def test_predictions_and_mistakes_are_colorings_and_boxes_have_their_classes_color(browser, frame, tmp_path):
     browser.events.clear()
-    predictions = (frame.points[:, 2] < 1).astype(np.int64)
-    wrong = int((predictions != frame.labels).sum())
+    predictions = (returns(frame)[:, 2] < 1).astype(np.int64)
+    wrong = int((predictions != labels_of(frame)).sum())
     names = ["car", "pedestrian"]
-    boxes = Boxes(np.repeat(frame.boxes.geometry, 2, axis=0), np.array([1, 1]))
+    boxes = made_boxes(np.repeat(frame.boxes.geometry, 2, axis=0), np.array([1, 1]))
     shown = replace(frame, boxes=boxes)
-    write_page(shown, pair_points(frame), tmp_path / "page.html", CLASSES, predictions, names)
+    write_page(pair_points(shown), tmp_path / "page.html", CLASSES, predictions, names)
     browser.open(tmp_path / "page.html", width=900, height=600)
     red = hexadecimal(class_colors(names)[1])
     lines = "[...document.querySelectorAll('.lines label')].map((label) => label.textContent)"

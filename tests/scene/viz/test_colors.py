@@ -1,16 +1,15 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import IGNORED, SceneFrame
+from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets import nuscenes, rellis3d, semantickitti
 from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colorings import by_class, by_height, by_image, by_intensity
 from crosspoint.scene.viz.colors import RIGHT, UNKNOWN, WRONG, hexadecimal, ramp
+from tests.scene.frames import made_frame, returns, with_field, with_returns
 
 CLASSES = ["car", "hovercraft", "road"]
 
@@ -23,7 +22,7 @@ def frame():
     forward = torch.tensor([[[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]])
     K = torch.tensor([[[40.0, 0.0, 20.0], [0.0, 40.0, 20.0], [0.0, 0.0, 1.0]]])
     images = torch.arange(40 * 40 * 3, dtype=torch.int32).remainder(251).to(torch.uint8).view(1, 3, 40, 40)
-    return SceneFrame("row", points, images, Cameras(K, forward, torch.zeros(1, 3), (40, 40)))
+    return made_frame("row", points, images, Cameras(K, forward, torch.zeros(1, 3), (40, 40)))
 
 
 @pytest.mark.parametrize("dataset", [nuscenes, rellis3d, semantickitti])
@@ -45,10 +44,10 @@ def test_names_are_known_however_they_are_written_and_others_get_colors_too():
 def test_classes_predictions_and_mistakes(frame):
     labels, predictions = np.array([0, 1, 2, IGNORED, 0] * 2), np.array([0, 2, 2, 1, IGNORED] * 2)
     table = class_colors(CLASSES)
-    [alone] = by_class(replace(frame, labels=labels), CLASSES, None)
+    [alone] = by_class(with_field(frame, "label", labels), CLASSES, None)
     assert alone.title == "class"
     np.testing.assert_array_equal(alone.of_points[:5], [table[0], table[1], table[2], UNKNOWN, table[0]])
-    truth, predicted, mistakes = by_class(replace(frame, labels=labels), CLASSES, predictions)
+    truth, predicted, mistakes = by_class(with_field(frame, "label", labels), CLASSES, predictions)
     assert [truth.title, predicted.title, mistakes.title] == [
         "truth",
         "prediction",
@@ -59,12 +58,12 @@ def test_classes_predictions_and_mistakes(frame):
     np.testing.assert_array_equal(mistakes.of_points[:5], [RIGHT, WRONG, RIGHT, UNKNOWN, WRONG])
     assert [one.title for one in by_class(frame, CLASSES, predictions)] == ["prediction"]
     assert not list(by_class(frame, CLASSES, None))
-    nothing = by_class(replace(frame, labels=np.full(10, IGNORED)), CLASSES, predictions)
+    nothing = by_class(with_field(frame, "label", np.full(10, IGNORED)), CLASSES, predictions)
     assert [one.title for one in nothing] == ["truth", "prediction", "mistakes"]
 
 
 def test_height_and_intensity_go_up_the_ramp(frame):
-    for coloring, values in ((by_height(frame), frame.points[:, 2]), (by_intensity(frame), frame.points[:, 3])):
+    for coloring, values in ((by_height(frame), returns(frame)[:, 2]), (by_intensity(frame), returns(frame)[:, 3])):
         low, high = coloring.limits
         assert values.min() <= low < high <= values.max()
         places = coloring.places.astype(int)
@@ -72,7 +71,7 @@ def test_height_and_intensity_go_up_the_ramp(frame):
         inner = slice(1, -1)
         np.testing.assert_allclose((values[inner] - low) / (high - low), places[inner] / 255, atol=1 / 255)
         np.testing.assert_array_equal(coloring.of_points, ramp()[places])
-    flat = replace(frame, points=np.ones((4, 4), dtype=np.float32))
+    flat = with_returns(frame, np.ones((4, 4), dtype=np.float32))
     assert (by_height(flat).of_points == ramp()[0]).all()
 
 

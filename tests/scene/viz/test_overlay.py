@@ -5,10 +5,10 @@ import torch
 
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.correspondences import pair_points
-from crosspoint.scene.data.sample import SceneFrame
 from crosspoint.scene.viz.colors import depth_colors, depth_scale
 from crosspoint.scene.viz.images import overlay, pair_depths
 from crosspoint.scene.viz.overlay import OUTLINE, paint_outlines, paint_points
+from tests.scene.frames import made_frame, returns
 
 SIZE = (60, 90)
 
@@ -22,15 +22,15 @@ def frame():
     forward = torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
     left = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
     cameras = Cameras(K, torch.stack([forward, left]), torch.tensor([[0.1, 0.2, -0.3], [0.0, 0.1, 0.0]]), SIZE)
-    return SceneFrame("black", points, torch.zeros(2, 3, *SIZE, dtype=torch.uint8), cameras)
+    return made_frame("black", points, torch.zeros(2, 3, *SIZE, dtype=torch.uint8), cameras)
 
 
 def test_colored_pixels_are_where_pairs_are_in_each_image(frame):
     pair = pair_points(frame)
-    depth = pair_depths(frame, pair)
+    depth = pair_depths(pair)
     painted = depth_colors(depth, depth_scale(depth))
     for view in (0, 1):
-        image = overlay(frame, pair, depth, painted, view, radius=0)
+        image = overlay(pair, depth, painted, view, radius=0)
         rows, columns = image.any(axis=2).nonzero()
         x, y = pair.pair_pixel[pair.pair_view == view].floor().int().unbind(dim=1)
         expected = set(zip(y.tolist(), x.tolist(), strict=True))
@@ -41,9 +41,9 @@ def test_colored_pixels_are_where_pairs_are_in_each_image(frame):
 
 def test_depths_are_those_along_the_cameras_axes(frame):
     pair = pair_points(frame)
-    x, y, _ = frame.points[pair.pair_point.numpy(), :3].T
+    x, y, _ = returns(frame)[pair.pair_point.numpy(), :3].T
     expected = np.where(pair.pair_view == 0, x - 0.3, y)
-    np.testing.assert_allclose(pair_depths(frame, pair), expected, atol=1e-5)
+    np.testing.assert_allclose(pair_depths(pair), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
@@ -94,10 +94,10 @@ def test_outlines_follow_where_regions_meet():
 
 def test_outlines_lie_below_points(frame):
     pair = pair_points(frame)
-    depth = pair_depths(frame, pair)
+    depth = pair_depths(pair)
     regions = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
     painted = depth_colors(depth, depth_scale(depth))
-    bare, outlined = (overlay(frame, pair, depth, painted, 0, r, radius=0) for r in (None, regions))
+    bare, outlined = (overlay(pair, depth, painted, 0, r, radius=0) for r in (None, regions))
     points = bare.any(axis=2)
     np.testing.assert_array_equal(outlined[points], bare[points])
     assert (outlined[~points] == OUTLINE).all(axis=1).mean() > 0.99

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from crosspoint.cli.main import build_parser
-from crosspoint.cli.parser import run
+from crosspoint.cli.main import main
 from crosspoint.eval.supervised.cloud_training import save_network
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.data.sample import IGNORED, Boxes, SceneFrame
+from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig, write_split
 from crosspoint.scene.viz.predictions import agreement, frame_predictions
+from tests.scene.frames import made_boxes, made_frame
 
 COUNTS = [5, 0, 7]
 
@@ -103,13 +103,13 @@ def frames(answers, tmp_path):
     K = torch.tensor([[[40.0, 0.0, 25.0], [0.0, 40.0, 15.0], [0.0, 0.0, 1.0]]])
     forward = torch.tensor([[[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]])
     cameras = Cameras(K, forward, torch.zeros(1, 3), (30, 50))
-    boxes = Boxes(np.array([[10.0, 0.0, 0.0, 4.0, 2.0, 1.5, 0.3]]), np.array([0]))
+    boxes = made_boxes(np.array([[10.0, 0.0, 0.0, 4.0, 2.0, 1.5, 0.3]]), np.array([0]))
     write_rig(tmp_path / "data", cameras, ["road", "car"], ["car"])
     for number in range(4):
         points = np.c_[rng.uniform([5, -2, -1], [20, 2, 1], (40, 3)), rng.random(40)].astype(np.float32)
         image = torch.full((1, 3, 30, 50), 40, dtype=torch.uint8)
         labels = rng.integers(0, 2, 40)
-        write_frame(tmp_path / "data", SceneFrame(f"{number}", points, image, cameras, labels, None, boxes))
+        write_frame(tmp_path / "data", made_frame(f"{number}", points, image, cameras, labels, None, boxes))
     write_split(tmp_path / "data", "train", ["3"])
     write_split(tmp_path / "data", "val", ["0", "1", "2"])
     save_network(tmp_path / "net", torch.nn.Linear(2, 2), predicted=rng.integers(0, 2, 120), offsets=np.arange(4) * 40)
@@ -139,8 +139,7 @@ def test_the_command_shows_predictions_of_the_validation_split(frames):
 def test_bad_predictions_are_one_line_on_the_command_line(frames, monkeypatch, capsys, words, message):
     monkeypatch.chdir(frames)
     arguments = ["show", "folder", "--root", "data", *words]
-    parser, dispatch = build_parser(arguments)
-    assert run(parser, dispatch, arguments) == 2
+    assert main(arguments) == 2
     errors = capsys.readouterr().err
     assert message in errors and errors.count("\n") == 1
     assert not (frames / "show").exists()
@@ -157,6 +156,5 @@ def test_boxes_of_nuscenes_are_asked_for_where_it_has_some(frames, monkeypatch):
 
     monkeypatch.setattr("crosspoint.scene.datasets.build.open_scenes", open_scenes)
     arguments = ["show", "nuscenes", "--root", "nuscenes", "--split", "mini_val"]
-    parser, dispatch = build_parser(arguments)
-    assert run(parser, dispatch, arguments) == 0
+    assert main(arguments) == 0
     assert asked == [("nuscenes", Path("nuscenes"), {"split": "mini_val", "boxes": None})]

@@ -1,1 +1,0 @@
-"""Pre-training on scenes."""
