@@ -1,25 +1,81 @@
-"""Protocols: how good is an encoder, measured so that the figure can be had again."""
+"""Protocols: how good an encoder is, measured so that the figure can be had again. This page is the public API."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if __name__ != "crosspoint.eval":
     raise ImportError("found the folder `eval` imported by its bare name, expected: import crosspoint.eval")
 
-
 from crosspoint.eval.features import extract_features
-from crosspoint.eval.probe import probe_hold_out
-from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
-from crosspoint.eval.protocols.knn import knn_classify
-from crosspoint.eval.protocols.linear_svm import linear_svm
-from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
 from crosspoint.eval.results import Result
 
+if TYPE_CHECKING:
+    from crosspoint.eval.evaluation_data import EvaluationData
+    from crosspoint.eval.evaluation_run import EvaluationRun
+    from crosspoint.eval.probe import probe_hold_out
+    from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
+    from crosspoint.eval.protocols.knn import knn_classify
+    from crosspoint.eval.protocols.linear_svm import linear_svm
+    from crosspoint.eval.protocols.pointbert_folds import folds_svm
+    from crosspoint.eval.protocols.protocol import Column, Protocol
+    from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
+    from crosspoint.eval.study.config import StudyConfig
+    from crosspoint.eval.study.study import report_study
+    from crosspoint.eval.supervised.classification import fine_tune
+    from crosspoint.eval.supervised.config import FinetuneConfig
+    from crosspoint.eval.supervised.part_segmentation import segment_parts
+    from crosspoint.eval.supervised.pointbert_folds import folds_finetune
+    from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
+
+# Where each name is defined. They are imported when they are first asked for: scikit-learn and Lightning take seconds.
+_MODULES = {
+    "Column": "protocols.protocol",
+    "EvaluationData": "evaluation_data",
+    "EvaluationRun": "evaluation_run",
+    "FinetuneConfig": "supervised.config",
+    "Protocol": "protocols.protocol",
+    "StudyConfig": "study.config",
+    "few_shot": "protocols.few_shot",
+    "few_shot_table": "protocols.few_shot",
+    "fine_tune": "supervised.classification",
+    "folds_finetune": "supervised.pointbert_folds",
+    "folds_svm": "protocols.pointbert_folds",
+    "knn_classify": "protocols.knn",
+    "linear_svm": "protocols.linear_svm",
+    "probe_hold_out": "probe",
+    "report_study": "study.study",
+    "retrieve_across": "protocols.retrieval",
+    "retrieve_within": "protocols.retrieval",
+    "segment_parts": "supervised.part_segmentation",
+    "semantic_segmentation": "supervised.semantic_segmentation",
+}
+
 __all__ = [
+    "Column",
+    "EvaluationData",
+    "EvaluationRun",
+    "FinetuneConfig",
+    "Protocol",
     "Result",
+    "StudyConfig",
     "extract_features",
     "few_shot",
     "few_shot_table",
+    "fine_tune",
+    "folds_finetune",
+    "folds_svm",
     "knn_classify",
     "linear_svm",
     "probe_hold_out",
+    "report_study",
     "retrieve_across",
     "retrieve_within",
+    "segment_parts",
+    "semantic_segmentation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"crosspoint.eval.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

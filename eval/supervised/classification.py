@@ -88,8 +88,8 @@ def fine_tune(
         train: the training split.
         test: the test split.
         mode: "finetuned" trains all weights under DGCNN's head; "scratch" does so from random weights in their place
-            (of encoders that extend `PointEncoder`; build others anew and fine-tune those); "frozen" trains a linear head on
-            the features of clouds as they are, without augmentation.
+            (of encoders that extend `PointEncoder`; build others anew and fine-tune those); "frozen" trains a linear
+            head on the features of clouds as they are, without augmentation.
         recipe: of training.
         validation: share of each training class, or clouds of their own; 0 trains on all and takes the last epoch.
         fraction: of the labels that is trained on, after the validation part is set aside, which keeps its labels.
@@ -97,8 +97,8 @@ def fine_tune(
         resources: what it runs on.
         progress: show a progress bar.
         out: new folder for `network.safetensors`, a `Classifier`'s weights of the chosen epoch, its encoder as
-            `load_pretrained` reads it (`encoder.safetensors`, if it extends `PointEncoder`), and `predictions.npz` (predicted and
-            truth on the test split). Interrupted, the same call goes on from the last whole epoch.
+            `load_pretrained` reads it (`encoder.safetensors`, if it extends `PointEncoder`), and `predictions.npz`
+            (predicted and truth on the test split). Interrupted, the same call goes on from the last whole epoch.
 
     Raises:
         ValueError: if splits do not fit together or are too small, if the encoder returns no features or is to start

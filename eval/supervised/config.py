@@ -113,8 +113,8 @@ class FinetuneConfig:
 class Resources(Compute):
     """Hardware of training with labels, and of its evaluation.
 
-    Loader processes and the batch of evaluation change no figure; the rest does: a GPU has random numbers of its own and
-    adds in varying order, and every device has a batch of its own.
+    Loader processes and the batch of evaluation change no figure; the rest does: a GPU has random numbers of its own
+    and adds in varying order, and every device has a batch of its own.
 
     Args:
         accelerator: auto, cpu, gpu, …

@@ -185,7 +185,10 @@ def test_impossible_settings_write_nothing(source: Path, tmp_path: Path, change:
 
 def test_a_killed_run_is_finished_to_the_same_bytes(source: Path, rendered: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    code = f"from crosspoint.renderers import render_folder; render_folder({str(source)!r}, {str(out)!r}, jobs=1, **{SMALL!r})"
+    code = (
+        "from crosspoint.renderers import render_folder; "
+        f"render_folder({str(source)!r}, {str(out)!r}, jobs=1, **{SMALL!r})"
+    )
     # The process stops itself in the middle of its third shard, so that the kill falls there however fast it is.
     pause = (
         "import crosspoint.renderers.dataset as d, time; plain = d.render_sample; done = []\n"

@@ -117,7 +117,7 @@ def frames(answers, tmp_path):
 
 
 def test_the_command_shows_predictions_of_the_validation_split(frames):
-    words = ["show", "folder", "--root", "data", "--frame", "1", "--predictions", "net", "--regions", "true"]
+    words = ["show", "folder", "--root", "data", "--frame", "1", "--predictions", "net", "--superpixels", "true"]
     command = [str(Path(sys.executable).with_name("crosspoint")), *words]
     done = subprocess.run(command, cwd=frames, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
