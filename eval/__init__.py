@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
     from crosspoint.eval.protocols.knn import knn_classify
     from crosspoint.eval.protocols.linear_svm import linear_svm
+    from crosspoint.eval.protocols.named import named_protocols
     from crosspoint.eval.protocols.pointbert_folds import folds_svm
-    from crosspoint.eval.protocols.protocol import Column, Protocol
+    from crosspoint.eval.protocols.protocol import Column, Protocol, evaluate
     from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
+    from crosspoint.eval.report.report_model import Contribution
     from crosspoint.eval.study.config import StudyConfig
     from crosspoint.eval.study.study import report_study
     from crosspoint.eval.supervised.classification import fine_tune
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
     from crosspoint.eval.supervised.part_segmentation import segment_parts
     from crosspoint.eval.supervised.pointbert_folds import folds_finetune
     from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
+    from crosspoint.eval.targets import CloudTarget, EncoderTarget, FrameTarget
 
 # Where each name is defined. They are imported when they are first asked for: scikit-learn and Lightning take seconds.
 _MODULES = {
+    "CloudTarget": "targets",
     "Column": "protocols.protocol",
+    "Contribution": "report.report_model",
+    "EncoderTarget": "targets",
     "EvaluationData": "evaluation_data",
     "EvaluationRun": "evaluation_run",
     "FinetuneConfig": "supervised.config",
+    "FrameTarget": "targets",
     "Protocol": "protocols.protocol",
     "StudyConfig": "study.config",
+    "evaluate": "protocols.protocol",
     "few_shot": "protocols.few_shot",
     "few_shot_table": "protocols.few_shot",
     "fine_tune": "supervised.classification",
@@ -42,6 +50,7 @@ _MODULES = {
     "folds_svm": "protocols.pointbert_folds",
     "knn_classify": "protocols.knn",
     "linear_svm": "protocols.linear_svm",
+    "named_protocols": "protocols.named",
     "probe_hold_out": "probe",
     "report_study": "study.study",
     "retrieve_across": "protocols.retrieval",
@@ -51,13 +60,18 @@ _MODULES = {
 }
 
 __all__ = [
+    "CloudTarget",
     "Column",
+    "Contribution",
+    "EncoderTarget",
     "EvaluationData",
     "EvaluationRun",
     "FinetuneConfig",
+    "FrameTarget",
     "Protocol",
     "Result",
     "StudyConfig",
+    "evaluate",
     "extract_features",
     "few_shot",
     "few_shot_table",
@@ -66,6 +80,7 @@ __all__ = [
     "folds_svm",
     "knn_classify",
     "linear_svm",
+    "named_protocols",
     "probe_hold_out",
     "report_study",
     "retrieve_across",

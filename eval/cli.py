@@ -16,10 +16,9 @@ from typing import Any, get_type_hints
 from crosspoint.cli.parser import Parser, described
 from crosspoint.cli.plugin_arguments import Section, split_flags
 from crosspoint.eval.protocols.named import protocol_class
-from crosspoint.eval.protocols.protocol import Protocol, measure
+from crosspoint.eval.protocols.protocol import Protocol, evaluate
 from crosspoint.eval.study.config import STANDARD, StudyConfig
 from crosspoint.eval.study.study import report_study
-from crosspoint.eval.targets import Target
 from crosspoint.plugins import SHORT_NAMES, plain
 
 EXIT_BAD_INPUT = 2
@@ -54,7 +53,11 @@ def evaluate_command(words: Sequence[str]) -> int:
     values.pop("config")
     known = {field.name for field in fields(made.target) if field.init}
     target = made.target(**{key: value for key, value in values.items() if key in known})
-    return evaluate(made(**{key: value for key, value in values.items() if key not in known}), target)
+    result = evaluate(made(**{key: value for key, value in values.items() if key not in known}), target)
+    sys.stdout.write(f"{result}\n")
+    if target.out is not None:
+        result.save(target.out)
+    return 0
 
 
 def _overview() -> str:
@@ -65,34 +68,6 @@ def _overview() -> str:
         rows.append(f"  {name:<12}{textwrap.shorten(headline, 106, placeholder=' …')}")
     head = ["usage: crosspoint evaluate PROTOCOL …", "", "Measure an encoder.", ""]
     return "\n".join([*head, *rows, "", "PROTOCOL --help tells more; an import path names a protocol of your own.", ""])
-
-
-def evaluate(protocol: Protocol, target: Target) -> int:
-    """Measure one encoder by one protocol; print the result, and save it where the target says.
-
-    Returns:
-        0.
-
-    Raises:
-        FileNotFoundError: if the checkpoint or data are missing.
-        ValueError: if one of them cannot be used, or the file of the result is there already.
-    """
-    if target.out is not None and target.out.exists():
-        raise ValueError(f"found {target.out} already there, expected a new file: choose another --out")
-    run = target.open()
-    protocol.check_settings(run.data)
-    reason = protocol.unsupported(run.checkpoint)
-    if reason is not None:
-        raise ValueError(
-            f"found {reason} ({run.checkpoint.path}), expected one that {protocol.name} can be run on: choose another "
-            "--checkpoint"
-        )
-    protocol.check(run.data)
-    result, _ = measure(protocol, run)
-    sys.stdout.write(f"{result}\n")
-    if target.out is not None:
-        result.save(target.out)
-    return 0
 
 
 def _names(given: Any) -> list[str]:

@@ -40,12 +40,16 @@ FLAGS: dict[str, dict[str, str]] = {
     "evaluate": {
         "--normalise": "--normalize",
         "--network": "--save_dir",
+        "--protocol": "--variant",
         "--optimiser": "--optimizer",
         "--recipe.optimiser": "--recipe.optimizer",
         "--recipe.standardise": "--recipe.standardize",
     },
     "show": {"--regions": "--superpixels"},
 }
+
+
+DROPPED = {"evaluate": {"--all_settings": "all settings are measured unless --ways and --shots name some"}}
 
 
 def rename_flags(words: Sequence[str]) -> list[str]:
@@ -56,8 +60,14 @@ def rename_flags(words: Sequence[str]) -> list[str]:
     if command != words[0]:
         _warn([f"{words[0]} is now {command}"])
     renamed, said = [command], []
-    for word in words[1:]:
+    following = iter(words[1:])
+    for word in following:
         flag, equals, value = word.partition("=")
+        if flag in DROPPED.get(command, {}):
+            said.append(f"{flag} is gone, {DROPPED[command][flag]}")
+            if not equals:
+                next(following, None)
+            continue
         new = _renamed(flag, FLAGS.get(command, {}))
         if new != flag:
             said.append(f"{flag} is now {new}")

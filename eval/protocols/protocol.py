@@ -121,3 +121,28 @@ def measure(protocol: Protocol, run: EvaluationRun) -> Measured:
 def on_dataset(result: Result, dataset: str) -> Result:
     """The same result with the name of the dataset among its constants."""
     return replace(result, constants={**result.constants, "dataset": dataset})
+
+
+def evaluate(protocol: Protocol, target: Target) -> Result:
+    """Measure one encoder by one protocol, as `crosspoint evaluate NAME` does.
+
+    Args:
+        protocol: with its settings.
+        target: the encoder and the data; its `out` must be free, and is not written.
+
+    Raises:
+        FileNotFoundError: if the checkpoint or data are missing.
+        ValueError: if one of them cannot be used, or `out` is there already.
+    """
+    if target.out is not None and target.out.exists():
+        raise ValueError(f"found {target.out} already there, expected a new file: choose another --out")
+    run = target.open()
+    protocol.check_settings(run.data)
+    reason = protocol.unsupported(run.checkpoint)
+    if reason is not None:
+        raise ValueError(
+            f"found {reason} ({run.checkpoint.path}), expected one that {protocol.name} can be run on: choose another "
+            "--checkpoint"
+        )
+    protocol.check(run.data)
+    return measure(protocol, run)[0]

@@ -1,4 +1,4 @@
-"""Answers of a trained network, as `crosspoint evaluate semseg --network FOLDER` leaves them, and how good they are."""
+"""Answers of a trained network, as `crosspoint evaluate semseg --save_dir FOLDER` leaves them, and how good they are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
-        raise FileNotFoundError(f"found no file {file}, expected one that `evaluate semseg --network {path}` leaves")
+        raise FileNotFoundError(f"found no file {file}, expected one that `evaluate semseg --save_dir {path}` leaves")
     predicted, offsets = _read(file)
     if len(offsets) - 1 != frames:
         raise ValueError(
@@ -73,7 +73,7 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
             predicted, offsets = content["predicted"], content["offsets"]
     except (KeyError, TypeError, AttributeError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
         raise ValueError(
-            f"found no arrays `predicted` and `offsets` in {file}, expected what `evaluate semseg --network` leaves"
+            f"found no arrays `predicted` and `offsets` in {file}, expected what `evaluate semseg --save_dir` leaves"
         ) from None
     whole = all(array.ndim == 1 and array.dtype.kind in "iu" for array in (predicted, offsets))
     if (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,3 +187,16 @@ def test_a_dataset_of_a_users_own(place: Path, tmp_path: Path) -> None:
     doubled, plain = Result.load(out), Result.load(tmp_path / "plain.json")
     assert doubled.metrics == plain.metrics  # in the unit sphere both are the same
     assert (doubled.constants["dataset"], plain.constants["dataset"]) == ("doubled", "modelnet40_hdf5")
+
+
+def test_the_example_of_the_documentation_runs_from_its_folder(place: Path, tmp_path: Path) -> None:
+    """As the installed script runs it, which does not look into the working folder by itself."""
+    text = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n# mine.py\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "mine.py").write_text(example)
+    words = ["evaluate", "mine.NearestMean", "--checkpoint", place / "a0.safetensors", *data(place), "--order", 1]
+    code = "import sys; sys.path.remove(''); from crosspoint.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, words), "--out", "result.json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Result.load(tmp_path / "result.json").metrics == {"accuracy": expected(place, 40, order=1)}

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from crosspoint.eval.report.page import write_page
 from crosspoint.eval.report.page_data import confusion
-from crosspoint.eval.report.report_model import Curve, Section, Segmented
+from crosspoint.eval.report.report_model import Curve, Matrix, Picture, Section, Segmented
 from crosspoint.eval.report.thumbnails import open_picture, thumbnail
 
 HOSTILE = [
@@ -180,3 +180,29 @@ def test_what_does_not_fit_is_one_line_and_leaves_the_old_page(make_report, tmp_
         write_page(replace(report, sections=FAULTS[message](report.sections[0])), path)
     assert "\n" not in str(error.value)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def wide_picture() -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 1500, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, format="PNG")
+    return file.getvalue()
+
+
+def test_points_of_frames_have_a_matrix_and_pictures_of_their_own(make_report, page_of) -> None:
+    matrix = Matrix(np.array([[3, 1], [0, 2]]), ["ground", "wall"])
+    section = Section("SLidR", matrix=matrix, pictures=[Picture("frame 7", wide_picture())])
+    found = page_of(make_report(sections=[section])).report
+    (shown,) = found["sections"]
+    assert shown["matrix"] == {"confusion": [[3, 1], [0, 2]], "classes": ["ground", "wall"], "counted": "point"}
+    (frame,) = shown["frames"]
+    assert frame["label"] == "frame 7"
+    data = found["pictures"][frame["picture"]].partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.size == (1200, 72)  # far more than a thumbnail
+
+
+@pytest.mark.parametrize("counts", [np.zeros((2, 3), np.int64), np.zeros((2, 2)), np.array([[1, -1], [0, 2]])])
+def test_a_matrix_that_is_none_is_refused(counts, make_report, page_of) -> None:
+    with pytest.raises(ValueError, match="SLidR: found a confusion matrix"):
+        page_of(make_report(sections=[Section("SLidR", matrix=Matrix(counts, ["ground", "wall"]))]))

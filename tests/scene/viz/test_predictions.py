@@ -26,7 +26,7 @@ def answers():
 
 @pytest.fixture
 def network(answers, tmp_path):
-    """A folder as `evaluate semseg --network` leaves it."""
+    """A folder as `evaluate semseg --save_dir` leaves it."""
     offsets = np.cumsum([0, *map(len, answers)])
     save_network(tmp_path / "net", torch.nn.Linear(2, 2), predicted=np.concatenate(answers), offsets=offsets)
     return tmp_path / "net"
