@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.trainer import seeded
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.checkpoints.scene_encoder import SceneEncoder, load_scene_encoder
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.datasets.build import open_scenes
@@ -59,9 +60,10 @@ class SegmentationTarget:
         """
         if self.out is not None and self.out.exists():
             raise ValueError(f"found {self.out} already there, expected a new file: choose another --out")
-        if self.encoder.in_channels != self.voxels.channels:
+        channels = getattr(self.encoder, "in_channels", self.voxels.channels)
+        if channels != self.voxels.channels:
             raise ValueError(
-                f"found {self.checkpoint} for {self.encoder.in_channels} features of a voxel, expected "
+                f"found {self.checkpoint} for {channels} features of a voxel, expected "
                 f"{self.voxels.channels}: pre-train one on voxels of the intensity alone"
             )
         for frames in (self.train, self.test, self.validation):
@@ -75,17 +77,18 @@ class SegmentationTarget:
 
     @property
     def voxels(self) -> VoxelConfig:
-        """Those that the network was trained on; SLidR's where the file does not say."""
-        return self.loaded.voxels or VoxelConfig()
+        """Those that the network was trained on."""
+        return self.loaded.voxels
 
     @cached_property
-    def encoder(self) -> MinkUNet:
+    def encoder(self) -> PointEncoder:
         """The network, in eval mode."""
         network = self.loaded.network
         if self.random_init:
             with seeded(self.seed):
                 network = network.fresh().eval()
-        use_backend(network, self.sparse_backend)
+        if isinstance(network, MinkUNet):
+            use_backend(network, self.sparse_backend)
         return network
 
     @cached_property

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
+from crosspoint.checkpoints.record import Inputs, Record
+from crosspoint.plugins import SHORT_NAMES
 from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.ops.voxels import VoxelConfig
 
 STAGES = 4
 MODULES = {
@@ -28,6 +33,8 @@ MODULES = {
     **{f"decoder.{i}": f"block{STAGES + 1 + i}" for i in range(STAGES)},
 }  # ours → theirs
 CONTAINERS = ("model_points", "state_dict")  # of SLidR's model.pt and of Lightning's checkpoints
+STEM = "conv0p1s1.kernel"
+INTENSITY = 255.0  # SLidR's networks saw nuScenes' intensities as they are
 
 
 def load_minkowski(path: str | Path) -> MinkUNet:
@@ -64,6 +71,23 @@ def load_minkowski(path: str | Path) -> MinkUNet:
     return network.eval()
 
 
+def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
+    """A file of MinkowskiEngine's as weights of a `MinkUNet` with its record; None where it is of another kind.
+
+    Raises:
+        ValueError: if a layer is missing.
+    """
+    state = {name.removeprefix("model_points."): weight for name, weight in state_dict_of(content).items()}
+    if STEM not in state:
+        return None
+    arguments, weights = read_minkowski(state)
+    inputs = Inputs(
+        kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(VoxelConfig()), intensity_scale=INTENSITY
+    )
+    record = Record({"class_path": SHORT_NAMES["encoder"]["minkunet"], "init_args": arguments}, inputs)
+    return Weights(record, {f"{ENCODER}{name}": weight for name, weight in weights.items()})
+
+
 def read_minkowski(content: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A state_dict of MinkowskiEngine's as the arguments of a `MinkUNet` and its weights.
 
@@ -94,7 +118,7 @@ def minkowski_name(name: str) -> str:
 
 
 def _arguments(content: Mapping[str, Tensor]) -> dict[str, Any]:
-    volume, in_channels, stem = content["conv0p1s1.kernel"].shape
+    volume, in_channels, stem = content[STEM].shape
     widths = [content[f"block{b}.0.conv1.kernel"].shape[2] for b in range(1, 2 * STAGES + 1)]
     depths = [
         sum(n.startswith(f"block{b}.") and n.endswith(".conv1.kernel") for n in content)

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosspoint.plugins import Recorded
+from crosspoint.plugins import SampleDataset
 from crosspoint.scene.data.sample import LidarSample
 
 
-class LidarDataset(Recorded, ABC):
+class LidarDataset(SampleDataset, ABC):
     """Frames of a LiDAR, with images or without.
 
     A dataset of your own extends this class, sets `name` in its constructor, and defines `__len__` and `__getitem__`.

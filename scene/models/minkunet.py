@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.scene.models.raw_cloud import read_cloud
 from crosspoint.scene.ops.sparse_conv import (
     Backend,
     SparseBatchNorm,
@@ -25,6 +28,7 @@ from crosspoint.scene.ops.sparse_conv import (
     SubmanifoldConv3d,
     use_backend,
 )
+from crosspoint.scene.ops.voxels import VoxelConfig, collate, voxelize
 
 
 class MinkUNet(PointEncoder):
@@ -118,6 +122,21 @@ class MinkUNet(PointEncoder):
         layer = self.stem[0]
         assert isinstance(layer, SubmanifoldConv3d)
         return layer.backend
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
+        """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.
+
+        Args:
+            cloud: (N, 4) or (B, N, 4): x y z in meters, intensity from 0 to 1.
+            inputs: what the network was trained on.
+            up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
+
+        Raises:
+            ValueError: if the cloud has another shape, or a number that is not finite.
+        """
+        points = read_cloud(cloud, self, inputs, columns=4, up_axis=up_axis)
+        config = VoxelConfig(**(inputs.voxels or {}))
+        return SparseTensor.of(collate([voxelize(one, config) for one in points]))
 
     def forward(self, voxels: SparseTensor) -> Tensor:
         """Features of the voxels: (M, in_channels) at stride 1 → (M, feature_dim), rows in the same order."""

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.scene.models.raw_cloud import read_cloud
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig, SetAbstraction
 
 PUBLISHED = (
@@ -123,6 +126,23 @@ class PointNet2(PointEncoder):
     def small(cls) -> PointNet2:
         """A network with a quarter of all points and widths."""
         return cls(stages="small")
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Tensor:
+        """A raw sweep → what `forward` takes, on the device of the weights.
+
+        Of a sweep with more points than training drew, as many are drawn, always the same ones; in meters, as it is.
+
+        Args:
+            cloud: (N, 3 + features) or (B, N, 3 + features): x y z in meters, intensity from 0 to 1.
+            inputs: what the network was trained on.
+            up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
+
+        Raises:
+            ValueError: if the cloud has another shape, or a number that is not finite.
+        """
+        points = read_cloud(cloud, self, inputs, columns=3 + self.features, up_axis=up_axis)
+        order = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
+        return points[:, order.to(points.device)]
 
     def forward(self, points: Tensor) -> SampledPoints:
         """Points (B, N, 3 + features) → S points of each cloud and their features.

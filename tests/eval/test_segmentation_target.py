@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from crosspoint.checkpoints.first_format import SCENES
+from crosspoint.checkpoints.first_format import VOXELS as VOXELS_KEY
 from crosspoint.cli.main import build_parser
 from crosspoint.cli.parser import run
 from crosspoint.eval.results import Result
@@ -17,7 +19,6 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.checkpoints.scene_encoder import SCENE_ENCODER_KEY, VOXELS_KEY
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
 from crosspoint.scene.datasets.rig import write_rig
@@ -63,7 +64,7 @@ def checkpoint(network: MinkUNet, tmp_path_factory: pytest.TempPathFactory) -> P
     """As `crosspoint pretrain` writes it."""
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
     weights = {f"method.encoder.{name}": weight for name, weight in network.state_dict().items()}
-    torch.save({"state_dict": weights, SCENE_ENCODER_KEY: TINY, VOXELS_KEY: asdict(VOXELS)}, path)
+    torch.save({"state_dict": weights, SCENES: TINY, VOXELS_KEY: asdict(VOXELS)}, path)
     return path
 
 

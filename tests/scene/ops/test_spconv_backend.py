@@ -34,6 +34,7 @@ from crosspoint.scene.ops.sparse_conv import (
     sparse_convolution,
     use_backend,
 )
+from crosspoint.scene.ops.voxels import VoxelConfig
 
 TINY: dict[str, Any] = {"stem": 4, "encoder": [4, 8], "encoder_blocks": [1, 1]}
 TINY |= {"decoder": [8, 8], "decoder_blocks": [1, 1]}
@@ -272,7 +273,8 @@ def test_a_network_is_built_with_the_choice(backend: ModuleType) -> None:
 @pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
 def test_an_evaluation_passes_the_choice_on(backend: ModuleType, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "crosspoint.eval.segmentation_target.load_scene_encoder", lambda path: SceneEncoder(MinkUNet(**TINY), None)
+        "crosspoint.eval.segmentation_target.load_scene_encoder",
+        lambda path: SceneEncoder(MinkUNet(**TINY), VoxelConfig()),
     )
     for random_init in (True, False):
         measured = SegmentationTarget(None, "folder", random_init=random_init, sparse_backend="spconv")  # type: ignore[arg-type]

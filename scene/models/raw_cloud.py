@@ -1,0 +1,45 @@
+"""Raw clouds of scenes in the form that encoders take: checked, turned upright, on the encoder's device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crosspoint.checkpoints.record import Inputs
+from crosspoint.transforms import turn_up
+
+
+def read_cloud(
+    cloud: np.ndarray | Tensor, network: nn.Module, inputs: Inputs, *, columns: int, up_axis: str | None
+) -> Tensor:
+    """A cloud as a batch, on the device of a network's weights.
+
+    Args:
+        cloud: (N, columns) or (B, N, columns): x y z in meters, then what is known of each point, the intensity from
+            0 to 1.
+        network: that takes it.
+        inputs: what the network was trained on.
+        columns: that the cloud must have.
+        up_axis: of the cloud; None where it is that of training.
+
+    Returns:
+        (B, N, columns) float32, the intensity in the scale of training.
+
+    Raises:
+        ValueError: if the cloud has another shape, or a number that is not finite.
+    """
+    points = torch.as_tensor(np.asarray(cloud) if not isinstance(cloud, Tensor) else cloud).float()
+    if points.ndim not in (2, 3) or points.shape[-1] != columns or points.numel() == 0:
+        raise ValueError(
+            f"found a cloud of shape {tuple(points.shape)}, expected (N, {columns}) or (B, N, {columns}): x y z in "
+            "meters, then the intensity"
+        )
+    if not bool(points.isfinite().all()):
+        raise ValueError("found NaN or infinite numbers in a cloud, expected finite ones: remove those points")
+    weight = next(network.parameters(), None)
+    points = points.view(-1, *points.shape[-2:]).to("cpu" if weight is None else weight.device)
+    xyz, others = points[..., :3], points[..., 3:] * inputs.intensity_scale
+    if up_axis is not None and up_axis != inputs.up_axis:
+        xyz = turn_up(xyz, up_axis, inputs.up_axis)
+    return torch.cat([xyz, others], dim=2)
