@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import InputKind, Inputs
+from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.plugins import Recorded, plain
-from crosspoint.transforms import turn_up, unit_sphere
+from crosspoint.transforms import unit_sphere
 
 Encoder = TypeVar("Encoder", bound="PointEncoder")  # typing.Self is of Python 3.11
 
@@ -61,16 +62,7 @@ class PointEncoder(Recorded, nn.Module):
         Raises:
             ValueError: if the cloud has another shape, or a number that is not finite.
         """
-        points = torch.as_tensor(np.asarray(cloud) if not isinstance(cloud, Tensor) else cloud).float()
-        if points.ndim not in (2, 3) or points.shape[-1] != 3 or points.numel() == 0:
-            raise ValueError(f"found a cloud of shape {tuple(points.shape)}, expected (N, 3) or (B, N, 3)")
-        points = points.view(-1, *points.shape[-2:])
-        if not bool(points.isfinite().all()):
-            raise ValueError("found NaN or infinite coordinates in a cloud, expected finite ones: remove those points")
-        weight = next(self.parameters(), None)
-        points = points.to("cpu" if weight is None else weight.device)
-        if up_axis is not None and up_axis != inputs.up_axis:
-            points = turn_up(points, up_axis, inputs.up_axis)
+        points = read_cloud(cloud, self, inputs, columns=3, up_axis=up_axis)
         if inputs.points is not None and points.shape[1] > inputs.points:
             chosen = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
             points = points[:, chosen.sort().values.to(points.device)]

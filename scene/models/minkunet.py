@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
-from crosspoint.scene.ops.kernel_maps import Grid
+from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.scene.ops.sparse_conv import (
     Backend,
     SparseBatchNorm,
@@ -104,25 +104,6 @@ class MinkUNet(PointEncoder):
             below = width
         use_backend(self, sparse_backend)
 
-    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
-        """A raw sweep → its voxels, cut as in training, on the device of the weights.
-
-        Args:
-            cloud: (N, 4): x y z in meters, x forward and z up, and the intensity from 0 to 1; or (B, N, 4).
-            inputs: what the network was trained on; SLidR's voxels where that is not known.
-            up_axis: of the sweep; only z, or None.
-
-        Raises:
-            ValueError: if the sweep has another shape, a number that is not finite, or another up axis.
-        """
-        if up_axis not in (None, "z"):
-            raise ValueError(f"found the up axis {up_axis!r}, expected z: turn the sweep before")
-        sweeps = torch.as_tensor(cloud).float()
-        sweeps = sweeps.unsqueeze(0) if sweeps.ndim == 2 else sweeps
-        config = VoxelConfig(**(inputs.voxels or {}))
-        voxels, device = collate([voxelize(sweep, config) for sweep in sweeps]), next(self.parameters()).device
-        return SparseTensor(voxels.features.to(device), Grid(voxels.coordinates.to(device)))
-
     @classmethod
     def small(cls, in_channels: int = 1) -> MinkUNet:
         """A network of the same shape that two cores can train: 1.4 million parameters, 32 features."""
@@ -141,6 +122,21 @@ class MinkUNet(PointEncoder):
         layer = self.stem[0]
         assert isinstance(layer, SubmanifoldConv3d)
         return layer.backend
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
+        """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.
+
+        Args:
+            cloud: (N, 4) or (B, N, 4): x y z in meters, intensity from 0 to 1.
+            inputs: what the network was trained on.
+            up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
+
+        Raises:
+            ValueError: if the cloud has another shape, or a number that is not finite.
+        """
+        points = read_cloud(cloud, self, inputs, columns=4, up_axis=up_axis)
+        config = VoxelConfig(**(inputs.voxels or {}))
+        return SparseTensor.of(collate([voxelize(one, config) for one in points]))
 
     def forward(self, voxels: SparseTensor) -> Tensor:
         """Features of the voxels: (M, in_channels) at stride 1 → (M, feature_dim), rows in the same order."""

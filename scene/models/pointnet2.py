@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig, SetAbstraction
 
 PUBLISHED = (
@@ -123,34 +124,27 @@ class PointNet2(PointEncoder):
             for width, stage in zip(widths, sizes, strict=False)
         )
 
-    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Tensor:
-        """A raw sweep → as many of its points as in training, always the same ones, on the device of the weights.
-
-        Args:
-            cloud: (N, 3 + features) or (B, N, 3 + features): x y z in meters, z up, then the intensity from 0 to 1.
-            inputs: what the network was trained on.
-            up_axis: of the sweep; only z, or None.
-
-        Raises:
-            ValueError: if the sweep has another shape or up axis.
-        """
-        sweeps = torch.as_tensor(cloud).float()
-        sweeps = sweeps.unsqueeze(0) if sweeps.ndim == 2 else sweeps
-        if sweeps.ndim != 3 or sweeps.shape[2] != 3 + self.features or up_axis not in (None, "z"):
-            raise ValueError(
-                f"found a sweep of shape {tuple(sweeps.shape)} and the up axis {up_axis}, expected "
-                f"(N, {3 + self.features}) with z up"
-            )
-        wanted = inputs.points or sweeps.shape[1]
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(sweeps.shape[1], generator=generator)[:wanted]
-        again = torch.randint(sweeps.shape[1], (wanted - len(chosen),), generator=generator)
-        return sweeps[:, torch.cat([chosen, again])].to(next(self.parameters()).device)
-
     @classmethod
     def small(cls) -> PointNet2:
         """A network with a quarter of all points and widths."""
         return cls(stages="small")
+
+    def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Tensor:
+        """A raw sweep → what `forward` takes, on the device of the weights.
+
+        Of a sweep with more points than training drew, as many are drawn, always the same ones; in meters, as it is.
+
+        Args:
+            cloud: (N, 3 + features) or (B, N, 3 + features): x y z in meters, intensity from 0 to 1.
+            inputs: what the network was trained on.
+            up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
+
+        Raises:
+            ValueError: if the cloud has another shape, or a number that is not finite.
+        """
+        points = read_cloud(cloud, self, inputs, columns=3 + self.features, up_axis=up_axis)
+        order = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
+        return points[:, order.to(points.device)]
 
     def forward(self, points: Tensor) -> SampledPoints:
         """Points (B, N, 3 + features) → S points of each cloud and their features.
