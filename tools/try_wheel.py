@@ -1,7 +1,7 @@
 """Installs a wheel in a fresh environment and works with it: `python -m tools.try_wheel dist/NAME.whl`.
 
-The environment takes dependencies from the one that runs this script, and the package from the wheel alone. Commands run
-in a folder that holds files with our folders' names, as most repositories of this field do.
+The environment takes dependencies from the one that runs this script, and the package from the wheel alone. Commands
+run in a folder that holds files with our folders' names, as most repositories of this field do.
 """
 
 from __future__ import annotations
