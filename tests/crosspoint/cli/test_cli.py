@@ -363,13 +363,13 @@ def test_doctor_and_version_as_commands() -> None:
 
 
 def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
-    from crosspoint.eval.encoder_target import EncoderTarget
+    from crosspoint.eval.encoder_target import ClassificationTarget
 
     encoder = DGCNN(channels=[8], embedding=8)
     file = tmp_path / "encoder.safetensors"
     save_encoder(encoder, file)
     same, first, again, other = (
-        EncoderTarget(file, "rendered", tmp_path, random_init=random_init, seed=seed).encoder
+        ClassificationTarget(file, "rendered", tmp_path, random_init=random_init, seed=seed).encoder
         for random_init, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
     )
     assert torch.equal(same.embed.linear.weight, encoder.embed.linear.weight)
