@@ -1,3 +1,4 @@
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -6,10 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint import load_pretrained
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.scene.checkpoints.minkowski_engine import minkowski_name, read_minkowski
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.kernel_maps import Grid
 from crosspoint.scene.ops.sparse_conv import SparseBatchNorm, SparseTensor
+from crosspoint.scene.ops.voxels import VoxelConfig, collate, voxelize
+from crosspoint.transforms import turn_up
 
 SIDE = 32
 TINY = {
@@ -249,3 +253,21 @@ def test_what_computes_is_no_part_of_what_a_checkpoint_says() -> None:
     assert made.backend == "torch" and "sparse_backend" not in made.config
     with pytest.raises(ValueError, match="found the backend 'other'"):
         MinkUNet(**TINY, sparse_backend="other")
+
+
+def test_a_raw_sweep_becomes_the_voxels_of_training() -> None:
+    torch.manual_seed(0)
+    made, config = MinkUNet.small().eval(), VoxelConfig(kind="cartesian", size=0.5, intensity_scale=255.0)
+    inputs = Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(config))
+    sweep = torch.rand(300, 4) * torch.tensor([20.0, 20, 3, 1])
+    scaled, plain = sweep * torch.tensor([1.0, 1, 1, 255]), replace(config, intensity_scale=1.0)
+    with torch.no_grad():
+        expected = made(SparseTensor.of(collate([voxelize(scaled, plain)])))
+        assert torch.equal(made(made.prepare(sweep.numpy(), inputs)), expected)
+        lying = torch.cat([turn_up(sweep[:, :3], "z", "y"), sweep[:, 3:]], dim=1)
+        assert torch.equal(made(made.prepare(lying, inputs, up_axis="y")), expected)
+        assert len(made(made.prepare(torch.stack([sweep, sweep]), inputs))) == 2 * len(expected)
+    with pytest.raises(ValueError, match=r"found a cloud of shape \(300, 3\), expected \(N, 4\)"):
+        made.prepare(sweep[:, :3], inputs)
+    with pytest.raises(ValueError, match="found NaN or infinite"):
+        made.prepare(sweep * torch.nan, inputs)
