@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
 from crosspoint.ops.precision import full_precision, product_type
-from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.ops.shared_mlp import SharedMLP, maximum_over_points
 
 LEAST_VALUES = 2**22  # below, the formula is as fast or faster (benchmarks/pooling.py)
 
@@ -25,7 +25,7 @@ LEAST_VALUES = 2**22  # below, the formula is as fast or faster (benchmarks/pool
 def layer_max_and_mean_formula(layer: SharedMLP, x: Tensor) -> Tensor:
     """The defining formula: x (B, N, C) → maximum and mean side by side (B, 2D)."""
     values = layer(x)
-    return torch.cat([values.amax(dim=1), values.mean(dim=1)], dim=1)
+    return torch.cat([maximum_over_points(values), values.mean(dim=1)], dim=1)
 
 
 def layer_max_and_mean(layer: SharedMLP, x: Tensor) -> Tensor:

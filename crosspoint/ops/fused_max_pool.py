@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
 from crosspoint.ops.precision import full_precision, product_type
-from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.ops.shared_mlp import SharedMLP, maximum_over_points
 
 # Below these the formula is as fast: fixed costs, and winners that are no longer few (benchmarks/pooling.py).
 LEAST_VALUES = 2**20
@@ -32,7 +32,7 @@ LEAST_POINTS = 256
 
 def layer_max_formula(layer: SharedMLP, x: Tensor) -> Tensor:
     """The defining formula: x (B, N, C) → (B, D)."""
-    return layer(x).amax(dim=1)
+    return maximum_over_points(layer(x))
 
 
 def layer_max(layer: SharedMLP, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,3 +22,12 @@ class SharedMLP(nn.Module):
         """x (…, C) → (…, D)."""
         rows = self.linear(x.flatten(0, -2))
         return F.leaky_relu(self.norm(rows), self.slope, inplace=True).view(*x.shape[:-1], -1)
+
+
+def maximum_over_points(values: Tensor) -> Tensor:
+    """(B, N, D) → (B, D).
+
+    Compiled, the winners are kept by their numbers. `amax` looks for them again in its backward pass, among values that
+    the compiler may have computed anew in another precision: under autocast none is equal, and 0 / 0 is the gradient.
+    """
+    return values.max(dim=1).values if torch.compiler.is_compiling() else values.amax(dim=1)

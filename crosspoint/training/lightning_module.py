@@ -58,7 +58,8 @@ class Pretraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The rate falls at every step and is never 0 in one."""
         training = self.training_config
-        optimizer = build_optimizer([weight for weight in self.parameters() if weight.requires_grad], training)
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        optimizer = build_optimizer(weights, training, scaled=self.trainer.precision == "16-mixed")
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = steps * training.warmup // max(1, training.epochs)
         schedule = LambdaLR(optimizer, cosine_schedule(steps, warmup))
@@ -69,8 +70,17 @@ class Pretraining(lightning.LightningModule):
         checkpoint[RECORD_KEY] = self.record.as_dict()
 
 
-def build_optimizer(weights: list[nn.Parameter], training: ResolvedTraining) -> optim.Optimizer:
-    """Adam with weight decay in the gradient, AdamW, or SGD as SLidR trains (momentum 0.9, dampening 0.1)."""
+def build_optimizer(
+    weights: list[nn.Parameter], training: ResolvedTraining, *, scaled: bool = False
+) -> optim.Optimizer:
+    """Adam with weight decay in the gradient, AdamW, or SGD as SLidR trains (momentum 0.9, dampening 0.1).
+
+    Args:
+        weights: what is trained.
+        training: how.
+        scaled: whether a GradScaler scales the losses, as it does in float16. It leaves out steps whose gradients
+            overflow, often the first one. PyTorch's fused SGD then goes on with a momentum that nothing was written to.
+    """
     settings: dict[str, Any] = {
         "lr": training.learning_rate,
         "weight_decay": training.weight_decay,
@@ -82,6 +92,7 @@ def build_optimizer(weights: list[nn.Parameter], training: ResolvedTraining) -> 
         case "adamw":
             return optim.AdamW(weights, **settings)
         case "sgd":
+            settings["fused"] = settings["fused"] and not scaled
             return optim.SGD(weights, momentum=0.9, dampening=0.1, **settings)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
@@ -116,7 +117,8 @@ class SemanticSegmentation(Protocol):
 def _picture(frames: LidarDataset, index: int, answers: Path) -> Picture:
     """A frame from above: truth beside answers."""
     frame = frames[index]
+    cloud = frame.keep_views(torch.arange(0))
     predicted = frame_predictions(answers, index, frames=len(frames), points=len(frame.points))
     file = io.BytesIO()
-    draw_frame(frame, None, frames.classes, predicted).savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    draw_frame(cloud, frames.classes, predicted).savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return Picture(frame.name, file.getvalue())

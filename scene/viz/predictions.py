@@ -1,4 +1,4 @@
-"""Answers of a trained network, as `crosspoint evaluate semseg --save_dir FOLDER` leaves them, and how good they are."""
+"""Answers of a trained network, as `crosspoint evaluate semseg --save_dir` leaves them, and how good they are."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ BAD = [
     ((*PRETRAIN, "EMPTY"), "found no set.json"),
     ((*PRETRAIN, "VIEWS", "--data.dataset.split", "val"), "found no split 'val'"),
     ((*PRETRAIN, "VIEWS", "--data.dataset", "shapenet"), "found "),
-    ((*PRETRAIN, "VIEWS", "--method", "ppkt"), "found a RenderedPairs for PPKT, expected"),
+    ((*PRETRAIN, "VIEWS", "--method", "ppkt"), "found a dataset RenderedPairs, expected LiDAR frames for PPKT"),
     (("replay", "no.pt"), "found no file"),
     (("evaluate", "linear"), "found no checkpoint, dataset, root"),
     (("evaluate", "linear", "--checkpoint", "no.ckpt", "--dataset", "rendered", "--root", "VIEWS"), "no checkpoint at"),

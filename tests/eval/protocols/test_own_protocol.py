@@ -161,10 +161,11 @@ def test_it_runs_from_python(
 @pytest.mark.parametrize("command", [("{}",), ("all", "--protocols", "knn,{}")])
 @pytest.mark.parametrize(("path", "told"), [("nowhere.Mine", "nowhere"), (f"{__name__}.Doubled", "extends")])
 def test_what_is_no_protocol_is_one_line(
-    command: tuple[str, ...], path: str, told: str, place: Path, capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...], path: str, told: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [word.format(path) for word in command]
-    assert call("evaluate", *words, "--checkpoint", place / "a0.safetensors", *data(place)) == 2
+    shared = ("--checkpoint", place / "a0.safetensors", *data(place), "--out", tmp_path / "out")
+    assert call("evaluate", *words, *shared) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and told in lines[0] and "expected" in lines[0]
 
@@ -191,12 +192,12 @@ def test_a_dataset_of_a_users_own(place: Path, tmp_path: Path) -> None:
 
 def test_the_example_of_the_documentation_runs_from_its_folder(place: Path, tmp_path: Path) -> None:
     """As the installed script runs it, which does not look into the working folder by itself."""
-    text = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n# mine.py\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "mine.py").write_text(example)
-    words = ["evaluate", "mine.NearestMean", "--checkpoint", place / "a0.safetensors", *data(place), "--order", 1]
+    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "mine.py").write_text("\n".join(["from __future__ import annotations", *examples]))
+    words = ["evaluate", "mine.NearestMean", "--checkpoint", place / "a0.safetensors", *data(place)]
     code = "import sys; sys.path.remove(''); from crosspoint.cli.main import main; main()"
-    command = [sys.executable, "-c", code, *map(str, words), "--out", "result.json"]
+    command = [sys.executable, "-c", code, *map(str, words), "--center", "false", "--out", "result.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert Result.load(tmp_path / "result.json").metrics == {"accuracy": expected(place, 40, order=1)}
+    assert Result.load(tmp_path / "result.json").metrics == {"accuracy": expected(place, 40, order=2)}
