@@ -12,6 +12,8 @@ from crosspoint import DGCNN, Compute, PartSegDGCNN, PointNet, knn
 from crosspoint.datasets.pairs import ObjectPair, stack_pairs
 from crosspoint.ops import fused_max_mean_pool, fused_max_pool
 from crosspoint.ops.edgeconv import EdgeConv, edge_conv
+from crosspoint.training.config import ResolvedTraining
+from crosspoint.training.lightning_module import build_optimizer
 from tests.crosspoint.toys import toy_method, toy_run
 
 NETWORKS = {"dgcnn": DGCNN, "pointnet": PointNet, "dgcnn_partseg": PartSegDGCNN}
@@ -76,3 +78,18 @@ def test_a_step_does_not_wait_for_the_device(
             optimizer.step()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+def test_sgd_begins_anew_after_a_first_step_that_overflowed() -> None:
+    weight = torch.nn.Parameter(torch.ones(1000, device="cuda"))
+    written = torch.full((1000,), 7.0, device="cuda")
+    del written  # its memory is what an unwritten momentum would be made of
+    training = ResolvedTraining(optimizer="sgd", learning_rate=0.1, weight_decay=0.0)
+    optimizer = build_optimizer([weight], training, scaled=True)
+    scaler = torch.amp.GradScaler("cuda")
+    for factor in (float("inf"), 1.0):
+        optimizer.zero_grad()
+        scaler.scale((weight * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert torch.allclose(weight, torch.full_like(weight, 0.9))
