@@ -1,6 +1,6 @@
-"""Names the slow tests: `python -m pytest --durations=0 | python -m tools.slow_tests > tests/slow.txt`.
+"""Names the slow tests: `OMP_NUM_THREADS=1 python -m pytest --durations=0 | python -m tools.slow_tests`.
 
-tests/conftest.py marks what is listed as `slow`, and `make test-fast` leaves it out. A file stands for all its tests:
+What it prints belongs into tests/slow.txt. tests/conftest.py marks what is listed as `slow`, and `make test-fast` leaves it out. A file stands for all its tests:
 where one test has waited long for a fixture, the next would.
 """
 
@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-LONG = 1.0  # seconds of a test with all its parameters
+LONG = 0.5  # seconds of a test with all its parameters, on one thread
 LONG_SETUP = 2.0  # seconds of a fixture
 LINE = re.compile(r"(?P<seconds>[\d.]+)s (?P<phase>call|setup|teardown)\s+(?P<file>[^\s:]+)::(?P<test>\w+)")
 

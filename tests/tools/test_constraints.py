@@ -43,9 +43,9 @@ def test_ourselves_and_second_copies_are_left_out(tmp_path: Path) -> None:
 
 def test_slow_tests_are_those_of_many_seconds_and_of_files_with_long_fixtures() -> None:
     lines = [
-        "0.60s call     tests/a.py::test_one[1]",
-        "0.60s call     tests/a.py::test_one[2::x]",
-        "0.90s call     tests/a.py::test_two",
+        "0.30s call     tests/a.py::test_one[1]",
+        "0.30s call     tests/a.py::test_one[2::x]",
+        "0.40s call     tests/a.py::test_two",
         "2.50s setup    tests/b.py::test_three",
         "9.00s call     tests/b.py::test_four",
         "1.50s setup    tests/c.py::test_five",
