@@ -1,7 +1,7 @@
 """Names the slow tests: `OMP_NUM_THREADS=1 python -m pytest --durations=0 | python -m tools.slow_tests`.
 
-What it prints belongs into tests/slow.txt. tests/conftest.py marks what is listed as `slow`, and `make test-fast` leaves it out. A file stands for all its tests:
-where one test has waited long for a fixture, the next would.
+What it prints belongs into tests/slow.txt. tests/conftest.py marks what is listed there as `slow`, and `make test-fast`
+leaves it out. A file stands for all its tests: where one test has waited long for a fixture, the next would.
 """
 
 from __future__ import annotations
