@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 
 LONG = 0.5  # seconds of a test with all its parameters, on one thread
@@ -18,7 +18,7 @@ LINE = re.compile(r"(?P<seconds>[\d.]+)s (?P<phase>call|setup|teardown)\s+(?P<fi
 
 def slow(lines: Iterable[str]) -> list[str]:
     """From pytest's list of durations: files, and `file::test` of other files."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     files = set()
     for found in filter(None, map(LINE.match, lines)):
         seconds[f"{found['file']}::{found['test']}"] += float(found["seconds"])
