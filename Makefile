@@ -46,7 +46,7 @@ types: $(VENV)/installed-dev
 	$(BIN)/python -m mypy
 
 build: $(VENV)/installed
-	rm -rf build dist
+	rm -rf build dist *.egg-info  # lists of an earlier build would put files into the wheel
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python -m tools.try_wheel dist/*.whl
 
