@@ -23,29 +23,30 @@ check: lint types test-fast
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# The tests' tensors are small: threads that wait for each other on a busy machine cost more than they bring.
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
 
 # Warnings are no errors here: old libraries warn of each other.
 test-minimum:
 	$(MAKE) test VENV=.venv-minimum CONSTRAINTS=constraints-minimum.txt PYTEST_FLAGS='-W default $(PYTEST_FLAGS)'
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
 
 format: $(VENV)/installed-dev
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 # mypy cannot follow an editable install of folders that lie elsewhere, so it reads a copy as it is installed.
 types: $(VENV)/installed-dev
 	rm -rf build  # setuptools would keep modules there that have gone
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/installed .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 build: $(VENV)/installed
-	rm -rf build dist
+	rm -rf build dist *.egg-info  # lists of an earlier build would put files into the wheel
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python -m tools.try_wheel dist/*.whl
 

@@ -13,6 +13,16 @@ from crosspoint.models.image_encoder import ImageEncoder
 from crosspoint.plugins import describe
 from tests.browser import BROWSER, Page
 
+SLOW = set((Path(__file__).parent / "slow.txt").read_text().split())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what slow.txt lists: files, or `file::test` with all parameters."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parents[1]).as_posix()
+        if {file, f"{file}::{item.name.split('[')[0]}"} & SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def write_checkpoint() -> Callable[..., CrossPoint]:

@@ -81,6 +81,12 @@ def test_files_are_short_and_names_say_something() -> None:
     }
 
 
+def test_every_folder_of_modules_is_a_package() -> None:
+    """A folder without `__init__.py` works from a checkout, and is not in a wheel."""
+    folders = {path.parent for folder in FOLDERS for path in files(folder)}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
 def test_public_names() -> None:
     from crosspoint import DGCNN, CrossPoint, PointNet, load_encoder, nt_xent
     from crosspoint.eval import few_shot, linear_svm

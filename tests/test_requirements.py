@@ -20,7 +20,7 @@ TESTED = [each for each in ASKED if each.marker is None or each.marker.evaluate(
 
 
 def constraints(name: str, python: str) -> dict[str, Version]:
-    found = {}
+    found: dict[str, Version] = {}
     for line in (ROOT / name).read_text().splitlines():
         if line and not line.startswith("#"):
             each = Requirement(line)

@@ -22,7 +22,8 @@ def pins(found: Iterable[Distribution]) -> list[str]:
     for each in found:
         name = canonicalize_name(each.metadata["Name"])
         if name not in LEFT_OUT and name not in lines:
-            lines[name] = f"{name}=={each.version}{marker(each.metadata.get('Requires-Python'))}"
+            needed = each.metadata["Requires-Python"] if "Requires-Python" in each.metadata else None
+            lines[name] = f"{name}=={each.version}{marker(needed)}"
     return [lines[name] for name in sorted(lines)]
 
 

@@ -105,8 +105,8 @@ def run(arguments: Sequence[str], seconds: float, log: Path) -> tuple[str, float
 def figure(step: Step, out: Path, log: Path) -> str:
     """What the table says of a step: pytest's last word, or a figure of what the benchmark has written so far."""
     if step.name == TESTS:
-        counted = [line for line in log.read_text().splitlines() if line.endswith("s") and " in " in line]
-        return counted[-1].strip("= ") if counted else "–"
+        lines = [line.strip("= ") for line in log.read_text().splitlines()]
+        return next((line for line in reversed(lines) if line.endswith("s") and " in " in line), "–")
     path = out / f"{step.name}.json"
     return step.figure(json.loads(path.read_text())["rows"]) if path.exists() else "–"
 
