@@ -11,23 +11,22 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from torch.optim import Adam
 
 from benchmarks.measure import options, report
+from crosspoint.cli.pretrain import PretrainConfig, read_config
 from crosspoint.datasets.pairs import ObjectPair
 from crosspoint.datasets.procedural.shapes import write_shapes
 from crosspoint.datasets.rendered import RenderedPairs
+from crosspoint.methods.method import Method
 from crosspoint.renderers import render_folder
-from crosspoint.training.config import PretrainConfig
-from crosspoint.training.lightning_module import PairDataModule
-from crosspoint.training.pretrain import build_method
+from crosspoint.training.config import ResolvedTraining
+from crosspoint.training.lightning_module import SampleDataModule
 
 RENDERED = Path("data/objects40")
 PAUSE = 0.06  # seconds
@@ -40,17 +39,20 @@ SETUPS = [  # configuration, kept in memory, what a step is
 
 
 def configuration(name: str) -> PretrainConfig:
-    """A file of `configs/`, for pairs of a rendered set."""
-    parser = ArgumentParser()
-    parser.add_class_arguments(PretrainConfig)
-    config = PretrainConfig(**vars(parser.instantiate(parser.parse_path(f"configs/{name}.yaml"))))
-    return replace(config, data=replace(config.data, dataset="rendered"))
+    """A file of `configs/`."""
+    return read_config(["--config", f"configs/{name}.yaml"])
 
 
-def training(config: PretrainConfig, device: str) -> Callable[[ObjectPair], None]:
+def optimization(config: PretrainConfig, method: Method) -> ResolvedTraining:
+    """What the file and the method say."""
+    resolved: ResolvedTraining = config.parser.instantiate(config.rest).training.resolved(method.recipe)
+    return resolved
+
+
+def training(method: Method, rate: float, device: str) -> Callable[[ObjectPair], None]:
     """One step of optimization on a batch, to its end."""
-    method = build_method(config).to(device)
-    optimizer = Adam(method.parameters(), lr=config.training.learning_rate, fused=True)
+    method.to(device)
+    optimizer = Adam(method.parameters(), lr=rate, fused=True)
     generator = torch.Generator(device)
 
     def step(batch: ObjectPair) -> None:
@@ -69,7 +71,7 @@ def pause(batch: ObjectPair) -> None:
     time.sleep(PAUSE)
 
 
-def measure(data: PairDataModule, step: Callable[[ObjectPair], None], steps: int) -> dict[str, float]:
+def measure(data: SampleDataModule, step: Callable[[ObjectPair], None], steps: int) -> dict[str, float]:
     """Means over the steps after the first, whose wait is for the start of the processes."""
     batches, waited, worked = iter(data.train_dataloader()), [], []
     for _ in range(steps + 1):
@@ -108,11 +110,15 @@ def main() -> None:
             root = render_shapes(Path(folder), 4 if args.quick else 40, 48 if args.quick else 224, 2048)
         for name, cache, kind in SETUPS[:2] if args.quick else SETUPS:
             config = configuration(name)
-            pairs = RenderedPairs(root, "train", image_size=config.data.image_size, cache=cache)
-            step = training(config, args.device) if kind == "training" else pause
+            method = config.build_method()
+            recipe = optimization(config, method)
+            pairs = RenderedPairs(root, "train", image_size=config.dataset.arguments["image_size"], cache=cache)
+            step = training(method, recipe.learning_rate, args.device) if kind == "training" else pause
             for workers in (0, 1, 2):
-                batch = min(config.training.batch_size, len(pairs) // (steps + 1))
-                data = PairDataModule(pairs, np.arange(len(pairs)), batch_size=batch, workers=workers, seed=0)
+                batch, indices = min(recipe.batch_size, len(pairs) // (steps + 1)), np.arange(len(pairs))
+                data = SampleDataModule(
+                    pairs, indices, batch_size=batch, workers=workers, seed=0, collate=method.collate
+                )
                 about = {"config": name, "step": kind, "in_memory": cache, "workers": workers, "batch": batch}
                 rows.append(about | measure(data, step, steps))
     report("loading", rows, args)

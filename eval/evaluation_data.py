@@ -108,7 +108,7 @@ class EvaluationData:
     @property
     def classes(self) -> list[str]:
         """Names of the classes of the test split."""
-        return self.clouds("test").classes if self.inputs == "points" else self.test_frames.classes
+        return [*(self.clouds("test").classes if self.inputs == "points" else self.test_frames.classes)]
 
     @property
     def label(self) -> str:

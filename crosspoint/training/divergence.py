@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,9 @@ class StopOnDivergence(Callback):
             "batch": _plain_tensors(self.batch),
             "state_dict": {name: tensor.detach().cpu() for name, tensor in pl_module.state_dict().items()},
         }
-        if hasattr(pl_module, "draw_seed"):
-            content["draw_seed"] = pl_module.draw_seed(self.batch_idx)
+        draw_seed: Callable[[int], int] | None = getattr(pl_module, "draw_seed", None)
+        if draw_seed is not None:
+            content["draw_seed"] = draw_seed(self.batch_idx)
         with atomic_write(path) as file:
             torch.save(content, file)
         return path
@@ -91,14 +94,15 @@ def _plain_tensors(value: Any) -> Any:
     """Tensors in dicts and lists, by the names of fields, so that any reader of tensors can open the file."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
+    named: Callable[[], dict[str, Any]] | None = getattr(value, "_asdict", None)  # of a NamedTuple
+    if named is not None:
+        value = named()
     if isinstance(value, dict):
         return {str(name): _plain_tensors(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain_tensors(entry) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if hasattr(value, "__dict__"):
-        return {name: _plain_tensors(entry) for name, entry in vars(value).items()}
+    if is_dataclass(value):
+        return {entry.name: _plain_tensors(getattr(value, entry.name)) for entry in fields(value)}
     return str(value)

@@ -182,16 +182,17 @@ def fit_and_choose(
         ValueError: if there are too few examples, or if the loss stops being finite.
     """
     choice, resources = EpochChoice(measurement), training.resources
-    guard = StopOnDivergence(unfinished and unfinished.folder, remedy="lower the recipe's learning_rate")
+    folder = None if unfinished is None else unfinished.folder
+    guard = StopOnDivergence(folder, remedy="lower the recipe's learning_rate")
     trainer = make_trainer(
         resources,
         epochs=epochs,
         callbacks=[guard, choice, *([] if unfinished is None else [unfinished])],
-        checkpoint=unfinished and unfinished.folder / CHECKPOINT,
+        checkpoint=None if folder is None else folder / CHECKPOINT,
         progress=progress,
     )
     with seeded(training.seed):
-        fit(trainer, training, resume_from=unfinished and unfinished.checkpoint)
+        fit(trainer, training, resume_from=None if unfinished is None else unfinished.checkpoint)
     training.network.cpu().eval()
     constants = {
         "chosen_by": measurement.chosen_by or "last epoch",

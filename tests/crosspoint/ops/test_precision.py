@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosspoint import DGCNN, Compute, CrossPoint, PartSegDGCNN, PointNet
 from crosspoint.datasets.pairs import stack_pairs
-from crosspoint.ops import edgeconv
+from crosspoint.ops import edge_moments, edgeconv
 from tests.crosspoint.toys import toy_method, toy_run
 
 # Cosines of embeddings rounded to 8 bits are off by about 2⁻⁸, logits by 1 / temperature = 10 times as much, and a loss
@@ -103,7 +103,7 @@ def test_augmentations_and_projections_keep_full_precision(toy_pairs: type) -> N
 
 def test_moments_over_edges_are_taken_in_full_precision(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[torch.dtype] = set()
-    moments = edgeconv.edge_moments
+    moments = edge_moments.edge_moments
 
     def spy(u: Tensor, v: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         found = moments(u, v, rows)

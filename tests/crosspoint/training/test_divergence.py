@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from crosspoint import CrossPoint, PointNet
 from crosspoint.checkpoints.files import read_checkpoint
+from crosspoint.datasets.pairs import ObjectPair
 from crosspoint.training.replay import replay
 from tests.crosspoint.toys import ToyPairs, toy_run
 
@@ -44,20 +46,23 @@ def test_a_run_stops_at_the_first_step_and_keeps_it(tmp_path: Path) -> None:
     assert content["command"].endswith(str(file))
 
 
-def test_a_replay_sees_the_same_step_and_names_the_layer(tmp_path: Path) -> None:
+def test_a_replay_sees_the_same_step_and_names_the_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="found a loss of nan"):
         toy_run(tmp_path / "run", method=method(), training={"epochs": 3})
     file = tmp_path / "run" / "diverged" / "rank-0.pt"
     again, pairs = method(), ToyPairs()
-    batches = []
+    batches: list[ObjectPair] = []
     plain = again.collate
-    again.collate = lambda samples: batches.append(plain(samples)) or batches[-1]  # type: ignore[method-assign]
+
+    def noted(samples: Sequence[ObjectPair]) -> ObjectPair:
+        batches.append(plain(samples))
+        return batches[-1]
+
+    monkeypatch.setattr(again, "collate", noted)
     told = replay(again, pairs, file, indices=np.arange(len(pairs)), batch_size=6, seed=0)
     assert torch.equal(batches[0].points, read_checkpoint(file)["batch"]["points"])
     assert told[0] == "loss nan"
-    assert told[2] == "not finite: output of encoder.layers.2.linear" or told[2].startswith(
-        "not finite: output of encoder.layers.2"
-    )
+    assert told[2].startswith("not finite: output of encoder.layers.2")
 
 
 def test_another_file_is_named(tmp_path: Path) -> None:
