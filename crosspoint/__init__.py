@@ -3,7 +3,7 @@
 `crosspoint.renderers`, `crosspoint.scene` and `crosspoint.eval` have theirs on a page like this one.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crosspoint.checkpoints.pretrained import Pretrained, load_encoder, load_pretrained, save_encoder
 from crosspoint.checkpoints.record import Inputs
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`pretrain`, when it is first asked for: it brings the training engine along, which takes seconds."""
     if name == "pretrain":
         from crosspoint.training.pretrain import pretrain

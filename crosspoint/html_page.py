@@ -8,7 +8,6 @@ import html
 import json
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from crosspoint.renderers.atomic import atomic_write
 
@@ -35,7 +34,7 @@ $body
 
 
 def write_html(
-    path: Path, body: str, *, title: str, style: str, script: str, data: Any, scheme: str = "light dark"
+    path: Path, body: str, *, title: str, style: str, script: str, data: object, scheme: str = "light dark"
 ) -> None:
     """Write a page, atomically.
 
@@ -62,7 +61,7 @@ def write_html(
         file.write(page.encode("utf-8", "xmlcharrefreplace"))  # names of files may hold lone surrogates
 
 
-def embedded(value: Any) -> str:
+def embedded(value: object) -> str:
     """JSON that can stand inside a script element: no `<` of it can end the element or open a comment."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

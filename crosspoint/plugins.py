@@ -15,6 +15,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from crosspoint.renderers.json_object import JsonObject
+
 Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "protocol"]
 
 SHORT_NAMES: dict[Kind, dict[str, str]] = {
@@ -120,7 +122,7 @@ def import_plugin(kind: Kind, name: str, base: type) -> type:
 class Recorded:
     """An object that remembers the arguments that built it: `arguments`, by name, defaults among them."""
 
-    arguments: dict[str, Any]
+    arguments: JsonObject
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Bind the arguments of the constructor; a copy, which is made without any, brings its own."""
@@ -135,7 +137,7 @@ class Recorded:
         return made
 
 
-def build(kind: Kind, described: Mapping[str, Any], base: type, where: object, **given: Any) -> Any:
+def build(kind: Kind, described: JsonObject, base: type, where: object, **given: Any) -> Any:
     """The object that `{"class_path": …, "init_args": …}` describes.
 
     Args:
@@ -168,7 +170,7 @@ class SampleDataset(Recorded):
     """Base class of all that `data.dataset` names: `PairDataset` of objects, and the datasets of scenes."""
 
 
-def describe(made: Any) -> dict[str, Any]:
+def describe(made: Any) -> JsonObject:
     """An object as `{"class_path": …, "init_args": …}`; arguments that YAML and JSON cannot hold are left out."""
     kind = type(made)
     arguments = getattr(made, "arguments", {})
@@ -189,7 +191,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     value = plain(value)
     if isinstance(value, dict):
         return all(_is_plain(entry) for entry in value.values())

@@ -1,7 +1,7 @@
 """Protocols: how good an encoder is, measured so that the figure can be had again. This page is the public API."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ != "crosspoint.eval":
     raise ImportError("found the folder `eval` imported by its bare name, expected: import crosspoint.eval")
@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _MODULES:
         return getattr(import_module(f"crosspoint.eval.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

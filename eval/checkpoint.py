@@ -6,13 +6,13 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from crosspoint.checkpoints.dual_encoder import DualEncoder, has_image_branch, load_dual_encoder, trained_image_size
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 log = logging.getLogger("crosspoint")
@@ -55,7 +55,7 @@ class Checkpoint:
         return type(self._pretrained.encoder)
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         """Arguments of the encoder, with the neighbors per point that were asked for."""
         return self._pretrained.encoder.config
 

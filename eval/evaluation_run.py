@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.ops.sparse_conv import Backend, use_backend
 
 GPU_BATCH = 32  # clouds a pass; one alone leaves a GPU idle
@@ -91,7 +91,7 @@ class EvaluationRun:
         """Folder for what a protocol trains and answers; None keeps nothing."""
         return self.save_dir if self.results_dir is None else self.results_dir / protocol
 
-    def setting(self) -> dict[str, Any]:
+    def setting(self) -> JsonObject:
         """What decided the features, as a result records it."""
         given = {"checkpoint": str(self.checkpoint.path), "random_init": self.random_init}
         if self.data.inputs == "voxels":

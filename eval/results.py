@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 
 def library_versions() -> dict[str, str]:
@@ -37,8 +37,8 @@ class Result:
 
     protocol: str
     metrics: dict[str, float]  # accuracies in percent; `x_std` is the standard deviation that belongs to `x`
-    constants: dict[str, Any]  # all that decides the figures: C, grid, scaler, folds, split sizes, seed, …
-    records: list[dict[str, Any]] = field(default_factory=list)  # one row per candidate or task behind the figures
+    constants: JsonObject  # all that decides the figures: C, grid, scaler, folds, split sizes, seed, …
+    records: list[JsonObject] = field(default_factory=list)  # one row per candidate or task behind the figures
     versions: dict[str, str] = field(default_factory=library_versions)
 
     def __str__(self) -> str:

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -15,6 +14,7 @@ import torch
 import trimesh
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.layouts import Source
 from crosspoint.renderers.sample import Recipe
 
@@ -53,7 +53,7 @@ def begin(out: Path, source: Source, recipe: Recipe, shard_size: int) -> None:
             file.write((json.dumps(value, indent=1) + "\n").encode())
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
+def read_manifest(root: Path) -> JsonObject:
     """The content of set.json.
 
     Raises:
@@ -80,7 +80,7 @@ def _draft(path: Path) -> bool:
     return re.fullmatch(r"\..+\.(tar|json|jsonl)\.[0-9a-f]{32}", path.name) is not None
 
 
-def _same(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+def _same(found: JsonObject, wanted: JsonObject, out: Path) -> None:
     found, wanted = ({**values, **values["style"]} for values in (found, wanted))
     for name in [*(wanted.keys() - {"style"}), *found]:
         if found.get(name) != wanted.get(name):

@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.manifest import read_manifest
 from crosspoint.renderers.shards import read_index, read_member
 
@@ -37,7 +37,7 @@ class RenderedSet:
         self.root, self.split = Path(root), split
         manifest = read_manifest(self.root)
         self.classes: list[str] = manifest["classes"]
-        self.settings: dict[str, Any] = manifest["settings"]
+        self.settings: JsonObject = manifest["settings"]
         self.views: int = self.settings["views"]
         self.size: int = self.settings["size"]
         shards = _shards(self.root, manifest["shards"], split)
@@ -95,7 +95,7 @@ class RenderedSet:
             height, width = file["size"].tolist()
         return Cameras(K, R, t, (height, width))
 
-    def meta(self, index: int) -> dict[str, Any]:
+    def meta(self, index: int) -> JsonObject:
         """Class, split, source path, up axis, transform to the unit sphere and number of faces."""
         return json.loads(self._read(index, "json"))
 

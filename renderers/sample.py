@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from crosspoint.renderers.cameras import Cameras, orbit, ring, sphere
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, normalizing_transform, sample_surface
 from crosspoint.renderers.rendering import draw
 from crosspoint.renderers.shading import Style
@@ -57,7 +58,7 @@ class Recipe:
         return ring(self.views, self.size) if self.orbit == "ring" else sphere(self.views, self.size)
 
 
-def render_sample(path: Path, facts: dict[str, Any], recipe: Recipe) -> dict[str, bytes]:
+def render_sample(path: Path, facts: JsonObject, recipe: Recipe) -> dict[str, bytes]:
     """Render and sample one mesh → content by ending.
 
     Args:
@@ -107,7 +108,7 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def npz(**arrays: Any) -> bytes:
+def npz(**arrays: object) -> bytes:
     """NumPy's archive of several arrays; NumPy gives its members no time, so that equal arrays give equal bytes."""
     buffer = io.BytesIO()
     members: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}

@@ -11,9 +11,10 @@ import json
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 
 class Sample(NamedTuple):
@@ -27,7 +28,7 @@ class Sample(NamedTuple):
 BLOCK = 512  # bytes; tar pads headers and contents to it
 
 
-def write_shard(path: Path, samples: Iterable[Sample], facts: dict[str, Any]) -> dict[str, Any]:
+def write_shard(path: Path, samples: Iterable[Sample], facts: JsonObject) -> JsonObject:
     """Write a shard and its index; the same samples give the same bytes.
 
     Args:
@@ -63,7 +64,7 @@ def index_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
-def read_index(shard: Path) -> dict[str, Any] | None:
+def read_index(shard: Path) -> JsonObject | None:
     """The index of a shard, or None while the shard is not complete.
 
     Raises:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from crosspoint.renderers.json_object import JsonObject
 
 
 def confusion_matrix(predicted: Tensor, truth: Tensor, classes: int, *, ignored: int = -1) -> Tensor:
@@ -85,7 +86,7 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
-def class_rows(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+def class_rows(confusion: np.ndarray, classes: Sequence[str]) -> list[JsonObject]:
     """One row per class, as JSON holds it: its name, its IoU in percent or None, and its row of the matrix."""
     return [
         {"class": name, "iou": None if np.isnan(iou) else 100.0 * float(iou), "points_given": row.tolist()}

@@ -16,6 +16,7 @@ from torch import Tensor
 from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
 from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.plugins import SHORT_NAMES
+from crosspoint.renderers.json_object import JsonObject
 
 NEIGHBORS = 15  # of the original's pre-training
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -62,12 +63,12 @@ def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
     return Weights(record, {f"{ENCODER}{entry}": weight for entry, weight in weights.items()})
 
 
-def is_original(state: Mapping[str, Any]) -> bool:
+def is_original(state: Mapping[str, object]) -> bool:
     """Whether a state_dict has the original's layout."""
     return {"conv1.0.weight", "conv1.1.running_mean", "conv5.0.weight"} <= state.keys()
 
 
-def read_original(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+def read_original(state: Mapping[str, Tensor]) -> tuple[str, JsonObject, dict[str, Tensor]]:
     """The original's state_dict as short name, arguments and weights of our encoder; heads and decoders stay behind.
 
     Raises:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 
 def require_file(path: str | Path) -> Path:
@@ -78,7 +79,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def write_safetensors(path: Path, weights: Mapping[str, Tensor], key: str, record: dict[str, Any]) -> None:
+def write_safetensors(path: Path, weights: Mapping[str, Tensor], key: str, record: JsonObject) -> None:
     """Write weights, with a record as JSON under a key of the metadata."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with atomic_write(path) as file:

@@ -14,6 +14,7 @@ from crosspoint.checkpoints.adapters import ENCODER, METHOD, Weights
 from crosspoint.checkpoints.files import strip_prefix
 from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.plugins import SHORT_NAMES, plain
+from crosspoint.renderers.json_object import JsonObject
 
 OBJECTS, POINTS = "crosspoint_encoder", "crosspoint_points"
 SCENES, POINTNET2, VOXELS = "crosspoint_scene_encoder", "crosspoint_pointnet2", "crosspoint_voxels"
@@ -49,7 +50,7 @@ def _objects(content: Mapping[str, Any], path: Path) -> Weights:
     record = Record(_encoder(network, arguments), inputs)
     if any(name.startswith("image_head.") for name in state):
         image = {"network": "resnet50" if BOTTLENECK in state else "resnet18", "weights": None}
-        method: dict[str, Any] = {"projection": len(state["head.3.weight"])}
+        method: JsonObject = {"projection": len(state["head.3.weight"])}
         if (size := _image_size(path)) is not None:
             method["images"] = {"size": size}
         record = Record(
@@ -61,7 +62,7 @@ def _objects(content: Mapping[str, Any], path: Path) -> Weights:
     return Weights(record, state)
 
 
-def _encoder(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _encoder(name: str, arguments: JsonObject) -> JsonObject:
     return {"class_path": SHORT_NAMES["encoder"][name], "init_args": plain(arguments)}
 
 

@@ -16,6 +16,7 @@ from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import build, describe
+from crosspoint.renderers.json_object import JsonObject
 
 IMAGE_ENCODER = "image_encoder."
 
@@ -35,7 +36,7 @@ class Pretrained:
         self.path = path
         self.record = weights.record
         self.inputs: Inputs = weights.record.inputs
-        self.config: dict[str, Any] = weights.record.config
+        self.config: JsonObject = weights.record.config
         self._state = weights.state
         with torch.random.fork_rng(devices=[]):  # first weights, which the file's replace
             self.encoder: PointEncoder = build("encoder", _changed(weights.record.encoder, changes), PointEncoder, path)
@@ -157,7 +158,7 @@ def save_encoder(encoder: PointEncoder, path: str | Path, inputs: Inputs | None 
     write_safetensors(Path(path), encoder.state_dict(), RECORD_KEY, record.as_dict())
 
 
-def _changed(described: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _changed(described: JsonObject, changes: JsonObject) -> JsonObject:
     """A description with other arguments.
 
     Raises:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
+
+from crosspoint.renderers.json_object import JsonObject
 
 InputKind = Literal["points", "voxels", "sweeps"]
 
@@ -30,7 +32,7 @@ class Inputs:
     k: int | None = None
     up_axis: Literal["x", "y", "z"] = "y"
     unit_sphere: bool = True
-    voxels: dict[str, Any] | None = None
+    voxels: JsonObject | None = None
 
     @property
     def intensity_scale(self) -> float:
@@ -49,17 +51,17 @@ class Record:
         config: of the run that made it, as its config.yaml holds it; empty where there was none.
     """
 
-    encoder: dict[str, Any]
+    encoder: JsonObject
     inputs: Inputs = field(default_factory=Inputs)
-    image_encoder: dict[str, Any] | None = None
-    config: dict[str, Any] = field(default_factory=dict)
+    image_encoder: JsonObject | None = None
+    config: JsonObject = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Plain containers, as checkpoints and JSON hold them."""
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def of(cls, content: dict[str, Any], where: object) -> Record:
+    def of(cls, content: JsonObject, where: object) -> Record:
         """Read what `as_dict` wrote.
 
         Raises:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from crosspoint.plugins import SHORT_NAMES
+from crosspoint.renderers.json_object import JsonObject
 
 log = logging.getLogger("crosspoint")
 
@@ -76,7 +76,7 @@ def rename_flags(words: Sequence[str]) -> list[str]:
     return renamed
 
 
-def upgrade(tree: Mapping[str, Any]) -> dict[str, Any]:
+def upgrade(tree: JsonObject) -> JsonObject:
     """A configuration of `crosspoint pretrain` in the keys of today; one that has them already is left as it is."""
     new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
     said: list[str] = []
@@ -97,7 +97,7 @@ def _renamed(flag: str, names: Mapping[str, str]) -> str:
     return flag
 
 
-def _method(tree: dict[str, Any], said: list[str]) -> str:
+def _method(tree: JsonObject, said: list[str]) -> str:
     """The method's keys below its init_args, those of whole sections of its own among them; its short name."""
     given = tree.get("method")
     if isinstance(given, dict) and "class_path" not in given:
@@ -122,7 +122,7 @@ def _method(tree: dict[str, Any], said: list[str]) -> str:
     return name
 
 
-def _dataset(tree: dict[str, Any], said: list[str]) -> None:
+def _dataset(tree: JsonObject, said: list[str]) -> None:
     data = tree.get("data")
     if not isinstance(data, dict):
         return
@@ -154,7 +154,7 @@ def _dataset(tree: dict[str, Any], said: list[str]) -> None:
         _arguments(data, "dataset", "rendered").update(arguments)
 
 
-def _encoders(tree: dict[str, Any], name: str, said: list[str]) -> None:
+def _encoders(tree: JsonObject, name: str, said: list[str]) -> None:
     given = tree.get("encoder")
     if isinstance(given, dict) and "class_path" not in given and "init_args" not in given:
         said.append("encoder: {network, …} is now encoder: {class_path, init_args: {…}}")
@@ -183,7 +183,7 @@ def _encoders(tree: dict[str, Any], name: str, said: list[str]) -> None:
         _arguments(tree, "encoder", "minkunet")["sparse_backend"] = tree.pop("sparse_backend")
 
 
-def _training(tree: dict[str, Any], said: list[str]) -> None:
+def _training(tree: JsonObject, said: list[str]) -> None:
     training = tree.get("training")
     if not isinstance(training, dict):
         return
@@ -202,13 +202,13 @@ def _training(tree: dict[str, Any], said: list[str]) -> None:
             tree.setdefault("probe", {})["every"] = every
 
 
-def _arguments(tree: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+def _arguments(tree: JsonObject, section: str, name: str) -> JsonObject:
     """The init_args of a section, which is made where it is absent."""
     described = tree.get(section)
     if not isinstance(described, dict):
         described = {"class_path": described or name, "init_args": {}}
         tree[section] = described
-    arguments: dict[str, Any] = described.setdefault("init_args", {})
+    arguments: JsonObject = described.setdefault("init_args", {})
     return arguments
 
 

@@ -7,11 +7,13 @@ import difflib
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import getdoc
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+
+from crosspoint.renderers.json_object import JsonObject
 
 UNKNOWN_KEY = re.compile(r"unrecognized arguments: (?:-+)?(?P<flag>[\w.\-]+)|does not accept option '(?P<key>[^']+)'")
 
@@ -41,7 +43,7 @@ class Parser(ArgumentParser):
         except argparse.ArgumentError as error:
             raise ValueError(one_line(error, _command_parser(self, arguments))) from error
 
-    def read_over(self, given: Mapping[str, Any], arguments: Sequence[str]) -> Namespace:
+    def read_over(self, given: JsonObject, arguments: Sequence[str]) -> Namespace:
         """Parse what was typed, over what YAML files hold.
 
         Raises:
@@ -175,7 +177,7 @@ def help_row(action: argparse.Action) -> tuple[str, str] | None:
     return name, text
 
 
-def _plain_default(default: Any) -> str:
+def _plain_default(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, list | tuple):
@@ -198,6 +200,6 @@ def call(function: Callable[..., int], name: str, arguments: Sequence[str]) -> i
     return function(**{key: value for key, value in vars(values).items() if key != "config"})
 
 
-def described(function: Callable[..., Any] | type) -> str:
+def described(function: Callable[..., object] | type) -> str:
     """What a docstring says before its arguments."""
     return (getdoc(function) or "").split("\nArgs:")[0]

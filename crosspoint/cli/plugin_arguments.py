@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 
 from crosspoint.cli.parser import Parser, help_row, one_line
 from crosspoint.plugins import Kind, import_plugin, plain
+from crosspoint.renderers.json_object import JsonObject
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Section:
         parser.add_class_arguments(made, skip={*self.skip})
         return parser
 
-    def _named(self, given: Any) -> tuple[str | None, dict[str, Any]]:
+    def _named(self, given: Any) -> tuple[str | None, JsonObject]:
         if given is None:
             return None, {}
         if isinstance(given, str) and self.kind is not None:
@@ -108,12 +109,12 @@ class Chosen:
     settings: Namespace
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> JsonObject:
         """The arguments as YAML and JSON hold them."""
-        tree: dict[str, Any] = plain(self.settings.as_dict())
+        tree: JsonObject = plain(self.settings.as_dict())
         return tree
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """As YAML holds the section."""
         if self.section.kind is None:
             return self.arguments

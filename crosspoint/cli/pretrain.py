@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -21,6 +20,7 @@ from crosspoint.methods.method import Method
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import SampleDataset, plain
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.config import Compute, ProbeConfig, TrainingConfig
 from crosspoint.training.run_folder import check_free
 
@@ -112,7 +112,7 @@ def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
     """
     left, flags = split_flags(words, SECTIONS)
     files, left = _take(left, "--config")
-    tree: dict[str, Any] = {}
+    tree: JsonObject = {}
     for file in files:
         tree = _merged(tree, upgrade(_read_yaml(Path(file))))
     data = tree.pop("data", None) or {}
@@ -198,7 +198,7 @@ def _take(words: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
     return values, left
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> JsonObject:
     if not path.is_file():
         raise FileNotFoundError(f"found no file {path}, expected a configuration in YAML: check the path")
     try:
@@ -212,10 +212,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(first: JsonObject, second: JsonObject) -> JsonObject:
     """Two trees, of which the second decides."""
     both = dict(first)
     for key, value in second.items():
         old = both.get(key)
-        both[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        both[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return both

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from crosspoint.cli.parser import call
+from crosspoint.renderers.json_object import JsonObject
 
 log = logging.getLogger("crosspoint")
 
@@ -43,7 +43,7 @@ def show(
     from crosspoint.scene.viz.show import show as draw
 
     split = "val" if split is None and predictions is not None else split  # what evaluate measures on
-    options: dict[str, Any] = {} if split is None else {"split": split}
+    options: JsonObject = {} if split is None else {"split": split}
     if dataset == "nuscenes":
         options["boxes"] = None  # where there are some; training leaves their large table unread
     scenes = open_scenes(dataset, root, **options)

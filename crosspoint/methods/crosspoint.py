@@ -6,8 +6,7 @@ https://arxiv.org/abs/2203.00680.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -19,6 +18,7 @@ from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.models.projection_heads import PROJECTION, cloud_head, image_head
 from crosspoint.ops.precision import full_precision
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.transforms import CloudAugmentation, ImageAugmentation
 
 
@@ -40,7 +40,7 @@ class CrossPoint(ObjectMethod):
             encoder has no feature_dim.
     """
 
-    recipe: ClassVar[Mapping[str, Any]] = {
+    recipe: ClassVar[JsonObject] = {
         "epochs": 100,
         "batch_size": 20,
         "optimizer": "adam",
@@ -80,7 +80,7 @@ class CrossPoint(ObjectMethod):
         self.images = images
 
     @classmethod
-    def uses_images(cls, settings: Mapping[str, Any]) -> bool:
+    def uses_images(cls, settings: JsonObject) -> bool:
         """Not without the cross-modal loss."""
         return bool(settings.get("cross_weight", 1.0) > 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import Recorded
+from crosspoint.renderers.json_object import JsonObject
 
 
 class Method(Recorded, nn.Module):
@@ -32,7 +33,7 @@ class Method(Recorded, nn.Module):
 
     default_encoder: ClassVar[str] = "dgcnn"
     default_image_encoder: ClassVar[str | None] = None
-    recipe: ClassVar[Mapping[str, Any]] = {}
+    recipe: ClassVar[JsonObject] = {}
     min_batch: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
 
@@ -44,7 +45,7 @@ class Method(Recorded, nn.Module):
         self.image_encoder = None
 
     @classmethod
-    def uses_images(cls, settings: Mapping[str, Any]) -> bool:
+    def uses_images(cls, settings: JsonObject) -> bool:
         """Whether a run with these settings builds an image encoder."""
         return cls.default_image_encoder is not None
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from crosspoint.checkpoints.record import InputKind, Inputs
 from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.plugins import Recorded, plain
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.transforms import unit_sphere
 
 Encoder = TypeVar("Encoder", bound="PointEncoder")  # typing.Self is of Python 3.11
@@ -36,9 +37,9 @@ class PointEncoder(Recorded, nn.Module):
     feature_dim: int
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         """The arguments that built it, as YAML and JSON hold them."""
-        settings: dict[str, Any] = plain(self.arguments)
+        settings: JsonObject = plain(self.arguments)
         return settings
 
     def fresh(self: Encoder) -> Encoder:

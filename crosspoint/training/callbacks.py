@@ -35,11 +35,13 @@ class EpochReport(Callback):
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints appear whole or not at all, and are read without running code from them."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         """Write beside the old checkpoint, then take its name."""
         with atomic_write(Path(path)) as file:
             torch.save(checkpoint, file)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         """Tensors and plain containers alone."""
         return read_checkpoint(Path(path))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Literal
+
+from crosspoint.renderers.json_object import JsonObject
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -30,7 +31,7 @@ class TrainingConfig:
     weight_decay: float | None = None
     warmup: int | None = None
 
-    def resolved(self, recipe: Mapping[str, Any]) -> ResolvedTraining:
+    def resolved(self, recipe: JsonObject) -> ResolvedTraining:
         """These settings, with those of a method's recipe in place of what is null.
 
         Raises:

@@ -52,7 +52,7 @@ class StopOnDivergence(Callback):
         if trainer.world_size == 1:
             raise ValueError(self._message(float(loss.detach()), trainer))
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: object) -> None:
         """Let go of the batch."""
         self.batch = None
 
@@ -94,7 +94,7 @@ def _plain_tensors(value: Any) -> Any:
     """Tensors in dicts and lists, by the names of fields, so that any reader of tensors can open the file."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
-    named: Callable[[], dict[str, Any]] | None = getattr(value, "_asdict", None)  # of a NamedTuple
+    named: Callable[[], dict[str, object]] | None = getattr(value, "_asdict", None)  # of a NamedTuple
     if named is not None:
         value = named()
     if isinstance(value, dict):

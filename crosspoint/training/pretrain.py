@@ -15,6 +15,7 @@ from crosspoint.datasets.splits import split_holdout
 from crosspoint.methods.method import Method
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import describe, plain
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.compilation import compile_networks, on_a_copy
 from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
 from crosspoint.training.divergence import StopOnDivergence
@@ -123,10 +124,10 @@ def run_settings(
     training: ResolvedTraining,
     compute: Compute,
     probe: ProbeConfig | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """All that decides a run, as its config.yaml holds it; `crosspoint pretrain --config` reads it again."""
     images = method.image_encoder
-    tree: dict[str, Any] = {
+    tree: JsonObject = {
         "out": str(out),
         "seed": seed,
         "data": {"dataset": describe(dataset)},
@@ -137,10 +138,10 @@ def run_settings(
         "compute": asdict(compute),
         "probe": None if probe is None else asdict(probe),
     }
-    plain_tree: dict[str, Any] = plain(tree)
+    plain_tree: JsonObject = plain(tree)
     return plain_tree
 
 
-def _without_folder(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_folder(settings: JsonObject) -> JsonObject:
     """What a checkpoint keeps: it may be moved."""
     return {name: value for name, value in settings.items() if name != "out"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def replay(method: Method, samples: Any, path: Path, *, indices: np.ndarray, bat
     return told + [f"not finite: output of {name}" for name in broken]
 
 
-def _watch(name: str, broken: list[str]) -> Any:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+def _watch(name: str, broken: list[str]) -> Callable[..., None]:
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
         tensors = output if isinstance(output, tuple | list) else [output]
         for tensor in tensors:
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 IGNORED_ON_RESUME = {
@@ -34,7 +34,7 @@ def check_free(out: Path, resume: bool) -> None:
         )
 
 
-def last_checkpoint(out: Path, settings: dict[str, Any], resume: bool) -> Path | None:
+def last_checkpoint(out: Path, settings: JsonObject, resume: bool) -> Path | None:
     """The checkpoint to go on from; None for a run that begins.
 
     Args:
@@ -66,14 +66,14 @@ def last_checkpoint(out: Path, settings: dict[str, Any], resume: bool) -> Path |
     return last if last.exists() else None
 
 
-def write_settings(out: Path, settings: dict[str, Any]) -> None:
+def write_settings(out: Path, settings: JsonObject) -> None:
     """Write `config.yaml` where there is none; the first process does."""
     if first_process() and not (out / CONFIG).exists():
         with atomic_write(out / CONFIG) as file:
             file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: JsonObject, new: JsonObject, prefix: str = "") -> list[str]:
     """What changed between two trees of settings, one line a key; keys that move no result are left out."""
     changed: list[str] = []
     for key in {**old, **new}:

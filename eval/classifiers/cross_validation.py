@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from crosspoint.eval.classifiers.svm import svm_predictions
+from crosspoint.renderers.json_object import JsonObject
 
 Scaling = Literal["raw", "standardized"]
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -36,7 +37,7 @@ class CostSearch:
     accuracy: float  # of the chosen C, in percent of all held-out samples
     inside: bool  # the grid reaches past the chosen C on both sides; False where its growth came to an end before
     tied: list[float]  # lowest and highest C of the same accuracy
-    records: list[dict[str, Any]]  # one row per C
+    records: list[JsonObject]  # one row per C
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> Folds:
@@ -134,7 +135,7 @@ def _relative(step: int) -> float:
     return float(10.0 ** (step / STEPS_PER_DECADE))
 
 
-def _accuracies(correct: Sequence[int], folds: Folds) -> dict[str, Any]:
+def _accuracies(correct: Sequence[int], folds: Folds) -> JsonObject:
     sizes = [len(held_out) for _, held_out in folds]
     return {
         "validation_accuracy": 100.0 * sum(correct) / sum(sizes),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -22,6 +22,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import clouds_label
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
+from crosspoint.renderers.json_object import JsonObject
 
 SETTINGS = ((5, 10), (5, 20), (10, 10), (10, 20))  # ways and shots that the papers report
 SCALING = "standardized on the support set"
@@ -142,8 +143,8 @@ def few_shot_table(
         task_pool(features, labels, ways, shots, queries, runs, C, small_classes)
     own = ("ways", "shots", "pool", "classes")  # constants of each setting; the others are all settings'
     metrics: dict[str, float] = {}
-    made: list[dict[str, Any]] = []
-    records: list[dict[str, Any]] = []
+    made: list[JsonObject] = []
+    records: list[JsonObject] = []
     for ways, shots in settings:
         result = few_shot(
             features,
@@ -203,7 +204,7 @@ def few_shot(
     scores = Parallel(n_jobs=jobs, prefer="threads")(
         delayed(_run)(features, *draw_task(labels, ways, shots, queries, each), C) for each in seeds
     )
-    records: list[dict[str, Any]] = [{"seed": s, "accuracy": a} for s, a in zip(seeds, scores, strict=True)]
+    records: list[JsonObject] = [{"seed": s, "accuracy": a} for s, a in zip(seeds, scores, strict=True)]
     constants = {
         "ways": ways,
         "shots": shots,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -16,6 +16,7 @@ from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_da
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.pointbert_folds import FOLDS, folds_finetune
 from crosspoint.eval.targets import EncoderTarget
+from crosspoint.renderers.json_object import JsonObject
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Folds(Protocol):
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `folds_svm` or `folds_finetune`."""
         folder = self._folder()
-        shared: dict[str, Any] = {
+        shared: JsonObject = {
             "settings": stored_settings(folder),
             "folds": self.count,
             "points": run.data.points,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -20,6 +20,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
+from crosspoint.renderers.json_object import JsonObject
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "temperature"]
@@ -125,11 +126,11 @@ def knn_classify(
     train_x, train_y, test_x, test_y = (np.asarray(each) for each in (train_x, train_y, test_x, test_y))
     check_split(train_x, train_y, test_x, test_y)
     _check_vote(metric, weights, temperature)
-    constants: dict[str, Any] = {"metric": metric, "weights": weights}
+    constants: JsonObject = {"metric": metric, "weights": weights}
     if weights == "temperature":
         constants["temperature"] = float(temperature)
     heat = constants.get("temperature")
-    records: list[dict[str, Any]] = []
+    records: list[JsonObject] = []
     if protocol == "validated":
         parts = stratified_folds(train_y, folds, seed)
         records = validate_k(train_x, train_y, parts, metric, heat, jobs)
@@ -198,7 +199,7 @@ def validate_k(
     metric: Metric,
     temperature: float | None,
     jobs: int = 1,
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """One row per k of `K_GRID` that every fold's training part can serve, with its cross-validated accuracy."""
     grid = [k for k in K_GRID if k <= min(len(train) for train, _ in folds)]
     answers = np.empty((len(grid), len(y)), y.dtype)

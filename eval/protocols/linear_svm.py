@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
+from crosspoint.renderers.json_object import JsonObject
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _validated(
         search_cost(train_x, train_y, parts, "standardized", jobs),
     ]
     chosen = max(searches, key=lambda search: search.accuracy)  # the first, raw, where both are equal
-    constants: dict[str, Any] = {
+    constants: JsonObject = {
         "C": chosen.cost,
         "scaling": chosen.scaling,
         "folds": len(parts),
@@ -197,7 +198,7 @@ def _validated(
     return Result("linear_svm/validated", metrics, constants, records), answers
 
 
-def describe(search: CostSearch) -> dict[str, Any]:
+def describe(search: CostSearch) -> JsonObject:
     """The constants of one search, as `Result` keeps them."""
     return {
         "C": search.cost,

@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from crosspoint.eval.classifiers.svm import check_features
 from crosspoint.eval.protocols.few_shot import SCALING, SETTINGS, support_accuracy
 from crosspoint.eval.restricted_pickle import RestrictedUnpickler, StoredArray, check_sizes
 from crosspoint.eval.results import Result
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.transforms import unit_sphere
 
 SOURCE = "https://github.com/Julie-tang00/Point-BERT/blob/master/DATASET.md"
@@ -111,8 +111,8 @@ def evaluate_folds(
     points: int | None = 1024,
     normalize: bool = True,
     seed: int = 0,
-    constants: dict[str, Any] | None = None,
-    on_fold: Callable[[dict[str, Any]], None] | None = None,
+    constants: JsonObject | None = None,
+    on_fold: Callable[[JsonObject], None] | None = None,
     progress: bool = False,
 ) -> Result:
     """Mean accuracy over the folds of each setting, "5way_10shot", and its population deviation, "5way_10shot_std".
@@ -144,7 +144,7 @@ def evaluate_folds(
     seeds = [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(folds)]
     work = [(setting, fold) for setting in settings for fold in range(folds)]
     console = Console(stderr=True)
-    records: list[dict[str, Any]] = []
+    records: list[JsonObject] = []
     for (ways, shots), number in track(work, "folds", console=console, disable=not (progress and console.is_terminal)):
         fold = read_fold(paths[ways, shots][number], ways, shots, points=points, normalize=normalize)
         given = (fold.train_points, fold.train_labels, fold.test_points, fold.test_labels)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from crosspoint.eval.report.checks import check
 from crosspoint.eval.report.palette import palette
 from crosspoint.eval.report.report_model import Curve, Embedding, Matrix, Report, Retrieved, Row, Section, Segmented
 from crosspoint.eval.report.thumbnails import LARGE, SIDE, thumbnail
+from crosspoint.renderers.json_object import JsonObject
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def parts_by_category(segmented: Sequence[Segmented]) -> dict[str, list[int]]:
     return {category: sorted(parts) for category, parts in found.items()}
 
 
-def payload(report: Report) -> dict[str, Any]:
+def payload(report: Report) -> JsonObject:
     """What the page embeds, of numbers, strings, lists and dicts alone.
 
     Raises:
@@ -64,7 +64,7 @@ class _Album:
         return self._numbers[data]
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row) -> JsonObject:
     cells = {
         column: {"mean": _number(cell.mean), "deviation": _number(cell.deviation), "runs": cell.runs}
         for column, cell in row.cells.items()
@@ -72,7 +72,7 @@ def _row(row: Row) -> dict[str, Any]:
     return {"name": row.name, "cells": cells, "source": row.source}
 
 
-def _section(section: Section, classes: int, album: _Album) -> dict[str, Any]:
+def _section(section: Section, classes: int, album: _Album) -> JsonObject:
     return {
         "name": section.name,
         "embedding": section.embedding and _embedding(section.embedding, classes, album),
@@ -83,9 +83,9 @@ def _section(section: Section, classes: int, album: _Album) -> dict[str, Any]:
     }
 
 
-def _optional(section: Section, album: _Album) -> dict[str, Any]:
+def _optional(section: Section, album: _Album) -> JsonObject:
     """What few reports have; left out where there is none."""
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     if section.matrix is not None:
         found["matrix"] = _matrix(section.matrix)
     if section.pictures:
@@ -93,11 +93,11 @@ def _optional(section: Section, album: _Album) -> dict[str, Any]:
     return found
 
 
-def _matrix(matrix: Matrix) -> dict[str, Any]:
+def _matrix(matrix: Matrix) -> JsonObject:
     return {"confusion": matrix.counts.tolist(), "classes": list(matrix.classes), "counted": matrix.counted}
 
 
-def _embedding(embedding: Embedding, classes: int, album: _Album) -> dict[str, Any]:
+def _embedding(embedding: Embedding, classes: int, album: _Album) -> JsonObject:
     return {
         "confusion": confusion(embedding.labels, embedding.predicted, classes).tolist(),
         "positions": [[float(f"{value:.6g}") for value in position] for position in embedding.positions.tolist()],
@@ -107,12 +107,12 @@ def _embedding(embedding: Embedding, classes: int, album: _Album) -> dict[str, A
     }
 
 
-def _retrieved(strip: Retrieved, album: _Album) -> dict[str, Any]:
+def _retrieved(strip: Retrieved, album: _Album) -> JsonObject:
     found = [{"picture": album.add(picture), "label": label} for picture, label in strip.found]
     return {"picture": album.add(strip.query), "label": strip.label, "found": found}
 
 
-def _segmented(clouds: Sequence[Segmented]) -> list[dict[str, Any]]:
+def _segmented(clouds: Sequence[Segmented]) -> list[JsonObject]:
     parts = parts_by_category(clouds)
     return [
         {
@@ -126,7 +126,7 @@ def _segmented(clouds: Sequence[Segmented]) -> list[dict[str, Any]]:
     ]
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _curve(curve: Curve) -> JsonObject:
     values = [_number(value) for value in curve.values]
     return {"name": curve.name, "epochs": [int(epoch) for epoch in curve.epochs], "values": values}
 

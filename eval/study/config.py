@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.protocols.named import named_protocols
 from crosspoint.eval.protocols.protocol import Protocol
 from crosspoint.plugins import plain
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.ops.sparse_conv import Backend
 
@@ -85,7 +85,7 @@ class StudyConfig:
         """Whether the data are clouds ("points") or frames ("voxels")."""
         return self.protocols[0].target.inputs
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """All that decides figures, as JSON holds it; paths as they were given."""
         given = {entry.name: plain(getattr(self, entry.name)) for entry in fields(self) if entry.name != "protocols"}
         kept = {name: value for name, value in given.items() if name not in IGNORED_ON_RESUME}

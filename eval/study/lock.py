@@ -6,19 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 SETTINGS, SHA256 = "settings.json", "sha256"
 
 
-def with_digests(settings: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+def with_digests(settings: JsonObject, paths: Iterable[Path]) -> JsonObject:
     """Settings with the sha256 of some files."""
     return {**settings, SHA256: {str(path): _digest(path) for path in sorted({*paths})}}
 
 
-def open_folder(folder: Path, settings: dict[str, Any]) -> None:
+def open_folder(folder: Path, settings: JsonObject) -> None:
     """Begin a study in a new folder, or go on in that of the same study.
 
     Raises:
@@ -39,7 +39,7 @@ def open_folder(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _read(saved: Path) -> dict[str, Any]:
+def _read(saved: Path) -> JsonObject:
     try:
         return dict(json.loads(saved.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -48,7 +48,7 @@ def _read(saved: Path) -> dict[str, Any]:
         ) from error
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: JsonObject, now: JsonObject) -> list[str]:
     changed = [
         f"{name}: {before.get(name)} then, {now.get(name)} now"
         for name in {**before, **now}

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from crosspoint.eval.evaluation_data import POINTS, EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun, chosen_device
@@ -25,6 +24,7 @@ from crosspoint.eval.study.runs import Outcome, run_all
 from crosspoint.eval.study.table import measured_row, published_rows
 from crosspoint.eval.study.table_rows import TableRow, methods
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 
 log = logging.getLogger("crosspoint")
 
@@ -100,7 +100,7 @@ def _open_run(config: StudyConfig, data: EvaluationData, row: TableRow, number: 
     )
 
 
-def _record(config: StudyConfig, rows: Sequence[TableRow], data: EvaluationData) -> dict[str, Any]:
+def _record(config: StudyConfig, rows: Sequence[TableRow], data: EvaluationData) -> JsonObject:
     """All that decides figures, the bytes of the checkpoints among it."""
     device = chosen_device(config.device).split(":")[0]
     paths = [checkpoint.path for row in rows for checkpoint in row.checkpoints]
@@ -108,8 +108,8 @@ def _record(config: StudyConfig, rows: Sequence[TableRow], data: EvaluationData)
 
 
 def _summary(
-    settings: dict[str, Any], table: Sequence[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]
-) -> dict[str, Any]:
+    settings: JsonObject, table: Sequence[Row], outcome: Outcome, left_out: dict[tuple[str, str], str]
+) -> JsonObject:
     """`results.json`: neither times nor places, so that the same study gives the same bytes."""
     runs = [
         {
@@ -149,7 +149,7 @@ def _facts(
     return {**facts, "versions": ", ".join(f"{name} {number}" for name, number in library_versions().items())}
 
 
-def _write(folder: Path, report: Report, summary: dict[str, Any]) -> None:
+def _write(folder: Path, report: Report, summary: JsonObject) -> None:
     """The files of a study; the table goes to standard output, too."""
     from crosspoint.eval.report.figures import save_figures  # matplotlib takes a second to import
     from crosspoint.eval.report.page import write_page

@@ -31,6 +31,7 @@ from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.epoch_sampler import step_seed
 
 NETWORK, ENCODER, PREDICTIONS = "network.safetensors", "encoder.safetensors", "predictions.npz"
@@ -121,12 +122,12 @@ class Evaluation:
 class Trained(NamedTuple):
     """What training leaves beside the network, which has the weights of the chosen epoch."""
 
-    records: list[dict[str, Any]]
+    records: list[JsonObject]
     epoch: int  # the chosen one, counted from 1
     predicted: np.ndarray  # on the test split, after that epoch
-    constants: dict[str, Any]  # of training
+    constants: JsonObject  # of training
 
-    def result(self, protocol: str, figure: str, constants: dict[str, Any]) -> Result:
+    def result(self, protocol: str, figure: str, constants: JsonObject) -> Result:
         """Figures of the chosen epoch, and the highest of `figure` on the test split, whichever epoch it is from."""
         chosen, on_test = self.records[self.epoch - 1], [row[f"test_{figure}"] for row in self.records]
         metrics = {key.removeprefix("test_"): value for key, value in chosen.items() if key.startswith("test_")}

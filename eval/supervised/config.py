@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.config import Compute
 from crosspoint.transforms import CloudAugmentation
 
@@ -99,9 +100,9 @@ class FinetuneConfig:
         """The learning rate at the start."""
         return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
-    def constants(self) -> dict[str, Any]:
+    def constants(self) -> JsonObject:
         """All settings, as JSON holds them."""
-        augmentation: dict[str, Any] | None = None
+        augmentation: JsonObject | None = None
         if self.augmentation is not None:
             settings = asdict(self.augmentation).items()
             augmentation = {name: list(value) if isinstance(value, tuple) else value for name, value in settings}

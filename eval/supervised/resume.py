@@ -29,7 +29,7 @@ class InterruptedTraining(Callback):
         self.digest = digest
 
     @classmethod
-    def of(cls, folder: Path, *decides: Any) -> InterruptedTraining:
+    def of(cls, folder: Path, *decides: object) -> InterruptedTraining:
         """A training that all of `decides` decides, values that JSON holds: of network, data, recipe and seed.
 
         Raises:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.splits import split_holdout
+from crosspoint.renderers.json_object import JsonObject
 
 
 class Splits(NamedTuple):
@@ -24,7 +25,7 @@ class Splits(NamedTuple):
         """Those that there are, by name."""
         return {name: clouds for name, clouds in self._asdict().items() if clouds is not None}
 
-    def constants(self) -> dict[str, Any]:
+    def constants(self) -> JsonObject:
         """Where they come from, and how many clouds of how many points."""
         held = self.validation
         return {

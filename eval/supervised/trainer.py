@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.resume import CHECKPOINT, InterruptedTraining
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.epoch_sampler import epoch_loader
 from crosspoint.training.trainer import fit, make_trainer
@@ -109,7 +110,7 @@ class EpochChoice(Callback):
 
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
-        self.records: list[dict[str, Any]] = []
+        self.records: list[JsonObject] = []
         self.epoch = 0  # of the chosen weights, counted from 1
         self.kept: tuple[dict[str, Tensor], np.ndarray | None] = {}, None  # weights, and what was measured with them
 
@@ -152,11 +153,11 @@ class EpochChoice(Callback):
 class Fitted(NamedTuple):
     """What a training leaves beside the network, which has the weights of the last epoch."""
 
-    records: list[dict[str, Any]]
+    records: list[JsonObject]
     epoch: int  # the chosen one, counted from 1
     weights: dict[str, Tensor]  # of that epoch
     measured: np.ndarray | None  # with those weights
-    constants: dict[str, Any]
+    constants: JsonObject
 
 
 def fit_and_choose(

@@ -18,6 +18,7 @@ from torch import Tensor
 from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
 from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.plugins import SHORT_NAMES, plain
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.voxels import VoxelConfig
 
@@ -53,7 +54,7 @@ def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
     return Weights(record, {f"{ENCODER}{name}": weight for name, weight in weights.items()})
 
 
-def read_minkowski(content: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_minkowski(content: Mapping[str, Tensor]) -> tuple[JsonObject, dict[str, Tensor]]:
     """A state_dict of MinkowskiEngine's as the arguments of a `MinkUNet` and its weights.
 
     Args:
@@ -81,7 +82,7 @@ def minkowski_name(name: str) -> str:
     return MODULES[module] + rest
 
 
-def _arguments(content: Mapping[str, Tensor]) -> dict[str, Any]:
+def _arguments(content: Mapping[str, Tensor]) -> JsonObject:
     volume, in_channels, stem = content["conv0p1s1.kernel"].shape
     widths = [content[f"block{b}.0.conv1.kernel"].shape[2] for b in range(1, 2 * STAGES + 1)]
     depths = [

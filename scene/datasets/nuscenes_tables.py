@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.calibration import quaternion_rotation, rigid
 
-Record = dict[str, Any]
+Record = JsonObject
 _SOURCE = "nuScenes' metadata (https://www.nuscenes.org/nuscenes#download)"
 
 

@@ -17,15 +17,15 @@ A key that is not one of these is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.cameras import Cameras
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.calibration import lidar_cameras
 from crosspoint.scene.datasets.readers import read_lines
 
@@ -112,7 +112,7 @@ def write_rig(
         file.write(text.encode())
 
 
-def _cameras(entries: list[dict[str, Any]], content: Mapping[str, Any], path: Path) -> Cameras:
+def _cameras(entries: list[JsonObject], content: JsonObject, path: Path) -> Cameras:
     sizes = [entry["size"] for entry in entries]
     if any(not isinstance(size, list) or [type(side) for side in size] != [int, int] for size in sizes):
         raise ValueError(f"found camera sizes {sizes} in {path}, expected [height, width] in pixels")
@@ -131,7 +131,7 @@ def _cameras(entries: list[dict[str, Any]], content: Mapping[str, Any], path: Pa
         raise ValueError(f"{path}: {error}") from None
 
 
-def _scale(content: Mapping[str, Any], path: Path) -> float:
+def _scale(content: JsonObject, path: Path) -> float:
     scale = content.get("intensity_scale", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         raise ValueError(f"found the intensity_scale {scale!r} in {path}, expected the sensor's largest intensity")

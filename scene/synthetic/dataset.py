@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
@@ -80,7 +81,7 @@ class SyntheticScenes(LidarDataset):
         rng = np.random.default_rng([*self._words(sequence), 1, number])
         return capture(self.world(sequence), number, self.lidar, self.cameras, rng=rng, name=self.frame_name(index))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Without the world, which holds what no other process can use."""
         return {**self.__dict__, "_latest": None}
 
@@ -165,7 +166,7 @@ def write_scenes(
     return sum(jobs_done)
 
 
-def _begin(root: Path, settings: dict[str, Any]) -> None:
+def _begin(root: Path, settings: JsonObject) -> None:
     """Note the arguments of a new folder, or compare them with those of an old one."""
     record, text = root / "synthetic.json", json.dumps(settings)
     if not record.exists():

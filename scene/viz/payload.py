@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds
@@ -32,7 +32,7 @@ def payload(
     classes: Sequence[str],
     predictions: np.ndarray | None,
     box_classes: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
     found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame)]
     if "intensity" in frame.point_fields:
@@ -59,7 +59,7 @@ def payload(
     }
 
 
-def quantized(xyz: np.ndarray) -> dict[str, Any]:
+def quantized(xyz: np.ndarray) -> JsonObject:
     """Points (N, 3), N > 0, as unsigned 16-bit numbers: x = origin + step · number, off by step / 2 at most."""
     origin = xyz.min(axis=0).astype(np.float64)
     step = max(float((xyz - origin).max()) / STEPS, 1e-6)
@@ -67,7 +67,7 @@ def quantized(xyz: np.ndarray) -> dict[str, Any]:
     return {"points": _base64(numbers.astype("<u2")), "origin": origin.tolist(), "step": step}
 
 
-def _coloring(coloring: Coloring) -> dict[str, Any]:
+def _coloring(coloring: Coloring) -> JsonObject:
     if isinstance(coloring, Categorical):
         table = [colors.hexadecimal(color) for color in coloring.colors]
         places = _base64(coloring.places.astype("<u2"))
@@ -84,7 +84,7 @@ def _coloring(coloring: Coloring) -> dict[str, Any]:
     return {"kind": "rgb", "title": coloring.title, "of_points": _base64(coloring.of_points)}
 
 
-def _lines(title: str, color: str, count: int, ends: np.ndarray) -> dict[str, Any]:
+def _lines(title: str, color: str, count: int, ends: np.ndarray) -> JsonObject:
     return {"title": title, "color": color, "count": count, "ends": np.round(ends, 3).ravel().tolist()}
 
 
