@@ -1,4 +1,4 @@
-"""How long a training step waits for its batch, with 0, 1 and 2 loader processes.
+"""Time that a training step waits for its batch, with 0, 1 and 2 loader processes.
 
 Networks and batches are those of two files in `configs/`; a pause of 60 ms stands for the step of a GPU, which the
 published recipe would otherwise hide behind seconds of arithmetic on a CPU. The data are `data/objects40` where it has

@@ -1,4 +1,4 @@
-"""How every benchmark measures: contenders in turn, medians, peak memory, a table and a JSON file.
+"""Measurement for every benchmark: contenders in turn, medians, peak memory, a table and a JSON file.
 
 Machines are noisy. Contenders therefore run in the order A B A B …; the figure to trust is the ratio of their medians.
 """

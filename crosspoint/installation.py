@@ -1,4 +1,4 @@
-"""What figures depend on besides the code: the installed versions, and the machine."""
+"""Installed versions and the machine, on which figures depend besides the code."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class EvaluationData:
         train_split: frames to learn from.
         test_split: frames to measure on.
         validation_split: frames that choose an epoch; None where there are none.
-        skip: learn from every so many-th frame (of nuScenes: scene).
+        skip: train on every n-th frame alone (nuScenes: every n-th scene).
     """
 
     dataset: str | None = None

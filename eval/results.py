@@ -1,4 +1,4 @@
-"""What a protocol returns: the figures, and everything that decides them."""
+"""Results of protocols: the figures, and everything that decides them."""
 
 from __future__ import annotations
 

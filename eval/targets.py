@@ -110,7 +110,7 @@ class FrameTarget:
         train_split: frames to learn from
         test_split: frames to measure on
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
-        skip: learn from every so many-th frame (of nuScenes: scene)
+        skip: train on every n-th frame alone (nuScenes: every n-th scene)
         random_init: measure the checkpoint's network with random weights instead
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of random weights and of every draw

@@ -30,7 +30,7 @@ def show(
 
     Args:
         dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or an import path
-        root: folder of the dataset; of synthetic none
+        root: folder of the dataset; synthetic needs none
         frame: number of the frame
         split: of the dataset; null takes its first, or everything where it has none; with predictions, val
         superpixels: outline the images' superpixels

@@ -1,4 +1,4 @@
-"""What a protocol reads: labeled clouds, all in memory, in one frame."""
+"""Labeled clouds that a protocol reads: all in memory, in one frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pre-training reads: a cloud and some views of the same object.
+"""Pairs that pre-training reads: a cloud and some views of the same object.
 
 A `PairDataset` is indexed by `(index, seed)`: whatever an access draws (which view, which file of several) depends
 on these two numbers alone. The sampler makes the seed from the run's seed and the epoch, so a run gives the same

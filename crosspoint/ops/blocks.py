@@ -1,4 +1,4 @@
-"""Running over the rows of clouds in blocks that stay in a cache, and maxima over points that grow with the blocks."""
+"""Blocks of the rows of clouds that stay in a cache, and maxima over points that grow from block to block."""
 
 from __future__ import annotations
 

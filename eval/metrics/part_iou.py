@@ -1,4 +1,4 @@
-"""How well parts are segmented: IoU by shape, by instance and by category.
+"""IoU of segmented parts by shape, by instance and by category.
 
 A shape's IoU is the mean over the parts of its category, whether they occur in it or not; a part that neither the truth
 nor the prediction has counts as found, IoU = 1. So do ShapeNetPart's authors (Yi et al., 2016,

@@ -1,4 +1,4 @@
-"""Which clouds of a test split a report asks for their neighbors, and which of them it maps."""
+"""Clouds of a test split whose neighbors a report shows, and those that it maps."""
 
 from __future__ import annotations
 

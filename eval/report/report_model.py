@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: whoever measures fills it in, whoever draws reads it."""
+"""Plain data that a report shows: protocols fill them in, pages and figures draw them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class StudyConfig:
         train_split: frames to learn from
         test_split: frames to measure on
         validation_split: frames that choose the epoch; null takes the last one
-        skip: learn from every so many-th frame (of nuScenes: scene)
+        skip: train on every n-th frame alone (nuScenes: every n-th scene)
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of the first checkpoint of a row; the next have the next ones
         device: auto, cpu, cuda, cuda:1, …

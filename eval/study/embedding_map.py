@@ -1,4 +1,4 @@
-"""What a report draws of a network beyond its figures: a map of the test clouds, and their nearest neighbors."""
+"""Map of the test clouds that a report draws of a network, and their nearest neighbors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is trained on labeled clouds, and on what.
+"""Settings of training on labeled clouds, and the hardware that it runs on.
 
 The defaults are those of DGCNN (Wang et al., 2019, https://arxiv.org/abs/1801.07829, code at
 https://github.com/WangYueFt/dgcnn), which CrossPoint fine-tunes with.

@@ -1,9 +1,8 @@
-"""Few-shot classification on stored folds by training: what papers report on the family `folds`.
+"""Few-shot classification on stored folds by training, as papers report it.
 
 Point-BERT, Point-MAE (Pang et al., ECCV 2022, https://arxiv.org/abs/2203.06604) and their successors fine-tune on each
 task of `crosspoint.eval.protocols.pointbert_folds` for 150 epochs and report the best epoch on its test part. A task
-has no clouds to choose an epoch
-by: the figure here is the last epoch's, and theirs stands beside it under its own name.
+has no clouds to choose an epoch by: the figure here is the last epoch's. Theirs is also given, under its own name.
 """
 
 from __future__ import annotations

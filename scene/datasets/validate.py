@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crosspoint.scene.data.correspondences import pair_points
@@ -63,7 +65,7 @@ def _blind_images(frame: LidarSample) -> list[str]:
     ]
 
 
-def _several(found: list[str] | list[Path]) -> str:
+def _several(found: Sequence[object]) -> str:
     """The first few of a list, and how many more there are."""
     shown = "; ".join(map(str, found[:SHOWN]))
     return shown if len(found) <= SHOWN else f"{shown}; and {len(found) - SHOWN} more"
