@@ -232,3 +232,11 @@ def test_both_branches_of_version_0_1_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("method: 3")
     with pytest.raises(ValueError, match=r"found no method\.images\.size"):
         load_pretrained(tmp_path / "last.ckpt")
+
+
+def test_a_scene_encoder_of_version_0_1_loads_with_equal_features() -> None:
+    loaded = load_pretrained(OLD / "minkunet.ckpt")
+    assert (loaded.inputs.kind, loaded.inputs.voxels["size"]) == ("voxels", 0.5)
+    with np.load(OLD / "features.npz") as expected, torch.inference_mode():
+        found = loaded.encoder(loaded.transform(expected["sweep"]))
+        np.testing.assert_allclose(found.numpy(), expected["minkunet"], rtol=1e-5, atol=1e-6)
