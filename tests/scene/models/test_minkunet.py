@@ -195,7 +195,7 @@ def test_published_weights_load(container: str | None, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "model.pt")
     pretrained = load_pretrained(tmp_path / "model.pt")
     loaded = pretrained.encoder
-    assert (pretrained.inputs.kind, pretrained.inputs.intensity_scale) == ("voxels", 255.0)
+    assert (pretrained.inputs.kind, pretrained.inputs.voxels["intensity_scale"]) == ("voxels", 255.0)
     features = torch.randn(len(coordinates), 2)
     with torch.no_grad():
         expected = made.float()(SparseTensor(features, Grid(coordinates)))
