@@ -67,19 +67,20 @@ class _CenteredLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor | None, ...]:
         centered, mean, weight, values = ctx.saved_tensors
-        rows = values.shape[0] * values.shape[1]
-        slant, factors = 2 * grad_variance / rows, weight.to(centered.dtype)
-        grad_x, grad_weight = grad.new_empty(centered.shape), torch.zeros_like(factors)
-        total = grad.new_zeros(centered.shape[2])
-        for block in blocks(centered, len(weight)):
-            part = torch.addcmul(grad[block], values[block], slant).to(centered.dtype)
-            back = (part @ factors).to(grad.dtype)
-            total += back.sum(dim=(0, 1))
-            grad_x[block] = back
-            grad_weight.addmm_(part.flatten(0, 1).T, centered[block].flatten(0, 1))
-        # h is less μ's share: what all rows receive together, the rows give back in equal parts.
-        grad_x += (grad_mean @ weight - total) / rows
-        return grad_x, torch.addr(grad_weight.to(grad.dtype), grad_mean, mean), None, None
+        with torch.autocast(grad.device.type, enabled=False):  # compiled, this is traced where autocast is on
+            rows = values.shape[0] * values.shape[1]
+            slant, factors = 2 * grad_variance / rows, weight.to(centered.dtype)
+            grad_x, grad_weight = grad.new_empty(centered.shape), torch.zeros_like(factors)
+            total = grad.new_zeros(centered.shape[2])
+            for block in blocks(centered, len(weight)):
+                part = torch.addcmul(grad[block], values[block], slant).to(centered.dtype)
+                back = (part @ factors).to(grad.dtype)
+                total += back.sum(dim=(0, 1))
+                grad_x[block] = back
+                grad_weight.addmm_(part.flatten(0, 1).T, centered[block].flatten(0, 1))
+            # h is less μ's share: what all rows receive together, the rows give back in equal parts.
+            grad_x += (grad_mean @ weight - total) / rows
+            return grad_x, torch.addr(grad_weight.to(grad.dtype), grad_mean, mean), None, None
 
 
 class _ActivatedPools(torch.autograd.Function):

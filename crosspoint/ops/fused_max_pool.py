@@ -83,13 +83,14 @@ class _LinearExtremum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor, grad_variance: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, weight, winners = ctx.saved_tensors
-        batch, count, channels = x.shape
-        centered = (x - mean).flatten(0, 1)
-        slanted = weight * (2 * grad_variance / len(centered)).unsqueeze(1)
-        grad_x = torch.addmm(grad_mean @ weight / len(centered), centered, weight.T @ slanted)
-        rows = (winners + count * torch.arange(batch, device=x.device).unsqueeze(1)).flatten()
-        grad_x.index_add_(0, rows, (grad.unsqueeze(2) * weight).flatten(0, 1))
-        chosen = x.flatten(0, 1).index_select(0, rows).view(batch, -1, channels)
-        grad_weight = torch.einsum("bd,bdc->dc", grad, chosen)
-        grad_weight += torch.outer(grad_mean, mean) + slanted @ (centered.T @ centered)
-        return grad_x.view_as(x), grad_weight, None, None, None
+        with torch.autocast(x.device.type, enabled=False):  # compiled, this is traced where autocast is on
+            batch, count, channels = x.shape
+            centered = (x - mean).flatten(0, 1)
+            slanted = weight * (2 * grad_variance / len(centered)).unsqueeze(1)
+            grad_x = torch.addmm(grad_mean @ weight / len(centered), centered, weight.T @ slanted)
+            rows = (winners + count * torch.arange(batch, device=x.device).unsqueeze(1)).flatten()
+            grad_x.index_add_(0, rows, (grad.unsqueeze(2) * weight).flatten(0, 1))
+            chosen = x.flatten(0, 1).index_select(0, rows).view(batch, -1, channels)
+            grad_weight = torch.einsum("bd,bdc->dc", grad, chosen)
+            grad_weight += torch.outer(grad_mean, mean) + slanted @ (centered.T @ centered)
+            return grad_x.view_as(x), grad_weight, None, None, None

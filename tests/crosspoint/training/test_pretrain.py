@@ -250,7 +250,7 @@ def test_a_step_does_not_wait_for_the_device(toy_pairs: type) -> None:
 def test_fused_adam_takes_the_steps_of_adam(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for weights in channels-last order: gradients have to lie in memory as the weights do."""
     module = Pretraining(toy_method(), ResolvedTraining(), seed=0, record=Record({}, Inputs()))
-    monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(estimated_stepping_batches=10))
+    monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(estimated_stepping_batches=10, precision="32-true"))
     copied = copy.deepcopy(module)
     fused = module.configure_optimizers()["optimizer"]
     plain = torch.optim.Adam(copied.parameters(), lr=1e-3, weight_decay=1e-6, foreach=False, fused=False)
