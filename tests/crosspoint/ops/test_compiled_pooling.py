@@ -32,16 +32,33 @@ class Pooled(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler: found no g++")
 @pytest.mark.parametrize("pool", POOLS)
-def test_gradients_in_half_precision_are_those_without_the_compiler(pool: str) -> None:
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param(
+            "cpu",
+            marks=pytest.mark.skipif(
+                shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler: found no g++"
+            ),
+        ),
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none"),
+            ],
+        ),
+    ],
+)
+def test_gradients_in_half_precision_are_those_without_the_compiler(pool: str, device: str) -> None:
     torch.manual_seed(0)
-    eager = Pooled(pool)
+    eager = Pooled(pool).to(device)
     compiled = copy.deepcopy(eager)
     compiled.compile()
-    points = torch.rand(12, 48, 3) * 2 - 1
+    points = (torch.rand(12, 48, 3) * 2 - 1).to(device)
     for network in (eager, compiled):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             network(points).float().square().sum().backward()
     for (name, weight), other in zip(eager.named_parameters(), compiled.parameters(), strict=True):
         assert weight.grad is not None and other.grad is not None, name
