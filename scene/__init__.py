@@ -18,6 +18,7 @@ from crosspoint.scene.methods.ppkt import PPKT
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.methods.simipu import SimIPU
 from crosspoint.scene.methods.slidr import SLidR
+from crosspoint.scene.methods.voxel_method import VoxelMethod
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
 from crosspoint.scene.models.pointnet2 import PointNet2
@@ -41,6 +42,7 @@ __all__ = [
     "SparseTensor",
     "SuperpixelConfig",
     "VoxelConfig",
+    "VoxelMethod",
     "check_scenes",
     "open_scenes",
     "pair_points",

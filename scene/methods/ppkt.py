@@ -6,22 +6,17 @@ https://arxiv.org/abs/2104.04687, as SLidR's authors carried it over to LiDAR (h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.ops.precision import full_precision
-from crosspoint.scene.data.batch import LidarBatch, stack_samples
-from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.transforms import SceneAugmentation
-from crosspoint.scene.methods.scene_method import AUGMENTATION, VOXELS, SceneMethod, check_channels
+from crosspoint.scene.methods.scene_method import AUGMENTATION
+from crosspoint.scene.methods.voxel_method import VOXELS, VoxelMethod, check_channels
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelBatch, VoxelConfig
@@ -30,7 +25,7 @@ from crosspoint.scene.ops.voxels import VoxelBatch, VoxelConfig
 RECIPE = {"epochs": 50, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 1e-4}
 
 
-class PPKT(SceneMethod):
+class PPKT(VoxelMethod):
     """The method: `encoder` is what users keep, the rest serves training.
 
     L = −1/M Σᵢ log(exp(kᵢ·qᵢ/t) / Σⱼ exp(kᵢ·qⱼ/t)) over M pairs of a voxel's feature k and a pixel's feature q, both of
@@ -84,14 +79,6 @@ class PPKT(SceneMethod):
         self.pairs = pairs
         self.temperature = temperature
         self.voxels = voxels
-
-    def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
-        """Samples → a batch with voxels."""
-        return stack_samples(samples, self.voxels)
-
-    def inputs(self, dataset: Any) -> Inputs:
-        """Voxels."""
-        return Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(self.voxels))
 
     def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch → "loss", a scalar.

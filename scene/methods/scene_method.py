@@ -17,20 +17,18 @@ from crosspoint.scene.data.superpixels import SuperpixelCache, compute_superpixe
 from crosspoint.scene.data.training_set import SceneTrainingSet
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.validate import check_scenes
-from crosspoint.scene.ops.voxels import VoxelConfig
 
 log = logging.getLogger(__name__)
 
 AUGMENTATION = SceneAugmentation()
-VOXELS = VoxelConfig()
 
 
 class SceneMethod(Method):
     """Method of scenes: from frames of a dataset to batches of augmented points with their pixels.
 
     A subclass takes `encoder`, `image_encoder` and its settings, these four among them, and defines `training_step` and
-    `inputs`. A method whose `needs` hold "superpixels" sets `superpixels` in its constructor. One that wants voxels
-    defines `collate` by `stack_samples(samples, voxels)`.
+    `inputs`. A method whose `needs` hold "superpixels" sets `superpixels` in its constructor. One whose encoder
+    takes voxels extends `VoxelMethod`.
 
     Args:
         encoder: what users keep.
@@ -104,13 +102,3 @@ class SceneMethod(Method):
     def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
         """Samples → a batch without voxels."""
         return stack_samples(samples)
-
-
-def check_channels(encoder: PointEncoder, voxels: VoxelConfig) -> None:
-    """Raise ValueError if an encoder that says how many features a voxel has expects others than these voxels have."""
-    channels = getattr(encoder, "in_channels", voxels.channels)
-    if channels != voxels.channels:
-        raise ValueError(
-            f"found encoder.in_channels {channels} and voxels.features {voxels.features}, expected {voxels.channels} "
-            "channels: match them"
-        )

@@ -6,23 +6,19 @@ https://arxiv.org/abs/2203.16258.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
-from crosspoint.scene.data.batch import LidarBatch, stack_samples
-from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.superpixels import SuperpixelCache, SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.ppkt import RECIPE, check_pairs, describe_voxels
-from crosspoint.scene.methods.scene_method import AUGMENTATION, VOXELS, SceneMethod, check_channels
+from crosspoint.scene.methods.scene_method import AUGMENTATION
+from crosspoint.scene.methods.voxel_method import VOXELS, VoxelMethod, check_channels
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.voxels import VoxelConfig
 
@@ -30,7 +26,7 @@ SUPERPIXELS = SuperpixelConfig()
 SUPERPIXELS_CACHE = Path("data/superpixels")
 
 
-class SLidR(SceneMethod):
+class SLidR(VoxelMethod):
     """The method: `encoder` is what users keep, the rest serves training.
 
     L = −1/S Σₛ log(exp(kₛ·qₛ/t) / Σᵣ exp(kₛ·qᵣ/t)) over the S superpixels of all images of a batch that hold a point. k
@@ -88,14 +84,6 @@ class SLidR(SceneMethod):
         self.temperature = temperature
         self.superpixels = SuperpixelCache(superpixels_cache, superpixels)
         self.voxels = voxels
-
-    def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
-        """Samples → a batch with voxels."""
-        return stack_samples(samples, self.voxels)
-
-    def inputs(self, dataset: Any) -> Inputs:
-        """Voxels."""
-        return Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=asdict(self.voxels))
 
     def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch → "loss", a scalar.
