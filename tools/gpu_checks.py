@@ -66,12 +66,12 @@ def views(rows: Rows) -> str:
 
 TESTS = "tests marked gpu"
 STEPS = (
-    Step(TESTS, 150),
-    Step("gpu", 140, ("--sizes", "1", "--rounds", "3"), best_of_gpu),
-    Step("edgeconv", 40, (), against_formula),
-    Step("losses", 60, (), against_formula),
-    Step("sparse", 40, (), last_network),
-    Step("rendering", 45, ("--each", "2"), views),
+    Step(TESTS, 235),
+    Step("gpu", 105, ("--sizes", "1", "--rounds", "3"), best_of_gpu),
+    Step("edgeconv", 30, (), against_formula),
+    Step("losses", 45, (), against_formula),
+    Step("sparse", 20, (), last_network),
+    Step("rendering", 40, ("--each", "2"), views),
 )
 
 
