@@ -111,7 +111,7 @@ def import_plugin(kind: Kind, name: str, base: type) -> type:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"found no class {path} ({error}), expected the import path of a {kind}: check its spelling, and that the "
+            f"found no class {path} ({error}), expected an import path for {kind}: check its spelling, and that the "
             "module can be imported from here"
         ) from error
     if not (inspect.isclass(found) and issubclass(found, base)):

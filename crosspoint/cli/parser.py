@@ -31,6 +31,7 @@ class Parser(ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"exit_on_error": False, "allow_abbrev": False, **kwargs})
         self.further_rows: list[tuple[str, str]] = []  # of help, for arguments of plug-ins
+        self.further_keys: list[str] = []  # that are read elsewhere, to name the nearest of an unknown key
 
     def read(self, arguments: Sequence[str]) -> Namespace:
         """Parse what was typed.
@@ -147,6 +148,7 @@ def _keys(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if action.option_strings and action.help != argparse.SUPPRESS:
             yield action.dest
+    yield from getattr(parser, "further_keys", ())
 
 
 def _is_positional(action: argparse.Action) -> bool:

@@ -159,6 +159,7 @@ def _pretrain(config: PretrainConfig) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="crosspoint pretrain", description=DESCRIPTION, add_help=False)
+    parser.further_keys = ["config", *(section.key for section in SECTIONS)]
     parser.add_argument("--out", type=Path, default=Path("runs/crosspoint"), help="new folder for checkpoints and logs")
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order, hold-out and augmentations")
     parser.add_class_arguments(TrainingConfig, "training")

@@ -250,6 +250,7 @@ BAD = [
     (("pretrain", "nowhere.yaml"), "nowhere.yaml"),
     (("pretrain",), "found no data.dataset.root, expected all that RenderedPairs requires"),
     (("pretrain", "--training.epoch", "3"), "did you mean training.epochs?"),
+    (("pretrain", "--encodr", "dgcnn"), "did you mean encoder?"),
     (("pretrain", "--training.epochs", "many"), "found many for training.epochs, expected a whole number"),
     ((*PRETRAIN, "VIEWS", "--training.epochs", "0"), "found training.epochs 0, expected at least 1"),
     ((*PRETRAIN, "VIEWS", "--method.clouds.dropout", "2"), "found dropout 2.0, expected a share from 0 to 1"),
