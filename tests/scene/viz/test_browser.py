@@ -16,7 +16,7 @@ from crosspoint.scene.viz.class_colors import class_colors
 from crosspoint.scene.viz.colors import GROUND, RIGHT, UNKNOWN, WRONG, hexadecimal
 from crosspoint.scene.viz.page import write_page
 from tests.browser import Page
-from tests.scene.frames import labels_of, made_boxes, made_frame, returns
+from tests.scene.frames import labels_of, made_boxes, made_frame, returns, with_field
 
 CLASSES = ["above", "below"]
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
@@ -210,7 +210,7 @@ def test_predictions_and_mistakes_are_colorings_and_boxes_have_their_classes_col
     predictions = (returns(frame)[:, 2] < 1).astype(np.int64)
     wrong = int((predictions != labels_of(frame)).sum())
     names = ["car", "pedestrian"]
-    boxes = made_boxes(np.repeat(frame.boxes.geometry, 2, axis=0), np.array([1, 1]))
+    boxes = made_boxes(frame.boxes.geometry.repeat(2, 1).numpy(), np.array([1, 1]))
     shown = replace(frame, boxes=boxes)
     write_page(pair_points(shown), tmp_path / "page.html", CLASSES, predictions, names)
     browser.open(tmp_path / "page.html", width=900, height=600)
@@ -233,7 +233,8 @@ def test_predictions_and_mistakes_are_colorings_and_boxes_have_their_classes_col
 
 def test_a_frame_of_points_alone_opens(browser, frame, tmp_path):
     browser.events.clear()
-    write_page(replace(frame, labels=None, boxes=None), None, tmp_path / "bare.html", [])
+    bare = with_field(replace(frame, boxes=None).keep_views(torch.arange(0)), "label", None)
+    write_page(bare, tmp_path / "bare.html", [])
     browser.open(tmp_path / "bare.html", width=400, height=500)
     assert len(pixels(browser)) > 50
     assert browser.evaluate("document.querySelectorAll('[type=checkbox]').length") == 0
