@@ -1,4 +1,4 @@
-"""What a renderer knows before any color: which face each pixel sees, where on it, and how far away."""
+"""Fragments, which a renderer knows before any color: the face that a pixel sees, the place on it, its distance."""
 
 from __future__ import annotations
 

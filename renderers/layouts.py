@@ -1,4 +1,4 @@
-"""Which meshes a folder holds, and what their places in it say: class, split, up axis."""
+"""Layouts of mesh folders: the meshes that are there, and what their places say: class, split, up axis."""
 
 from __future__ import annotations
 

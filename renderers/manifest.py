@@ -1,4 +1,4 @@
-"""What a rendered set says of itself: set.json (format, settings, classes) and sources.json (its meshes)."""
+"""Manifest of a rendered set: set.json (format, settings, classes) and sources.json (its meshes)."""
 
 from __future__ import annotations
 

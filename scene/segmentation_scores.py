@@ -1,4 +1,4 @@
-"""How well points are classified: the confusion matrix, IoU by class, and their mean."""
+"""Scores of classified points: the confusion matrix, IoU by class, and their mean."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the Makefile calls."""
+"""Scripts that the Makefile calls."""

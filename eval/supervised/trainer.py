@@ -1,4 +1,4 @@
-"""What all training with labels shares: batches, the figures of each epoch, and the epoch whose weights are kept."""
+"""Training with labels: batches, the figures of each epoch, and the epoch whose weights are kept."""
 
 from __future__ import annotations
 

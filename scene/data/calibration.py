@@ -1,4 +1,4 @@
-"""Where a rig's sensors stand and how its cameras see: rigid transforms in float64, from the LiDAR's frame to pixels.
+"""Calibration of a rig: rigid transforms in float64 and camera matrices, from the LiDAR's frame to pixels.
 
 A transform `a_to_b` is a (4, 4) matrix that takes points of frame a into frame b: `x_b = R x_a + t`; chains read from
 right to left. Whatever a calibration file holds is checked here, so that a transposed or mistyped matrix is named at

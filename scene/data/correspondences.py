@@ -1,4 +1,4 @@
-"""Which point is seen at which pixel: every point of a frame projected into every image."""
+"""Correspondences of points and pixels: every point of a frame projected into every image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of some points images see, and what a feature map holds where they are seen."""
+"""Points that images see, and the values of a feature map where they are seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scenes of nuScenes belong to which split, as numbers and ranges of numbers of scenes.
+"""Splits of nuScenes: the scenes of each, as numbers and ranges of numbers of scenes.
 
 `train`, `val`, `test` and the `mini` ones are the devkit's (https://github.com/nutonomy/nuscenes-devkit,
 python-sdk/nuscenes/utils/splits.py). `verifying` are the 100 training scenes that SLidR (Sautier et al. 2022,

@@ -1,4 +1,4 @@
-"""Which voxels a convolution kernel brings together: sorted 64-bit keys, searched once per column of the kernel.
+"""Kernel maps, the pairs of voxels under a convolution: sorted 64-bit keys, searched once per column of the kernel.
 
 A key packs frame, x, y and z into fixed fields, so that a neighbor's key is a sum and sorted keys are sorted
 coordinates. Kernel maps depend on coordinates alone: a `Grid` keeps those of a batch, and all layers of a network share

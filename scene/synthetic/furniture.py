@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, bollards, traffic lights, signs, fences and walls."""
+"""Street furniture: lamps, bollards, traffic lights, signs, fences and walls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who stands where along a street: traffic, parked cars, lamps and signs, people, gardens, buildings, trees."""
+"""Layout of a street: the places of traffic, parked cars, lamps and signs, people, gardens, buildings, trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surfaces are made of: how bright a laser sees them, and which pattern a camera sees on them."""
+"""Materials of surfaces: their brightness for a laser, and their pattern for a camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What moves and what grows: cars, pedestrians, trees, bushes and hedges, each drawn anew from random numbers."""
+"""Objects that move or grow: cars, pedestrians, trees, bushes and hedges, each drawn anew from random numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn in which color, the same in pictures and on pages."""
+"""Colors of all that is drawn, the same in pictures and on pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page needs to know of a frame, as JSON; arrays are base64 of little-endian numbers, as short as may be."""
+"""Data that a page needs of a frame, as JSON; arrays are base64 of little-endian numbers, as short as may be."""
 
 from __future__ import annotations
 
