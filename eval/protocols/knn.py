@@ -18,7 +18,8 @@ from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accurac
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
-from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.frozen_classifier import FrozenClassifier
+from crosspoint.eval.protocols.protocol import Column, Measured, on_dataset
 from crosspoint.eval.results import Result
 from crosspoint.renderers.json_object import JsonObject
 
@@ -29,7 +30,7 @@ K_GRID = (1, 3, 5, 10, 20, 50, 100, 200)
 
 
 @dataclass(frozen=True)
-class Knn(Protocol):
+class Knn(FrozenClassifier):
     """Vote of the nearest training samples on frozen features.
 
     Args:
@@ -45,17 +46,6 @@ class Knn(Protocol):
     nearest: int = 20
     metric: Metric = "cosine"
     weights: Weights = "uniform"
-
-    def feature_splits(self) -> tuple[str, ...]:
-        """Of both splits."""
-        return "train", "test"
-
-    def check(self, data: EvaluationData) -> None:
-        """Refuse splits that do not fit each other, and classes too small for cross-validation."""
-        train, test = data.clouds("train"), data.clouds("test")
-        check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
-        if self.variant == "validated":
-            stratified_folds(train.labels, 5, data.seed)
 
     def run(self, run: EvaluationRun) -> Measured:
         """Accuracy."""

@@ -20,14 +20,15 @@ from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accurac
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import clouds_label, published_key
-from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.frozen_classifier import FrozenClassifier
+from crosspoint.eval.protocols.protocol import Column, Measured, on_dataset
 from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
 from crosspoint.renderers.json_object import JsonObject
 
 
 @dataclass(frozen=True)
-class Linear(Protocol):
+class Linear(FrozenClassifier):
     """Linear SVM on frozen features, trained on the train split and scored once on the test split.
 
     Args:
@@ -40,17 +41,6 @@ class Linear(Protocol):
 
     variant: Literal["validated", "paper"] = "validated"
     C: float = 0.1
-
-    def feature_splits(self) -> tuple[str, ...]:
-        """Of both splits."""
-        return "train", "test"
-
-    def check(self, data: EvaluationData) -> None:
-        """Refuse splits that do not fit each other, and classes too small for cross-validation."""
-        train, test = data.clouds("train"), data.clouds("test")
-        check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
-        if self.variant == "validated":
-            stratified_folds(train.labels, 5, data.seed)
 
     def run(self, run: EvaluationRun) -> Measured:
         """Accuracy, and the class given to each test cloud."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from crosspoint import DGCNN, Inputs, PointEncoder, PointNet, save_encoder
-from crosspoint.eval.targets import EncoderTarget
+from crosspoint.eval.targets import CloudTarget, EncoderTarget
 
 
 def export(path: Path, encoder: PointEncoder, points: int | None) -> Path:
@@ -61,3 +62,17 @@ def test_files_that_do_not_say_bring_no_warning(tmp_path: Path, caplog: pytest.L
     ).open()
     EncoderTarget(export(tmp_path / "pointnet.safetensors", PointNet(embedding=8), 64), points=64).open()
     assert not caplog.messages
+
+
+def test_random_init_is_another_network_of_the_same_kind(tmp_path: Path) -> None:
+    encoder = DGCNN(channels=[8], embedding=8)
+    file = tmp_path / "encoder.safetensors"
+    save_encoder(encoder, file)
+    same, first, again, other = (
+        CloudTarget(file, "rendered", tmp_path, random_init=random_init, seed=seed).open().encoder
+        for random_init, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
+    )
+    assert torch.equal(same.embed.linear.weight, encoder.embed.linear.weight)
+    assert torch.equal(first.embed.linear.weight, again.embed.linear.weight)
+    assert not torch.equal(first.embed.linear.weight, other.embed.linear.weight)
+    assert first.config == encoder.config

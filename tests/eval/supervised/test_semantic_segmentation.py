@@ -9,13 +9,11 @@ from torch import nn
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.labeled_frames import LabeledFrames, encode_frames, label_step
-from crosspoint.eval.supervised.lovasz import lovasz_softmax
 from crosspoint.eval.supervised.segmenter import (
     SegmentationConfig,
     SegmentationTraining,
     Segmenter,
     measure_segmenter,
-    segmentation_loss,
 )
 from crosspoint.eval.supervised.semantic_segmentation import build_segmenter, semantic_segmentation
 from crosspoint.renderers.cameras import Cameras
@@ -279,19 +277,6 @@ def test_from_scratch_forgets_the_weights_and_fine_tuning_does_not():
     assert scratch[0] == scratch[1] and finetuned[0] != finetuned[1]
     heads = [build(tiny(), mode).head.weight for mode in ("linear", "finetuned", "scratch")]
     assert torch.equal(heads[0], heads[1]) and torch.equal(heads[0], heads[2])
-
-
-def test_the_loss_is_of_labels_that_count():
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(50, 4, generator=generator), torch.randint(-1, 4, (50,), generator=generator)
-    counted = labels != IGNORED
-    entropy = -logits.log_softmax(dim=1)[counted, labels[counted]].mean()
-    expected = entropy + lovasz_softmax(logits.softmax(dim=1)[counted], labels[counted])
-    assert torch.allclose(segmentation_loss(logits, labels), expected)
-    nothing = logits.clone().requires_grad_()
-    loss = segmentation_loss(nothing, torch.full((50,), IGNORED))
-    loss.backward()
-    assert loss == 0 and not nothing.grad.any()
 
 
 def test_a_voxel_has_the_label_of_its_representative_point():
