@@ -74,7 +74,7 @@ class Method(Recorded, nn.Module):
         raise ValueError(f"found {type(self).__name__}, expected a method that defines inputs")
 
     def networks_to_compile(self) -> list[nn.Module]:
-        """The networks that `training.compile` compiles; none where compilation is not supported."""
+        """The networks that `compute.compile` compiles; none where compilation is not supported."""
         return []
 
     def labels(self, dataset: Any) -> np.ndarray | None:

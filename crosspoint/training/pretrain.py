@@ -96,9 +96,8 @@ def pretrain(
         compile_networks(method, compute.accelerator)
         measure = measure and on_a_copy(measure)
     record = Record(settings["encoder"], method.inputs(dataset), settings["image_encoder"], _without_folder(settings))
-    callbacks: list[Callback] = [
-        StopOnDivergence(out, replay=REPLAY, remedy="lower training.learning_rate, or raise method.temperature")
-    ]
+    softer = ", or raise method.temperature" if hasattr(method, "temperature") else ""
+    callbacks: list[Callback] = [StopOnDivergence(out, replay=REPLAY, remedy=f"lower training.learning_rate{softer}")]
     if probe is not None and measure is not None and labels is not None and len(held):
         hold_out = HoldOut.of(dataset, trained[labels[trained] >= 0], held, probe.points)
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
