@@ -29,6 +29,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "image_encoder": {
         "resnet": "crosspoint.models.image_encoder.ImageEncoder",
+        "image_teacher": "crosspoint.models.image_teacher.ImageTeacher",
         "pixel_encoder": "crosspoint.scene.models.pixel_encoder.PixelEncoder",
         "resnet_maps": "crosspoint.scene.models.pixel_encoder.ResNetMaps",
     },
