@@ -105,6 +105,7 @@ class SceneMethod(Method):
             occlusion=self.occlusion,
             views_per_step=self.views_per_step,
             superpixels=superpixels,
+            weak_labels="weak_labels" in self.needs,
         )
 
     def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
