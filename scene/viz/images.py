@@ -24,24 +24,20 @@ _SHOWN = 1500  # pixels of the picture's width: finer lines of images side by si
 _TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)  # meters
 
 
-def columns(views: int, size: tuple[int, int]) -> int:
-    """How many images of size (H, W) stand side by side: wide ones, as KITTI's, one, or they would be too low."""
-    return max(1, min(views, 3 if size[1] < 2.5 * size[0] else 1))
-
-
-def draw_images(figure: SubFigure, frame: LidarSample, box_classes: Sequence[str] = ()) -> None:
+def draw_images(figure: SubFigure, frame: LidarSample, columns: int, box_classes: Sequence[str] = ()) -> None:
     """Draw all images with points colored by depth on one scale, superpixels' outlines below them, boxes above.
 
     Args:
         figure: to draw on.
         frame: V images and pairs; the outlines are those of its pixel map "superpixels", where it has one.
+        columns: images in a row.
         box_classes: names of the boxes' labels.
     """
     depth = pair_depths(frame)
     scale = colors.depth_scale(depth)
     painted = colors.depth_colors(depth, scale)
     superpixels = frame.pixel_maps.get("superpixels")
-    axes = _draw_views(figure, frame, depth, painted, "", _COVERED, superpixels, box_classes)
+    axes = _draw_views(figure, frame, columns, depth, painted, "", _COVERED, superpixels, box_classes)
     bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
     near, far = bar.ax.get_ylim()
     ticks = [meters for meters in _TICKS if near <= meters <= far]
@@ -51,13 +47,13 @@ def draw_images(figure: SubFigure, frame: LidarSample, box_classes: Sequence[str
     bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def draw_answers(figure: SubFigure, frame: LidarSample, answers: Sequence[Categorical]) -> None:
+def draw_answers(figure: SubFigure, frame: LidarSample, columns: int, answers: Sequence[Categorical]) -> None:
     """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction."""
     depth = pair_depths(frame)
     parts = figure.subfigures(1, len(answers), squeeze=False)[0]
     for part, one in zip(parts, answers, strict=True):
         painted = one.of_points[frame.pair_point.numpy()]
-        _draw_views(part, frame, depth, painted, one.title, _COVERED * len(answers))
+        _draw_views(part, frame, columns, depth, painted, one.title, _COVERED * len(answers))
 
 
 def overlay(
@@ -101,6 +97,7 @@ def pair_depths(frame: LidarSample) -> np.ndarray:
 def _draw_views(
     figure: SubFigure,
     frame: LidarSample,
+    columns: int,
     depth: np.ndarray,
     painted: np.ndarray,
     what: str,
@@ -110,11 +107,10 @@ def _draw_views(
 ) -> list[Axes]:
     """All images in a grid; boxes are drawn unless their classes are None. Colors (P, 3) are those of the pairs."""
     views, (height, width) = len(frame.images), frame.image_size
-    side = columns(views, (height, width))
-    axes = figure.subplots(-(-views // side), side, squeeze=False)
+    axes = figure.subplots(-(-views // columns), columns, squeeze=False)
     disc = covered * views * height * width / len(depth)  # pixels
     radius = min(max(1, round(math.sqrt(disc / math.pi))), 1 + height // 200)
-    thickness = max(1, round(side * width / _SHOWN))
+    thickness = max(1, round(columns * width / _SHOWN))
     for cell in axes.flat:
         cell.axis("off")
     for view, cell in enumerate(axes.flat[:views]):

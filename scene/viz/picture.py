@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.colorings import by_class
 from crosspoint.scene.viz.colors import INK, legible
-from crosspoint.scene.viz.images import columns, draw_answers, draw_images
+from crosspoint.scene.viz.grid import image_grid
+from crosspoint.scene.viz.images import draw_answers, draw_images
 from crosspoint.scene.viz.maps import draw_maps
 
 _WIDTH = 16.0  # inches
@@ -38,23 +39,20 @@ def draw_frame(
     """
     paired = len(frame.images) > 0
     answers = [] if not paired or predictions is None else [*by_class(frame, classes, predictions)][:2]
-    heights = [_MAPS]
-    if paired:
-        heights = [_images_height(frame, parts) for parts in (1, len(answers)) if parts] + heights
+    grids = [_grid(frame, parts) for parts in (1, len(answers)) if parts] if paired else []
+    heights = [*(height for _, height in grids), _MAPS]
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     title = f"{legible(frame.name)}: {len(frame.points):,} points"
     figure.suptitle(title, fontsize=12, color=INK, parse_math=False)
     rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     if paired:
-        draw_images(rows[0], frame, box_classes)
+        draw_images(rows[0], frame, grids[0][0], box_classes)
         if answers:
-            draw_answers(rows[1], frame, answers)
+            draw_answers(rows[1], frame, grids[1][0], answers)
     draw_maps(rows[-1], frame, classes, predictions, (_WIDTH, _MAPS), box_classes)
     return figure
 
 
-def _images_height(frame: LidarSample, parts: int) -> float:
-    """Inches of a grid of a frame's images (H, W) that fills one of several parts of the width, if not too high."""
-    views, size = len(frame.images), frame.image_size
-    side = columns(views, size)
-    return min(_IMAGES, -(-views // side) * ((_WIDTH - 1) / parts / side * size[0] / size[1] + 0.3))
+def _grid(frame: LidarSample, parts: int) -> tuple[int, float]:
+    """Columns and inches of height of a grid of a frame's images that fills one of several parts of the width."""
+    return image_grid(len(frame.images), frame.image_size, (_WIDTH - 1) / parts, _IMAGES)
