@@ -15,9 +15,10 @@ from torch import Tensor
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds, image_lines
-from crosspoint.scene.viz.colorings import Categorical
+from crosspoint.scene.viz.colorings import Coloring
 from crosspoint.scene.viz.outlines import box_lines
 from crosspoint.scene.viz.overlay import paint_outlines, paint_points
+from crosspoint.scene.viz.ring import draw_ring
 
 _COVERED = 0.09  # share of the images' area that discs of points may hide
 _SHOWN = 1500  # pixels of the picture's width: finer lines of images side by side are lost
@@ -47,13 +48,26 @@ def draw_images(figure: SubFigure, frame: LidarSample, columns: int, box_classes
     bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def draw_answers(figure: SubFigure, frame: LidarSample, columns: int, answers: Sequence[Categorical]) -> None:
-    """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction."""
+def draw_colored(
+    figure: SubFigure, frame: LidarSample, columns: int, colorings: Sequence[Coloring], marked: int | None = None
+) -> None:
+    """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction.
+
+    Args:
+        figure: to draw on.
+        frame: N points, V images and pairs.
+        columns: images of one coloring in a row.
+        colorings: of its points.
+        marked: row of the point that gets a ring; None for none.
+    """
     depth = pair_depths(frame)
-    parts = figure.subfigures(1, len(answers), squeeze=False)[0]
-    for part, one in zip(parts, answers, strict=True):
+    parts = figure.subfigures(1, len(colorings), squeeze=False)[0]
+    rings = (frame.pair_point == (-1 if marked is None else marked)).nonzero()[:, 0].tolist()
+    for part, one in zip(parts, colorings, strict=True):
         painted = one.of_points[frame.pair_point.numpy()]
-        _draw_views(part, frame, columns, depth, painted, one.title, _COVERED * len(answers))
+        cells = _draw_views(part, frame, columns, depth, painted, one.title, _COVERED * len(colorings))
+        for pair in rings:
+            draw_ring(cells[int(frame.pair_view[pair])], *frame.pair_pixel[pair].tolist())
 
 
 def overlay(
