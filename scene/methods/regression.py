@@ -20,6 +20,7 @@ from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.ppkt import check_pairs
 from crosspoint.scene.methods.scene_method import AUGMENTATION
 from crosspoint.scene.methods.voxel_method import VOXELS, VoxelMethod, check_channels
+from crosspoint.scene.models.occupancy import OCCUPANCY, OccupancyConfig, OccupancyHead
 from crosspoint.scene.ops.segments import mean_by_segment
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.upsampling import upsampled_at
@@ -44,6 +45,8 @@ class Regression(VoxelMethod):
         patch_mean: compare the mean of the points of a patch, a node of the teacher's map, with the patch, as Concerto
             does; else each point with its own pixel.
         center: remove the mean over channels from both sides, as Concerto does.
+        occupancy_weight: share of the task of occupancy and intensity, as CleverDistiller has one; at 0 it is not done.
+        occupancy: the queries of that task.
         voxels: how clouds are cut.
         augmentation: of clouds and images.
         min_depth: meters before a camera that a paired point exceeds.
@@ -69,6 +72,8 @@ class Regression(VoxelMethod):
         hidden: int = 2048,
         patch_mean: bool = False,
         center: bool = False,
+        occupancy_weight: float = 0.0,
+        occupancy: OccupancyConfig = OCCUPANCY,
         voxels: VoxelConfig = VOXELS,
         augmentation: SceneAugmentation = AUGMENTATION,
         min_depth: float = 1.0,
@@ -83,28 +88,39 @@ class Regression(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if head_layers < 1 or hidden < 1:
-            raise ValueError(f"found head_layers {head_layers} and hidden {hidden}, expected both 1 or more")
+        if head_layers < 1 or hidden < 1 or occupancy_weight < 0:
+            raise ValueError(
+                f"found head_layers {head_layers}, hidden {hidden} and occupancy_weight {occupancy_weight}, expected the "
+                "first two 1 or more, and no weight below 0"
+            )
         check_channels(encoder, voxels)
         self.head = regression_head(feature_dim(encoder), feature_dim(image_encoder), head_layers, hidden)
+        self.occupancy = OccupancyHead(feature_dim(encoder), occupancy) if occupancy_weight > 0 else None
+        self.occupancy_weight = occupancy_weight
         self.distance = distance
         self.patch_mean = patch_mean
         self.center = center
         self.voxels = voxels
 
     def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
-        """One batch → "loss", a scalar.
+        """One batch → "loss", and with the task of occupancy its parts "distance", "occupancy" and "intensity".
 
         Args:
             batch: frames with pairs.
-            generator: not used, nothing is drawn.
+            generator: on the device of the batch; draws the queries of the task of occupancy.
 
         Raises:
             ValueError: if the batch has no pairs.
         """
         check_pairs(batch)
-        features, targets = self.compared(batch, self.encoder(SparseTensor.of(batch.voxelized)))
-        return {"loss": feature_distance(features, targets, distance=self.distance, center=self.center)}
+        voxels = self.encoder(SparseTensor.of(batch.voxelized))
+        features, targets = self.compared(batch, voxels)
+        loss = feature_distance(features, targets, distance=self.distance, center=self.center)
+        if self.occupancy is None:
+            return {"loss": loss}
+        around = self.occupancy(voxels, batch, generator)
+        total = loss + self.occupancy_weight * (around.occupancy + around.intensity)
+        return {"loss": total, "distance": loss, "occupancy": around.occupancy, "intensity": around.intensity}
 
     def compared(self, batch: LidarBatch, voxels: Tensor) -> tuple[Tensor, Tensor]:
         """What the loss compares: predictions of the head and features of the teacher, (P, C) each, or one row a patch.
