@@ -90,8 +90,8 @@ class Regression(VoxelMethod):
         )
         if head_layers < 1 or hidden < 1 or occupancy_weight < 0:
             raise ValueError(
-                f"found head_layers {head_layers}, hidden {hidden} and occupancy_weight {occupancy_weight}, expected the "
-                "first two 1 or more, and no weight below 0"
+                f"found head_layers {head_layers}, hidden {hidden} and occupancy_weight {occupancy_weight}, expected "
+                "the first two 1 or more, and no weight below 0"
             )
         check_channels(encoder, voxels)
         self.head = regression_head(feature_dim(encoder), feature_dim(image_encoder), head_layers, hidden)

@@ -75,7 +75,7 @@ def test_training_lowers_the_loss():
 
 
 def test_settings_out_of_range_are_told():
-    with pytest.raises(ValueError, match="found head_layers 0, hidden 12 and occupancy_weight 0.0, expected"):
+    with pytest.raises(ValueError, match=r"found head_layers 0, hidden 12 and occupancy_weight 0.0, expected"):
         made_method(head_layers=0)
 
 
