@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from crosspoint.losses import Distance, feature_distance
 from crosspoint.models.image_teacher import ImageTeacher
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.ops.precision import full_precision
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.ppkt import check_pairs
@@ -44,6 +45,8 @@ class Regression(VoxelMethod):
         hidden: features between the layers of the head.
         patch_mean: compare the mean of the points of a patch, a node of the teacher's map, with the patch, as Concerto
             does; else each point with its own pixel.
+        standardize: bring each channel of the teacher to mean 0 and deviation 1 over the nodes of a batch first, so that
+            none counts more because its numbers are larger; ScaLR does not.
         center: remove the mean over channels from both sides, as Concerto does.
         occupancy_weight: share of the task of occupancy and intensity, as CleverDistiller has one; at 0 it is not done.
         occupancy: the queries of that task.
@@ -71,6 +74,7 @@ class Regression(VoxelMethod):
         head_layers: int = 1,
         hidden: int = 2048,
         patch_mean: bool = False,
+        standardize: bool = False,
         center: bool = False,
         occupancy_weight: float = 0.0,
         occupancy: OccupancyConfig = OCCUPANCY,
@@ -99,6 +103,8 @@ class Regression(VoxelMethod):
         self.occupancy_weight = occupancy_weight
         self.distance = distance
         self.patch_mean = patch_mean
+        channels = feature_dim(image_encoder)
+        self.standardize = nn.BatchNorm2d(channels, affine=False) if standardize else nn.Identity()
         self.center = center
         self.voxels = voxels
 
@@ -131,7 +137,8 @@ class Regression(VoxelMethod):
         """
         used, place = batch.pair_voxel.unique(return_inverse=True)
         predicted = self.head(voxels[used])[place]
-        maps, size = self.image_encoder.features(batch.images), (batch.images.shape[2], batch.images.shape[3])
+        maps = self.standardize(full_precision(self.image_encoder.features(batch.images)))
+        size = (batch.images.shape[2], batch.images.shape[3])
         if not self.patch_mean:
             return predicted, upsampled_at(maps, size, batch.pair_image, batch.pair_pixel)
         patch = patches(batch.pair_image, batch.pair_pixel, size, (maps.shape[2], maps.shape[3]))

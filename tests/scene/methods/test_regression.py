@@ -88,3 +88,14 @@ def test_the_task_of_occupancy_adds_its_two_losses():
     alone = made_method()
     alone.load_state_dict({k: w for k, w in method.state_dict().items() if not k.startswith("occupancy.")})
     torch.testing.assert_close(alone.training_step(batch, torch.manual_seed(0))["loss"], parts["distance"])
+
+
+def test_standardized_targets_do_not_depend_on_the_scale_of_a_channel():
+    method, batch = made_method(standardize=True).train(), made_batch()
+    expected = method.training_step(batch, torch.manual_seed(0))["loss"]
+    maps = method.image_encoder.features(batch.images)
+    scale, shift = torch.rand(2, maps.shape[1], 1, 1, generator=torch.manual_seed(0)) + 0.5
+    method.image_encoder.features = lambda images: 100 * maps * scale + shift
+    torch.testing.assert_close(
+        method.training_step(batch, torch.manual_seed(0))["loss"], expected, rtol=1e-3, atol=1e-4
+    )
