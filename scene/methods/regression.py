@@ -45,8 +45,8 @@ class Regression(VoxelMethod):
         hidden: features between the layers of the head.
         patch_mean: compare the mean of the points of a patch, a node of the teacher's map, with the patch, as Concerto
             does; else each point with its own pixel.
-        standardize: bring each channel of the teacher to mean 0 and deviation 1 over the nodes of a batch first, so that
-            none counts more because its numbers are larger; ScaLR does not.
+        standardize: bring each channel of the teacher to mean 0 and deviation 1 over the nodes of a batch, so that none
+            counts more because its numbers are larger; ScaLR does not.
         center: remove the mean over channels from both sides, as Concerto does.
         occupancy_weight: share of the task of occupancy and intensity, as CleverDistiller has one; at 0 it is not done.
         occupancy: the queries of that task.
