@@ -14,7 +14,9 @@ from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.build import open_scenes
 from crosspoint.scene.datasets.validate import check_scenes
+from crosspoint.scene.methods.olivine import OLIVINE, DistributionSchedule, OlivineWeights
 from crosspoint.scene.methods.ppkt import PPKT
+from crosspoint.scene.methods.regression import Regression
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.methods.simipu import SimIPU
 from crosspoint.scene.methods.slidr import SLidR
@@ -26,14 +28,18 @@ from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
 
 __all__ = [
+    "OLIVINE",
     "PPKT",
     "Boxes",
+    "DistributionSchedule",
     "LidarBatch",
     "LidarDataset",
     "LidarSample",
     "MinkUNet",
+    "OlivineWeights",
     "PixelEncoder",
     "PointNet2",
+    "Regression",
     "ResNetMaps",
     "SLidR",
     "SceneAugmentation",
