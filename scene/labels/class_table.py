@@ -77,7 +77,9 @@ def check_table(table: ClassTable, where: str) -> None:
     for name, phrases in table.items():
         words = phrases if isinstance(phrases, list | tuple) else []
         if not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise ValueError(f"found {phrases!r} for the class {name!r} in {where}, expected a phrase or a list of them")
+            raise ValueError(
+                f"found {phrases!r} for the class {name!r} in {where}, expected a phrase or a list of them"
+            )
         for word in words:
             if owner.setdefault(word, name) != name:
                 raise ValueError(

@@ -7,12 +7,13 @@ import importlib
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.version import Version
 from torch import nn
 
 from crosspoint.renderers.json_object import JsonObject
@@ -20,8 +21,10 @@ from crosspoint.scene.labels.maps import file_digest
 
 log = logging.getLogger("crosspoint")
 
+LEAST = "5.13"  # of `transformers`: since then post-processing gives the probability of every class
 _DECIDING = (".json", ".safetensors", ".bin", ".txt", ".model")  # weights, settings, vocabularies
 _MENTIONED = 200  # letters of a library's message
+_PATIENCE = 10.0  # seconds that the hub has for an answer
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
@@ -42,7 +45,7 @@ class FoundationModel:
 
         Raises:
             FileNotFoundError: if it is neither here nor to be had.
-            ImportError: if `transformers` is not installed.
+            ImportError: if `transformers` is not installed, or too old.
             ValueError: if what is there is no such network, or a folder is given with a revision.
         """
         if self.revision is not None and self._is_folder():
@@ -65,12 +68,12 @@ class FoundationModel:
         return {"model": self.name, "revision": self.commit()}
 
     def commit(self) -> str | None:
-        """The commit on the hub that is used; None for a folder, or where nothing is in the cache yet."""
-        if self._is_folder():
+        """The commit on the hub that is in the cache; None for a folder, or where there is none."""
+        if self._is_folder() or not _HUB_ID.fullmatch(self.name):
             return None
         hub = importlib.import_module("huggingface_hub")
         path = hub.try_to_load_from_cache(self.name, "config.json", revision=self.revision)
-        return Path(path).parent.name if isinstance(path, str) else self.revision
+        return Path(path).parent.name if isinstance(path, str) else None
 
     def processor(self, kind: Any, **options: Any) -> Any:
         """What prepares its inputs: `kind`, a class of `transformers` or one of its Auto classes, with `options`.
@@ -105,34 +108,57 @@ class FoundationModel:
         return Path(self.name).is_dir()
 
     def _fetched(self, load: Callable[..., Any], **options: Any) -> Any:
-        """The result of a `from_pretrained`, its many errors made one line each."""
+        """The result of a `from_pretrained`: from the folder, the cache or the hub, in this order."""
+        cached = self.commit()
         try:
-            return load(self.name, revision=self.commit(), **options)
-        except (OSError, ValueError) as error:
-            cause = " ".join(str(error).split())[:_MENTIONED]
             if self._is_folder():
-                raise ValueError(f"found no network that can be read in {self.name} ({cause}): fetch it anew") from None
-            if not _HUB_ID.fullmatch(self.name):
-                raise FileNotFoundError(f"found no folder {self.name}, expected one, or a hub id: owner/name") from None
-            raise FileNotFoundError(
-                f"found no {self.name}{f' at {self.revision}' if self.revision else ''}, neither as a folder, nor in the "
-                f"cache, nor on the hub ({cause}): where there is a network, run `hf download {self.name}`, then copy "
-                "~/.cache/huggingface here, or give the folder that --local-dir of that command wrote"
+                return load(self.name, **options)
+            if cached is not None:  # without a look at the hub, which takes half a minute where there is no network
+                with suppress(OSError):  # of a download that was not finished
+                    return load(self.name, revision=cached, local_files_only=True, **options)
+            self._reach_hub()
+            return load(self.name, revision=cached or self.revision, **options)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"found no network that can be read in {self.name} ({_short(error)}), expected one of `transformers` "
+                "with weights and settings: fetch it anew"
             ) from None
+
+    def _reach_hub(self) -> None:
+        if not _HUB_ID.fullmatch(self.name):
+            raise FileNotFoundError(f"found no folder {self.name}, expected one, or a hub id: owner/name")
+        hub = importlib.import_module("huggingface_hub")
+        try:
+            hub.HfApi().model_info(self.name, revision=self.revision, timeout=_PATIENCE)
+        except Exception as error:  # of the library for HTTP, which is another one in another version of the hub's
+            at = f" at {self.revision}" if self.revision else ""
+            raise FileNotFoundError(
+                f"found no {self.name}{at}, neither as a folder, nor in the cache, nor on the hub ({_short(error)}): "
+                f"where there is a network, run `hf download {self.name}`, then copy ~/.cache/huggingface here, or "
+                "give the folder that --local-dir of that command wrote"
+            ) from None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:_MENTIONED]
 
 
 def import_transformers() -> Any:
     """The library.
 
     Raises:
-        ImportError: if it is not installed.
+        ImportError: if it is not installed, or too old.
     """
+    remedy = f"expected {LEAST} or newer for weak labels: pip install 'crosspoint3d[labels]'"
     try:
-        return importlib.import_module("transformers")
+        transformers = importlib.import_module("transformers")
     except ImportError as error:
-        raise ImportError(
-            f"found no working transformers ({error}), expected it for weak labels: pip install 'crosspoint3d[labels]'"
-        ) from error
+        raise ImportError(f"found no working transformers ({error}), {remedy}") from error
+    if Version(transformers.__version__) < Version(LEAST):
+        raise ImportError(f"found transformers {transformers.__version__}, {remedy}")
+    return transformers
 
 
 @contextmanager

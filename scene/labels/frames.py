@@ -29,7 +29,9 @@ def find_images(frames: Path, out: Path, pattern: str = "**/*") -> list[PurePosi
     if not frames.is_dir():
         raise FileNotFoundError(f"found no folder {frames}, expected one with the images to label")
     if out.resolve() == frames.resolve():
-        raise ValueError(f"found the folder of the images, {frames}, for the maps, expected another: give one inside it")
+        raise ValueError(
+            f"found the folder of the images, {frames}, for the maps, expected another: give one inside it"
+        )
     parts = PurePosixPath(pattern).parts
     found = sorted(path for path in _images(frames, out.resolve()) if _matches(path.parts, parts))
     if not found:

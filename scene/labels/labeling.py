@@ -100,7 +100,9 @@ def _manifest(out: Path, labeler: Labeler) -> Manifest:
     ours = Manifest(labeler.kind, labeler.names, recipe, versions)
     if not (out / MANIFEST).exists():
         if out.is_dir() and any(out.iterdir()):
-            raise ValueError(f"found files without {MANIFEST} in {out}, expected an empty folder or maps of this command")
+            raise ValueError(
+                f"found files without {MANIFEST} in {out}, expected an empty folder or maps of this command"
+            )
         return ours
     there = read_manifest(out)
     if (there.kind, there.classes, there.recipe) != (ours.kind, ours.classes, ours.recipe):
@@ -115,7 +117,9 @@ def _manifest(out: Path, labeler: Labeler) -> Manifest:
 def _joined(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
     """Versions of a folder that was made with several: all of them, the newest last."""
     return {
-        name: f"{before[name]}, {found}" if found not in before.get(name, found).split(", ") else before.get(name, found)
+        name: f"{before[name]}, {found}"
+        if found not in before.get(name, found).split(", ")
+        else before.get(name, found)
         for name, found in now.items()
     }
 

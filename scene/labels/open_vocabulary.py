@@ -54,7 +54,9 @@ class OpenLabeler(Labeler):
         check_table(self.prompts, "the prompts")
         for phrase in _phrases(self.prompts):
             if set(phrase) & set(_SEPARATORS):
-                raise ValueError(f"found {phrase!r} in the prompts, expected phrases without {' and '.join(_SEPARATORS)}")
+                raise ValueError(
+                    f"found {phrase!r} in the prompts, expected phrases without {' and '.join(_SEPARATORS)}"
+                )
         if not (0 <= self.box_threshold <= 1 and 0 <= self.text_threshold <= 1):
             raise ValueError(
                 f"found the thresholds {self.box_threshold} of boxes and {self.text_threshold} of text, expected 0 to 1"

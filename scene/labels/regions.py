@@ -47,8 +47,8 @@ class RegionLabeler(Labeler):
     def __post_init__(self) -> None:
         if self.points < 1 or not all(0 <= each <= 1 for each in (self.predicted_iou, self.stability, self.overlap)):
             raise ValueError(
-                f"found {self.points} points, predicted_iou {self.predicted_iou}, stability {self.stability} and overlap "
-                f"{self.overlap}, expected at least 1 point, and 0 to 1"
+                f"found {self.points} points, predicted_iou {self.predicted_iou}, stability {self.stability} and "
+                f"overlap {self.overlap}, expected at least 1 point, and 0 to 1"
             )
 
     @property

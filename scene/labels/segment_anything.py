@@ -15,7 +15,11 @@ from torch import Tensor
 
 from crosspoint.scene.labels.foundation_model import FoundationModel, import_transformers
 
-_PROCESSORS = {"sam": "SamProcessor", "sam2": "Sam2Processor", "sam2_video": "Sam2Processor"}
+_CLASSES = {
+    "sam": "Sam",
+    "sam2": "Sam2",
+    "sam2_video": "Sam2",
+}  # published ones are for video, with that of images inside
 _BOXES = 16  # decoded at once: their masks take 90 MB for an image of nuScenes
 _POINTS = 64  # decoded at once, three masks each
 
@@ -28,7 +32,7 @@ def check_type(model: FoundationModel) -> None:
         ValueError: if it is another.
     """
     found = model.config().model_type
-    if found not in _PROCESSORS:
+    if found not in _CLASSES:
         raise ValueError(f"found a network of type {found} in {model.name}, expected SAM or SAM 2")
 
 
@@ -47,9 +51,9 @@ class SegmentAnything:
     def __init__(self, model: FoundationModel, device: str) -> None:
         check_type(model)
         transformers = import_transformers()
-        # A published SAM 2 is one for video; with this processor and network it takes images.
-        self.processor: Any = model.processor(getattr(transformers, _PROCESSORS[model.config().model_type]))
-        self.network: Any = model.network(transformers.AutoModelForMaskGeneration, device)
+        name = _CLASSES[model.config().model_type]
+        self.processor: Any = model.processor(getattr(transformers, f"{name}Processor"))
+        self.network: Any = model.network(getattr(transformers, f"{name}Model"), device)
         self.device = device
 
     @torch.inference_mode()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ MISSING = "weak labels need pip install 'crosspoint3d[labels]'"
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of the hub's cache, empty, without a network behind it."""
-    constants = pytest.importorskip("huggingface_hub.constants", reason=MISSING)
+    pytest.importorskip("transformers", reason=MISSING)
+    constants = importlib.import_module("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # it may have been imported by an earlier test
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
@@ -27,7 +29,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def network(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """The folder of a network by the name of its architecture; made when it is first asked for."""
-    pytest.importorskip("transformers", reason=MISSING)
     root = tmp_path_factory.getbasetemp() / "networks"
 
     def folder(name: str) -> str:

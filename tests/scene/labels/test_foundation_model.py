@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-from crosspoint.scene.labels.foundation_model import FoundationModel, import_transformers
+from crosspoint.scene.labels.foundation_model import LEAST, FoundationModel, import_transformers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -24,7 +30,20 @@ def published(network: Callable[[str], str], hub: Path) -> str:
     return "lab/segformer"
 
 
-def test_a_hub_id_in_the_cache_is_known_by_its_commit(published: str) -> None:
+@pytest.fixture
+def no_network(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody said so beforehand; whoever waits for it to come back fails."""
+    import huggingface_hub
+
+    def unknown(*_: object, **__: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waits for the network"))
+
+
+def test_a_hub_id_in_the_cache_is_known_by_its_commit(published: str, no_network: None) -> None:
     import transformers
 
     for revision in (None, "main", COMMIT):
@@ -43,6 +62,22 @@ def test_a_hub_id_without_a_network_is_one_line_that_says_how_to_fetch_it(hub: P
         model.identity()
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
+
+
+def test_a_network_that_is_down_is_seen_at_once(no_network: None) -> None:
+    with pytest.raises(FileNotFoundError, match=r"found no facebook/sam, .*\(.*Name or service not known\)"):
+        FoundationModel("facebook/sam").config()
+
+
+def test_a_download_that_was_not_finished(published: str, hub: Path) -> None:
+    import transformers
+
+    (weights,) = hub.rglob("model.safetensors")
+    weights.unlink()
+    model = FoundationModel(published)
+    assert model.config().model_type == "segformer"
+    with pytest.raises(FileNotFoundError, match=r"found no lab/segformer, .*run `hf download lab/segformer`"):
+        model.network(transformers.AutoModelForSemanticSegmentation, "cpu")
 
 
 def test_another_revision_than_the_one_in_the_cache_is_not_taken(published: str) -> None:
@@ -70,10 +105,9 @@ def test_a_folder_that_is_not_there(hub: Path, name: str) -> None:
 
 
 def test_a_folder_has_no_revision_and_must_hold_a_network(hub: Path, tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
     with pytest.raises(ValueError, match=r"found the revision v1 of the folder .*, expected it for a hub id"):
         FoundationModel(str(tmp_path), "v1").config()
-    with pytest.raises(ValueError, match=r"found no network that can be read in .* \(.*\): fetch it anew"):
+    with pytest.raises(ValueError, match=r"found no network that can be read in .* \(.*\), .*: fetch it anew"):
         FoundationModel(str(tmp_path)).config()
 
 
@@ -103,6 +137,15 @@ def test_weights_of_16_bits_are_widened_and_missing_ones_are_named(
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    remedy = r"expected .* for weak labels: pip install 'crosspoint3d\[labels\]'"
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ImportError, match=r"found no working transformers .*pip install 'crosspoint3d\[labels\]'"):
+    with pytest.raises(ImportError, match=f"found no working transformers .*, {remedy}"):
         import_transformers()
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(__version__="4.57.1"))
+    with pytest.raises(ImportError, match=f"found transformers 4.57.1, {remedy}"):
+        import_transformers()
+
+
+def test_the_extra_asks_for_the_version_that_is_checked() -> None:
+    (asked,) = [each for each in map(Requirement, requires("crosspoint3d")) if each.name == "transformers"]
+    assert asked.specifier == SpecifierSet(f">={LEAST}")

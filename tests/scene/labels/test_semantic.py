@@ -124,14 +124,14 @@ def test_the_driving_classes_are_those_of_cityscapes() -> None:
 def test_a_class_that_the_network_does_not_know_names_the_nearest(network: Callable[[str], str]) -> None:
     labeler = SemanticLabeler(network("eomt"), classes={"vehicle": ["Cars"]})
     for ask in (labeler.recipe, lambda: labeler.load("cpu")):
-        with pytest.raises(ValueError, match="found 'Cars' for the class 'vehicle', .*did you mean 'car'"):
+        with pytest.raises(ValueError, match=r"found 'Cars' for the class 'vehicle', .*did you mean 'car'"):
             ask()
-    with pytest.raises(ValueError, match="expected one of the classes of .*: road, sidewalk, "):
+    with pytest.raises(ValueError, match=r"expected one of the classes of .*: road, sidewalk, "):
         SemanticLabeler(network("eomt"), classes={"thing": ["zzz"]}).recipe()
 
 
 def test_a_network_of_another_kind_is_refused(network: Callable[[str], str]) -> None:
-    with pytest.raises(ValueError, match="found a network of type sam2 .* expected one for semantic segmentation"):
+    with pytest.raises(ValueError, match=r"found a network of type sam2 .* expected one for semantic segmentation"):
         SemanticLabeler(network("sam2"), classes={"a": ["LABEL_0"]}).load("cpu")
-    with pytest.raises(ValueError, match="found the confidence 1.5, expected 0 to 1"):
+    with pytest.raises(ValueError, match=r"found the confidence 1.5, expected 0 to 1"):
         SemanticLabeler(confidence=1.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -138,7 +139,8 @@ def grounding_dino(folder: Path) -> None:
             torch.nn.init.normal_(layer.layers[-1].weight, std=0.5)
     network.save_pretrained(folder)
     GroundingDinoProcessor(
-        GroundingDinoImageProcessor(size={"shortest_edge": 48, "longest_edge": 96}), BertTokenizer(str(folder / "vocab.txt"))
+        GroundingDinoImageProcessor(size={"shortest_edge": 48, "longest_edge": 96}),
+        BertTokenizer(str(folder / "vocab.txt")),
     ).save_pretrained(folder)
 
 
@@ -163,13 +165,20 @@ def sam2(folder: Path) -> None:
 
 def sam2_video(folder: Path) -> None:
     """As the hub has it: a network for video, with that of images in it."""
-    from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VideoModel, Sam2VisionConfig
+    from transformers import (
+        Sam2HieraDetConfig,
+        Sam2VideoConfig,
+        Sam2VideoMaskDecoderConfig,
+        Sam2VideoModel,
+        Sam2VideoPromptEncoderConfig,
+        Sam2VisionConfig,
+    )
 
     vision = Sam2VisionConfig(backbone_config=Sam2HieraDetConfig(**HIERA), **VISION)
     config = Sam2VideoConfig(
         vision_config=vision,
-        prompt_encoder_config=PROMPTS,
-        mask_decoder_config=DECODER,
+        prompt_encoder_config=Sam2VideoPromptEncoderConfig(**PROMPTS),
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(**DECODER),
         **{"memory_attention_hidden_size": 32, "memory_attention_num_layers": 1, "memory_encoder_hidden_size": 32},
         **{"memory_attention_feed_forward_hidden_size": 16, "memory_encoder_output_channels": 16},
         **{"mask_downsampler_embed_dim": 32, "memory_fuser_embed_dim": 32, "memory_fuser_intermediate_dim": 16},
@@ -186,17 +195,24 @@ def sam(folder: Path) -> None:
     from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 
     vision = {"hidden_size": 16, "output_channels": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision |= {"image_size": 64, "patch_size": 16, "mlp_dim": 16, "window_size": 2, "global_attn_indexes": [0], "num_pos_feats": 16}
+    vision |= {
+        "image_size": 64,
+        "patch_size": 16,
+        "mlp_dim": 16,
+        "window_size": 2,
+        "global_attn_indexes": [0],
+        "num_pos_feats": 16,
+    }
     prompts = {**PROMPTS, "image_embedding_size": 4}
     network = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=DECODER))
     _vary_masks(network.mask_decoder)
     network.save_pretrained(folder)
-    SamProcessor(
-        SamImageProcessor(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
-    ).save_pretrained(folder)
+    SamProcessor(SamImageProcessor(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})).save_pretrained(
+        folder
+    )
 
 
-def _sam2_processor():  # noqa: ANN202
+def _sam2_processor() -> Any:
     from transformers import Sam2ImageProcessor, Sam2Processor
 
     return Sam2Processor(Sam2ImageProcessor(size={"height": 64, "width": 64}))
@@ -205,8 +221,8 @@ def _sam2_processor():  # noqa: ANN202
 def _vary_masks(decoder: torch.nn.Module) -> None:
     """Masks that are large and small, and guesses of their quality that differ."""
     for hyper in decoder.output_hypernetworks_mlps:
-        _scale(hyper.proj_out, 30.0)
-    _scale(decoder.iou_prediction_head.proj_out, 30.0)
+        _scale(hyper.proj_out, 1e5)
+    _scale(decoder.iou_prediction_head.proj_out, 1e3)
 
 
 def _scale(layer: torch.nn.Module, factor: float) -> None:
@@ -216,6 +232,5 @@ def _scale(layer: torch.nn.Module, factor: float) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
-    make.__name__: make
-    for make in (eomt, mask2former, oneformer, segformer, grounding_dino, sam2, sam2_video, sam)
+    make.__name__: make for make in (eomt, mask2former, oneformer, segformer, grounding_dino, sam2, sam2_video, sam)
 }
