@@ -29,12 +29,15 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "image_encoder": {
         "resnet": "crosspoint.models.image_encoder.ImageEncoder",
+        "image_teacher": "crosspoint.models.image_teacher.ImageTeacher",
         "pixel_encoder": "crosspoint.scene.models.pixel_encoder.PixelEncoder",
         "resnet_maps": "crosspoint.scene.models.pixel_encoder.ResNetMaps",
     },
     "method": {
         "crosspoint": "crosspoint.methods.crosspoint.CrossPoint",
         "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
+        "olivine": "crosspoint.scene.methods.olivine.OLIVINE",
+        "regression": "crosspoint.scene.methods.regression.Regression",
         "slidr": "crosspoint.scene.methods.slidr.SLidR",
         "simipu": "crosspoint.scene.methods.simipu.SimIPU",
     },

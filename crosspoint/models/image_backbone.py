@@ -15,3 +15,6 @@ class ImageBackbone(Recorded, nn.Module):
     """
 
     feature_dim: int
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise ValueError if the network does not take images of a size (H, W); here, any is taken."""

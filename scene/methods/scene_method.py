@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from crosspoint.methods.method import Method
+from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.data.batch import LidarBatch, stack_samples
 from crosspoint.scene.data.lidar_dataset import LidarDataset
@@ -62,6 +63,13 @@ class SceneMethod(Method):
             raise ValueError(f"found views_per_step {views_per_step}, expected 1 or more, or null for all images")
         if min_depth < 0 or (occlusion is not None and occlusion < 0):
             raise ValueError(f"found min_depth {min_depth} and occlusion {occlusion}, expected none below 0")
+        if isinstance(image_encoder, ImageBackbone):
+            image_encoder.check_size(augmentation.size)
+        if getattr(image_encoder, "cache", None) is not None and augmentation.crop is not None:
+            raise ValueError(
+                "found image_encoder.cache and a random crop of images, expected images that come again: set "
+                "augmentation.crop to null, or leave the cache out"
+            )
         self.encoder = encoder
         self.image_encoder = image_encoder
         self.augmentation = augmentation
@@ -97,6 +105,7 @@ class SceneMethod(Method):
             occlusion=self.occlusion,
             views_per_step=self.views_per_step,
             superpixels=superpixels,
+            weak_labels="weak_labels" in self.needs,
         )
 
     def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:

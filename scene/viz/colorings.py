@@ -63,10 +63,12 @@ class Rgb:
     Args:
         title: of the whole.
         of_points: (N, 3) uint8.
+        note: what the colors mean, in a sentence.
     """
 
     title: str
     of_points: np.ndarray
+    note: str
 
 
 Coloring = Categorical | Continuous | Rgb
@@ -105,10 +107,15 @@ def by_image(frame: LidarSample) -> Rgb:
     """As the images show the points that are paired; gray where none does, by the last where several do."""
     table = np.full((len(frame.points), 3), colors.UNKNOWN, dtype=np.uint8)
     table[frame.pair_point.numpy()] = pair_colors(frame).numpy()
-    return Rgb("image", table)
+    return Rgb("image", table, "Gray: no image sees the point.")
+
+
+def on_ramp(title: str, values: np.ndarray, limits: tuple[float, float]) -> Continuous:
+    """By values (N,), those beyond the limits as the limits themselves."""
+    low, high = limits
+    places = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return Continuous(title, places, limits)
 
 
 def _measured(title: str, values: np.ndarray) -> Continuous:
-    low, high = colors.limits(values)
-    places = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return Continuous(title, places, (low, high))
+    return on_ramp(title, values, colors.limits(values))

@@ -15,6 +15,7 @@ from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.viz.page import write_page
 from crosspoint.scene.viz.picture import draw_frame
+from crosspoint.scene.viz.point_features import PointFeatures
 
 DPI = 120
 
@@ -27,6 +28,8 @@ def show(
     predictions: np.ndarray | None = None,
     regions: Tensor | None = None,
     box_classes: Sequence[str] = (),
+    features: np.ndarray | None = None,
+    chosen: int | None = None,
 ) -> list[Path]:
     """Write `<out>/<frame>.png` and `<out>/<frame>.html`, atomically; `<frame>` is its name without what paths dislike.
 
@@ -41,24 +44,29 @@ def show(
         predictions: (N,) integers, labels that a network gives, or `IGNORED`.
         regions: (V, H, W) integers, superpixels of each image, whose outlines are drawn.
         box_classes: names of the boxes' labels, which give them their colors; empty draws all in white.
+        features: (N, C) of all points, which are colored by their principal components, and by cosine similarity to
+            one of them; on the page a click chooses another one.
+        chosen: row of that point; None takes the one in the middle of the first image, box or cloud.
 
     Returns:
         The two files.
 
     Raises:
-        ValueError: if the predictions or regions do not fit the frame, a label is no class, or the images see no point.
+        ValueError: if the predictions, regions or features do not fit the frame, a label is no class, the images see no
+            point, or there is no such point to compare with.
     """
     if regions is not None:
         frame = replace(frame, pixel_maps={**frame.pixel_maps, "superpixels": regions})
     _check(frame, classes, predictions, box_classes)
     if len(frame.images):
         frame = pair_points(frame)
+    described = None if features is None else PointFeatures.of(frame, features, chosen)
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
     picture, page = out / f"{name}.png", out / f"{name}.html"
-    figure = draw_frame(frame, classes, predictions, box_classes)
+    figure = draw_frame(frame, classes, predictions, box_classes, described)
     with atomic_write(picture) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_page(frame, page, classes, predictions, box_classes)
+    write_page(frame, page, classes, predictions, box_classes, described)
     return [picture, page]
 
 

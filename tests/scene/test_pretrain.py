@@ -14,8 +14,8 @@ import yaml
 
 from crosspoint import Compute, ProbeConfig, TrainingConfig, load_pretrained, pretrain
 from crosspoint.checkpoints.files import read_checkpoint
+from crosspoint.checkpoints.image_weights import read_image_weights
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.scene.checkpoints.image_weights import read_image_weights
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation

@@ -5,7 +5,8 @@ import torch
 import torchvision
 from torchvision.transforms.functional import normalize
 
-from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps, resnet_trunk, trunk_channels
+from crosspoint.models.resnet_trunk import ResNetTrunk
+from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
 from crosspoint.scene.ops.upsampling import upsample
 
 
@@ -27,13 +28,13 @@ def drawn_images(count=2, size=(64, 96), seed=0):
 @pytest.mark.parametrize(("dilated", "stride"), [(False, 32), (True, 4)])
 @pytest.mark.parametrize(("network", "channels"), [("resnet18", 512), ("resnet50", 2048)])
 def test_trunks_have_the_stride_and_channels_they_say(network, channels, dilated, stride):
-    trunk = resnet_trunk(network, dilated=dilated, weights="none")
+    trunk = ResNetTrunk(network, dilated=dilated, weights="none")
     assert trunk(torch.rand(2, 3, 64, 64)).shape == (2, channels, 64 // stride, 64 // stride)
-    assert trunk_channels(network) == channels
+    assert trunk.channels == channels
 
 
 def test_dilation_of_resnet50_is_torchvisions():
-    trunk = resnet_trunk("resnet50", dilated=True, weights="none").eval()
+    trunk = ResNetTrunk("resnet50", dilated=True, weights="none").eval()
     theirs = torchvision.models.resnet50(replace_stride_with_dilation=[True, True, True]).eval()
     missing = theirs.load_state_dict(trunk.state_dict(), strict=False)
     assert missing.missing_keys == ["fc.weight", "fc.bias"] and not missing.unexpected_keys
@@ -45,8 +46,8 @@ def test_dilation_of_resnet50_is_torchvisions():
 
 @pytest.mark.parametrize("network", ["resnet18", "resnet50"])
 def test_every_eighth_feature_of_a_dilated_trunk_is_that_of_stride_32(network):
-    plain = resnet_trunk(network, dilated=False, weights="none").double().eval()
-    dilated = resnet_trunk(network, dilated=True, weights="none").double().eval()
+    plain = ResNetTrunk(network, dilated=False, weights="none").double().eval()
+    dilated = ResNetTrunk(network, dilated=True, weights="none").double().eval()
     dilated.load_state_dict(plain.state_dict())
     images = torch.rand(1, 3, 44, 97, dtype=torch.float64)
     with torch.no_grad():
@@ -115,7 +116,7 @@ def test_maps_are_those_of_the_trunk_under_torchvisions_names(tmp_path):
     saved = torchvision.models.resnet18().state_dict()
     torch.save(saved, tmp_path / "resnet.pth")
     maps = ResNetMaps(network="resnet18", weights=str(tmp_path / "resnet.pth")).eval()
-    trunk = resnet_trunk("resnet18", dilated=False, weights=str(tmp_path / "resnet.pth")).eval()
+    trunk = ResNetTrunk("resnet18", dilated=False, weights=str(tmp_path / "resnet.pth")).eval()
     assert list(maps.state_dict()) == [name for name in saved if not name.startswith("fc.")]
     images = torch.rand(2, 3, 70, 96)
     with torch.no_grad():

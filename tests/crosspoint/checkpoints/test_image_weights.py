@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from crosspoint.scene.checkpoints.image_weights import MOCO_V2, load_weights, read_image_weights
-from crosspoint.scene.models.pixel_encoder import resnet_trunk
+from crosspoint.checkpoints.image_weights import MOCO_V2, load_weights, read_image_weights
+from crosspoint.models.resnet_trunk import ResNetTrunk
 
 
 def saved_resnet():
@@ -70,7 +70,7 @@ def without_counts(state):
 def test_every_known_layout_gives_the_weights_that_were_saved(tmp_path, layout):
     state = saved_resnet()
     torch.save(layout(state), tmp_path / "weights.pth")
-    trunk = resnet_trunk("resnet18", dilated=False, weights=str(tmp_path / "weights.pth"))
+    trunk = ResNetTrunk("resnet18", dilated=False, weights=str(tmp_path / "weights.pth"))
     loaded = without_counts(trunk.state_dict())
     assert without_counts(read_image_weights(tmp_path / "weights.pth")).keys() == loaded.keys()
     assert len(loaded) == len(without_counts(state)) - 2  # the classifier's weight and bias
@@ -92,7 +92,7 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded(tmp_path, chang
     change(state)
     path = tmp_path / "weights.pth"
     torch.save(state, path)
-    trunk = resnet_trunk("resnet18", dilated=False, weights="none")
+    trunk = ResNetTrunk("resnet18", dilated=False, weights="none")
     before = {name: weight.clone() for name, weight in trunk.state_dict().items()}
     with pytest.raises(ValueError, match=told) as error:
         load_weights(trunk, "resnet18", str(path))
@@ -111,12 +111,12 @@ def test_a_file_without_a_resnet_is_refused(tmp_path):
 def test_another_networks_file_is_refused(tmp_path):
     torch.save(saved_resnet(), tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="expected those of a resnet50"):
-        resnet_trunk("resnet50", dilated=True, weights=str(tmp_path / "weights.pth"))
+        ResNetTrunk("resnet50", dilated=True, weights=str(tmp_path / "weights.pth"))
 
 
 def test_a_missing_file_or_name_says_what_to_fetch():
     with pytest.raises(FileNotFoundError, match=f"{MOCO_V2}.*IMAGENET1K_V2.*or none"):
-        resnet_trunk("resnet50", dilated=False, weights="moco.pth.tar")
+        ResNetTrunk("resnet50", dilated=False, weights="moco.pth.tar")
 
 
 def test_a_failed_download_says_where_the_file_goes(tmp_path, monkeypatch):
@@ -128,4 +128,4 @@ def test_a_failed_download_says_where_the_file_goes(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", refuse)
     place = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     with pytest.raises(FileNotFoundError, match=f"https://download.pytorch.org/.*no route.*put that file at {place}"):
-        resnet_trunk("resnet18", dilated=False, weights="DEFAULT")
+        ResNetTrunk("resnet18", dilated=False, weights="DEFAULT")

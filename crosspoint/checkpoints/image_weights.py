@@ -39,13 +39,15 @@ def load_weights(trunk: nn.Module, network: ResNetName, weights: str) -> None:
     Args:
         trunk: named as torchvision's.
         network: which ResNet it is.
-        weights: a name that torchvision knows ("DEFAULT", "IMAGENET1K_V2"), downloaded once, or the path of a file.
+        weights: a name that torchvision knows ("DEFAULT" or "pretrained", "IMAGENET1K_V2"), downloaded once, or the
+            path of a file.
 
     Raises:
         FileNotFoundError: if there is no such name and no such file, or the download fails.
         ValueError: if the file is damaged or holds other weights than the network needs.
     """
     names = [entry.name for entry in torchvision.models.get_model_weights(network)]
+    weights = "DEFAULT" if weights == "pretrained" else weights
     if weights in (*names, "DEFAULT"):
         state = _encoder_alone(_download(network, weights), weights)
     elif Path(weights).is_file():
@@ -54,7 +56,7 @@ def load_weights(trunk: nn.Module, network: ResNetName, weights: str) -> None:
         fetch = f"a file (fetch MoCo v2's from {MOCO_V2} or DINO's from {DINO})" if network == "resnet50" else "a file"
         raise FileNotFoundError(
             f"found no file {weights}, expected weights for {network}: give {fetch}, one of torchvision's names "
-            f"{', '.join((*names, 'DEFAULT'))}, or none for random weights"
+            f"{', '.join((*names, 'DEFAULT'))}, pretrained, or none for random weights"
         )
     _check(state, trunk.state_dict(), network, weights)
     trunk.load_state_dict(state, strict=False)  # old files do not count batches, all else has been checked
