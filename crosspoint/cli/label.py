@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> int:
 def label(
     frames: Path,
     out: Path,
-    kind: Literal["semantic", "open", "regions"] = "semantic",
+    kind: str = "semantic",
     model: str | None = None,
     revision: str | None = None,
     confidence: float | None = None,
@@ -47,7 +47,8 @@ def label(
     Args:
         frames: folder of images, at any depth
         out: folder of the maps, a mirror of frames; with manifest.json and sha256.txt
-        kind: semantic knows a fixed list of classes, open takes words for them, regions have numbers and no classes
+        kind: semantic (a fixed list of classes), open (words of yours), regions (numbers without classes), or an import
+            path of a class that extends crosspoint.scene.labels.labeler.Labeler
         model: hub id or folder; EoMT-L on Cityscapes for semantic, SAM 2.1 for the others where none is given
         revision: of the hub's repository
         confidence: least probability of a class, else 0; 0.5 where none is given (semantic)

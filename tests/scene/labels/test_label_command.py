@@ -2,19 +2,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from crosspoint.cli.main import main
-from crosspoint.scene.labels.build import LABELERS, make_labeler
+from crosspoint.plugins import SHORT_NAMES
+from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.datasets.build import open_scenes
+from crosspoint.scene.datasets.folder import write_frame, write_rig
+from crosspoint.scene.labels.build import make_labeler
 from crosspoint.scene.labels.class_table import DRIVING
-from crosspoint.scene.labels.manifest import read_class_table, read_manifest
+from crosspoint.scene.labels.labeler import Labeler, Painter
+from crosspoint.scene.labels.manifest import Kind, read_class_table, read_manifest
 from crosspoint.scene.labels.open_vocabulary import OpenLabeler
 from crosspoint.scene.labels.regions import RegionLabeler
 from crosspoint.scene.labels.semantic import SemanticLabeler
+from tests.scene.frames import made_frame
 
 Run = Callable[..., tuple[int, str]]
 
@@ -26,6 +35,21 @@ def label(capsys: pytest.CaptureFixture[str], frames: Path, tmp_path: Path) -> R
         return code, capsys.readouterr().err
 
     return run
+
+
+@dataclass(frozen=True)
+class Halves(Labeler):
+    """A user's own: the left half, and the right."""
+
+    points: int = 1
+    kind: ClassVar[Kind] = "regions"
+    names: ClassVar[list[str]] = []
+
+    def recipe(self) -> dict[str, Any]:
+        return {"labels": "halves", "points": self.points}
+
+    def load(self, device: str) -> Painter:
+        return lambda images: [1 + (np.indices(each.shape[:2])[1] >= each.shape[1] / 2) for each in images]
 
 
 def read(path: Path) -> np.ndarray:
@@ -92,6 +116,39 @@ def test_regions(label: Run, network: Callable[[str], str], tmp_path: Path, imag
     assert found.max() > 3
 
 
+def test_a_class_of_a_user(label: Run, tmp_path: Path) -> None:
+    assert label("--kind", f"{__name__}.Halves", "--points", 3)[0] == 0
+    assert read_manifest(tmp_path / "out").recipe == {"labels": "halves", "points": 3}
+    assert read(tmp_path / "out/b/2.png").tolist() == [[1] * 20 + [2] * 20] * 24
+    assert "found stability for the kind" in label("--kind", f"{__name__}.Halves", "--stability", 1)[1]
+
+
+def test_a_dataset_takes_the_maps_of_its_folder(
+    network: Callable[[str], str], tmp_path: Path, image: np.ndarray
+) -> None:
+    """Frames are the dataset's root; the maps may lie inside it."""
+    root = tmp_path / "rig"
+    K, R = [[[20.0, 0, 20], [0, 20, 12], [0, 0, 1]]], [[[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]]
+    cameras = Cameras(torch.tensor(K), torch.tensor(R), torch.zeros(1, 3), (24, 40))
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    write_rig(root, cameras)
+    write_frame(root, made_frame("0", np.ones((5, 4), np.float32), pixels, cameras))
+    for out, kind, settings in (
+        ("classes", "semantic", ("--model", network("eomt"), "--confidence", "0")),
+        ("regions", f"{__name__}.Halves", ()),
+    ):
+        arguments = ("label", root, root / out, "--kind", kind, "--images", "images/**", "--device", "cpu", *settings)
+        assert main([*map(str, arguments)]) == 0
+    scenes = open_scenes("folder", root, weak_labels=root / "classes", superpixels=root / "regions")
+    assert scenes.weak_classes == list(DRIVING)
+    maps = scenes[0].pixel_maps
+    (path,) = scenes.image_files(0)
+    labels = read(root / "classes" / path.relative_to(root).with_suffix(".png"))
+    assert (maps["weak_labels"][0].numpy() == labels).all()
+    assert labels.any()
+    assert maps["superpixels"].unique().tolist() == [0, 1]
+
+
 def test_a_pattern_and_a_second_run(label: Run, network: Callable[[str], str], tmp_path: Path, frames: Path) -> None:
     model = ("--model", network("segformer"))
     assert label(*model, "--images", "**/c/**")[0] == 0
@@ -110,7 +167,7 @@ def test_a_pattern_and_a_second_run(label: Run, network: Callable[[str], str], t
             "found confidence for the kind regions, expected it with semantic",
         ),
         (["--kind", "open", "--points", "9"], "found points for the kind open, expected it with regions"),
-        (["--kind", "depth"], "found depth for kind, expected one of semantic, open, regions"),
+        (["--kind", "depth"], "found the labeler 'depth', expected one of semantic, open, regions, or an import path"),
         (["--confidence", "2"], "found the confidence 2.0, expected 0 to 1"),
         (["--classes", "{}/none.yaml"], "none.yaml, expected a YAML file of classes"),
         (["--modle", "x"], "did you mean model?"),
@@ -137,9 +194,13 @@ def test_without_the_library(label: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_labelers_have_defaults_and_say_which_options_they_have() -> None:
-    assert [type(make_labeler(name)) for name in LABELERS] == [SemanticLabeler, OpenLabeler, RegionLabeler]
+    assert [type(make_labeler(name)) for name in SHORT_NAMES["labeler"]] == [
+        SemanticLabeler,
+        OpenLabeler,
+        RegionLabeler,
+    ]
     assert make_labeler("regions", points=None) == RegionLabeler()
-    with pytest.raises(ValueError, match="found the kind 'depth', expected one of semantic, open, regions"):
+    with pytest.raises(ValueError, match="found the labeler 'depth', expected one of semantic, open, regions"):
         make_labeler("depth")
-    with pytest.raises(ValueError, match="found depth for the kind regions, expected one of model, revision, points"):
+    with pytest.raises(ValueError, match="found depth for the kind regions, expected some of model, revision, points"):
         make_labeler("regions", depth=3)
