@@ -23,7 +23,8 @@ def show(
     root: Path | None = None,
     frame: int = 0,
     split: str | None = None,
-    superpixels: bool = False,
+    superpixels: bool | Path = False,
+    weak_labels: Path | None = None,
     predictions: Path | None = None,
     checkpoint: Path | None = None,
     point: int | None = None,
@@ -37,7 +38,8 @@ def show(
         root: folder of the dataset; synthetic needs none
         frame: number of the frame
         split: of the dataset; null takes its first, or everything where it has none; with predictions, val
-        superpixels: outline the images' superpixels
+        superpixels: outline the images' superpixels: true finds them, a folder of PNG maps brings them
+        weak_labels: folder of PNG maps; points are colored by the class of their pixel beside the truth
         predictions: folder of evaluate semseg --save_dir, whose answers are drawn beside the truth; frame and split are
             those that were measured
         checkpoint: of an encoder of scenes: points are colored by the principal components of their features, and by
@@ -55,6 +57,10 @@ def show(
     options: JsonObject = {} if split is None else {"split": split}
     if dataset == "nuscenes":
         options["boxes"] = None  # where there are some; training leaves their large table unread
+    if weak_labels is not None:
+        options["weak_labels"] = weak_labels
+    if not isinstance(superpixels, bool):
+        options["superpixels"] = superpixels
     scenes = open_scenes(dataset, root, **options)
     if not 0 <= frame < len(scenes):
         raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")
@@ -62,7 +68,7 @@ def show(
     outlined, answers = None, None
     if predictions is not None:
         answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
-    if superpixels and len(shown.images):
+    if superpixels is True and len(shown.images):
         import torch
 
         from crosspoint.scene.data.superpixels import SuperpixelConfig
@@ -78,6 +84,7 @@ def show(
         box_classes=scenes.box_classes,
         features=None if checkpoint is None else features_of(shown, checkpoint),
         chosen=chosen_point(shown, point, at),
+        weak_classes=scenes.weak_classes,
     )
     for path in drawn:
         log.info("%s", path)

@@ -15,25 +15,20 @@ from torch import Generator, Tensor, nn
 from crosspoint.losses import Distance, feature_distance
 from crosspoint.models.image_teacher import ImageTeacher
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.ops.precision import full_precision
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.ppkt import check_pairs
 from crosspoint.scene.methods.scene_method import AUGMENTATION
 from crosspoint.scene.methods.voxel_method import VOXELS, VoxelMethod, check_channels
+from crosspoint.scene.models.occupancy import OCCUPANCY, OccupancyConfig, OccupancyHead
 from crosspoint.scene.ops.segments import mean_by_segment
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.upsampling import upsampled_at
 from crosspoint.scene.ops.voxels import VoxelConfig
 
-# ScaLR's; it trains with a rate that rises for 3,500 steps, of about 88,000, and falls to 1e-5.
-RECIPE = {
-    "epochs": 25,
-    "batch_size": 8,
-    "optimizer": "adamw",
-    "learning_rate": 0.002,
-    "weight_decay": 0.03,
-    "warmup": 1,
-}
+# ScaLR's; its rate also rises for 3,500 steps, about an epoch of nuScenes, at the start.
+RECIPE = {"epochs": 25, "batch_size": 8, "optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.03}
 
 
 class Regression(VoxelMethod):
@@ -50,7 +45,11 @@ class Regression(VoxelMethod):
         hidden: features between the layers of the head.
         patch_mean: compare the mean of the points of a patch, a node of the teacher's map, with the patch, as Concerto
             does; else each point with its own pixel.
+        standardize: bring each channel of the teacher to mean 0 and deviation 1 over the nodes of a batch, so that none
+            counts more because its numbers are larger; ScaLR does not.
         center: remove the mean over channels from both sides, as Concerto does.
+        occupancy_weight: share of the task of occupancy and intensity, as CleverDistiller has one; at 0 it is not done.
+        occupancy: the queries of that task.
         voxels: how clouds are cut.
         augmentation: of clouds and images.
         min_depth: meters before a camera that a paired point exceeds.
@@ -75,7 +74,10 @@ class Regression(VoxelMethod):
         head_layers: int = 1,
         hidden: int = 2048,
         patch_mean: bool = False,
+        standardize: bool = False,
         center: bool = False,
+        occupancy_weight: float = 0.0,
+        occupancy: OccupancyConfig = OCCUPANCY,
         voxels: VoxelConfig = VOXELS,
         augmentation: SceneAugmentation = AUGMENTATION,
         min_depth: float = 1.0,
@@ -90,28 +92,41 @@ class Regression(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if head_layers < 1 or hidden < 1:
-            raise ValueError(f"found head_layers {head_layers} and hidden {hidden}, expected both 1 or more")
+        if head_layers < 1 or hidden < 1 or occupancy_weight < 0:
+            raise ValueError(
+                f"found head_layers {head_layers}, hidden {hidden} and occupancy_weight {occupancy_weight}, expected "
+                "the first two 1 or more, and no weight below 0"
+            )
         check_channels(encoder, voxels)
         self.head = regression_head(feature_dim(encoder), feature_dim(image_encoder), head_layers, hidden)
+        self.occupancy = OccupancyHead(feature_dim(encoder), occupancy) if occupancy_weight > 0 else None
+        self.occupancy_weight = occupancy_weight
         self.distance = distance
         self.patch_mean = patch_mean
+        channels = feature_dim(image_encoder)
+        self.standardize = nn.BatchNorm2d(channels, affine=False) if standardize else nn.Identity()
         self.center = center
         self.voxels = voxels
 
     def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
-        """One batch → "loss", a scalar.
+        """One batch → "loss", and with the task of occupancy its parts "distance", "occupancy" and "intensity".
 
         Args:
             batch: frames with pairs.
-            generator: not used, nothing is drawn.
+            generator: on the device of the batch; draws the queries of the task of occupancy.
 
         Raises:
             ValueError: if the batch has no pairs.
         """
         check_pairs(batch)
-        features, targets = self.compared(batch, self.encoder(SparseTensor.of(batch.voxelized)))
-        return {"loss": feature_distance(features, targets, distance=self.distance, center=self.center)}
+        voxels = self.encoder(SparseTensor.of(batch.voxelized))
+        features, targets = self.compared(batch, voxels)
+        loss = feature_distance(features, targets, distance=self.distance, center=self.center)
+        if self.occupancy is None:
+            return {"loss": loss}
+        around = self.occupancy(voxels, batch, generator)
+        total = loss + self.occupancy_weight * (around.occupancy + around.intensity)
+        return {"loss": total, "distance": loss, "occupancy": around.occupancy, "intensity": around.intensity}
 
     def compared(self, batch: LidarBatch, voxels: Tensor) -> tuple[Tensor, Tensor]:
         """What the loss compares: predictions of the head and features of the teacher, (P, C) each, or one row a patch.
@@ -122,7 +137,8 @@ class Regression(VoxelMethod):
         """
         used, place = batch.pair_voxel.unique(return_inverse=True)
         predicted = self.head(voxels[used])[place]
-        maps, size = self.image_encoder.features(batch.images), (batch.images.shape[2], batch.images.shape[3])
+        maps = self.standardize(full_precision(self.image_encoder.features(batch.images)))
+        size = (batch.images.shape[2], batch.images.shape[3])
         if not self.patch_mean:
             return predicted, upsampled_at(maps, size, batch.pair_image, batch.pair_pixel)
         patch = patches(batch.pair_image, batch.pair_pixel, size, (maps.shape[2], maps.shape[3]))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
+import torch
 
 from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.pixel_maps import WEAK_LABELS
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
+from crosspoint.scene.synthetic.class_images import ClassImages, class_images
+from crosspoint.scene.synthetic.imperfect import IMPERFECTION, Imperfection
 from crosspoint.scene.synthetic.lidar import Lidar
 from crosspoint.scene.synthetic.sensors import capture
-from crosspoint.scene.synthetic.views import camera_ring
+from crosspoint.scene.synthetic.views import camera_ring, moved
 from crosspoint.scene.synthetic.world import World, make_poses, make_world
 
 SPLITS = ("train", "val")
@@ -31,9 +38,12 @@ class SyntheticScenes(LidarDataset):
         lidar: the sensor.
         spacing: meters between frames, give or take a fifth.
         seed: another seed gives other streets.
+        class_images: whether frames bring their true classes as the pixel map "weak_labels".
+        imperfect: seed of mistakes; frames bring class images with the mistakes of an image model as "weak_labels".
+        imperfection: how strong these mistakes are.
 
     Raises:
-        ValueError: if the split is unknown or a number out of range.
+        ValueError: if the split is unknown, a number out of range, or both true and imperfect classes are asked for.
     """
 
     def __init__(
@@ -47,6 +57,9 @@ class SyntheticScenes(LidarDataset):
         lidar: Lidar | None = None,
         spacing: float = 4.0,
         seed: int = 0,
+        class_images: bool = False,
+        imperfect: int | None = None,
+        imperfection: Imperfection = IMPERFECTION,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
@@ -55,12 +68,19 @@ class SyntheticScenes(LidarDataset):
                 f"found {sequences} sequences of {frames} frames {spacing} m apart and the seed {seed}, "
                 "expected at least one of each, 0 to 100 m apart, and a seed of at least 0"
             )
+        if class_images and imperfect is not None:
+            raise ValueError(
+                f"found class_images and imperfect {imperfect}, expected one of them: both are a frame's weak labels"
+            )
         self.split, self.sequences, self.frames = split, sequences, frames
         self.spacing, self.seed = spacing, seed
         self.lidar = lidar or Lidar()
         self.cameras = camera_ring(views, size)
         self.name = f"synthetic {split}"
         self.classes, self.box_classes = list(CLASSES), list(BOX_CLASSES)
+        self._weak = ClassImages(imperfect, imperfection) if class_images or imperfect is not None else None
+        if self._weak is not None:
+            self.map_names, self.weak_classes = frozenset({WEAK_LABELS}), list(CLASSES)
         self._latest: tuple[int, World] | None = None
 
     def __len__(self) -> int:
@@ -69,7 +89,12 @@ class SyntheticScenes(LidarDataset):
     def __getitem__(self, index: int) -> LidarSample:
         sequence, number = self._locate(index)
         rng = np.random.default_rng([*self._words(sequence), 1, number])
-        return capture(self.world(sequence), number, self.lidar, self.cameras, rng=rng, name=self.frame_name(index))
+        world, name = self.world(sequence), self.frame_name(index)
+        sample = capture(world, number, self.lidar, self.cameras, rng=rng, name=name)
+        if self._weak is None:
+            return sample
+        (weak,) = self.draw_classes(index, [self._weak])
+        return replace(sample, pixel_maps={WEAK_LABELS: torch.from_numpy(weak)})
 
     def __getstate__(self) -> dict[str, object]:
         """Without the world, which holds what no other process can use."""
@@ -79,6 +104,13 @@ class SyntheticScenes(LidarDataset):
         """Split, sequence and frame, in an order in which sequences stay together."""
         sequence, number = self._locate(index)
         return f"{self.split}_{sequence:05d}_{number:04d}"
+
+    def draw_classes(self, index: int, kinds: Sequence[ClassImages]) -> list[np.ndarray]:
+        """Class images of a frame, (V, H, W) int64 of each kind: 1 to K for the classes, 0 for none."""
+        sequence, number = self._locate(index)
+        world = self.world(sequence)
+        truth = class_images(world, moved(self.cameras, world.poses[number]))
+        return [kind.of(truth, [*self._words(sequence), number]) for kind in kinds]
 
     def world(self, sequence: int) -> World:
         """The world of a sequence."""

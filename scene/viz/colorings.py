@@ -1,4 +1,4 @@
-"""The ways to color a cloud: by class, prediction and mistake, height, intensity, and as the images show it."""
+"""The ways to color a cloud: by class, prediction, mistake, weak label, height, intensity, or as the images show it."""
 
 from __future__ import annotations
 
@@ -91,6 +91,23 @@ def by_class(frame: LidarSample, classes: Sequence[str], predictions: np.ndarray
         places = np.where(~known, 2, np.where(right, 0, 1))
         table = np.array([colors.RIGHT, colors.WRONG, colors.UNKNOWN], dtype=np.uint8)
         yield Categorical(f"mistakes{named}", places, table, ["right", "wrong", "no class"])
+
+
+def by_weak_label(frame: LidarSample, classes: Sequence[str], weak_classes: Sequence[str]) -> Categorical:
+    """By the weak label of the pixel that sees a point, of the last where several do.
+
+    Args:
+        frame: with pairs and the pixel map "weak_labels".
+        classes: names of the labels of points; a weak label of the same name has the same color.
+        weak_classes: names of the weak labels, from 1 on.
+    """
+    names = [*classes, *(name for name in weak_classes if name not in classes)]
+    chosen = class_colors(names)[[names.index(name) for name in weak_classes]]
+    x, y = frame.pair_pixel.floor().long().unbind(dim=1)
+    places = np.zeros(len(frame.points), dtype=np.int64)
+    places[frame.pair_point.numpy()] = frame.pixel_maps["weak_labels"][frame.pair_view, y, x].numpy()
+    table = np.concatenate([[colors.UNKNOWN], chosen.reshape(-1, 3)]).astype(np.uint8)
+    return Categorical("weak label", places, table, ["nothing said", *weak_classes])
 
 
 def by_height(frame: LidarSample) -> Continuous:

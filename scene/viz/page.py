@@ -28,6 +28,7 @@ def write_page(
     predictions: np.ndarray | None = None,
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> None:
     """Write a frame whose parts fit each other as one self-contained HTML file, atomically.
 
@@ -38,10 +39,11 @@ def write_page(
         predictions: (N,) integers; None for none.
         box_classes: names of the boxes' labels.
         features: of all points; None for none.
+        weak_classes: names of the weak labels, by which points are colored, too; empty for none.
     """
     style = _read("page.css")
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = payload(frame, classes, predictions, box_classes, features)
+    data = payload(frame, classes, predictions, box_classes, features, weak_classes)
     write_html(path, BODY, title=frame.name, style=style, script=script, data=data, scheme="dark")
 
 

@@ -19,6 +19,7 @@ from crosspoint.scene.viz.colorings import (
     by_height,
     by_image,
     by_intensity,
+    by_weak_label,
 )
 from crosspoint.scene.viz.outlines import box_lines, camera_lines
 from crosspoint.scene.viz.point_features import PointFeatures, by_components
@@ -35,9 +36,13 @@ def payload(
     predictions: np.ndarray | None,
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> JsonObject:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
-    found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame)]
+    found: list[Coloring] = [*by_class(frame, classes, predictions)]
+    if weak_classes and len(frame.pair_point):
+        found.append(by_weak_label(frame, classes, weak_classes))
+    found.append(by_height(frame))
     if "intensity" in frame.point_fields:
         found.append(by_intensity(frame))
     if len(frame.pair_point):

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crosspoint.scene.data.sample import LidarSample
-from crosspoint.scene.viz.colorings import Coloring, by_class, by_height
+from crosspoint.scene.viz.colorings import Coloring, by_class, by_height, by_weak_label
 from crosspoint.scene.viz.colors import INK, legible
 from crosspoint.scene.viz.grid import image_grid
 from crosspoint.scene.viz.images import draw_colored, draw_images
@@ -28,6 +28,7 @@ def draw_frame(
     predictions: np.ndarray | None = None,
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> Figure:
     """Draw a frame whose parts fit each other.
 
@@ -38,6 +39,7 @@ def draw_frame(
         predictions: (N,) integers, labels that a network gives; None for none.
         box_classes: names of the boxes' labels.
         features: of all points, which are drawn in images of their own and on maps; None for none.
+        weak_classes: names of the weak labels, by which points are colored beside the truth; empty for none.
 
     Returns:
         A figure that belongs to no window.
@@ -45,9 +47,12 @@ def draw_frame(
     named = list(by_class(frame, classes, predictions))
     marked = None if features is None else features.chosen
     described: list[Coloring] = [] if features is None else [by_components(features), by_similarity(features)]
-    answers: list[Coloring] = [] if predictions is None else [*named[:2]]
+    weak: list[Coloring] = []
+    if weak_classes and len(frame.images):
+        weak = [by_weak_label(frame, classes, weak_classes)]
+    answers: list[Coloring] = [*named[:2], *weak] if weak or predictions is not None else []
     colored = [part for part in (answers, described) if part] if len(frame.images) else []
-    maps = _rows([*named] if named else [by_height(frame)], described, marked)
+    maps = _rows([*named] if named else [by_height(frame)], weak, _named(described, marked))
     grids = [_grid(frame, parts) for parts in (1, *map(len, colored))] if len(frame.images) else []
     heights = [height for _, height in grids] + [_MAPS] * len(maps)
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
@@ -63,13 +68,20 @@ def draw_frame(
     return figure
 
 
-def _rows(maps: list[Coloring], described: list[Coloring], marked: int | None) -> list[list[Coloring]]:
-    """The maps of a frame and of its features, in as few rows as hold them; the chosen point is named."""
-    if not described:
-        return [maps]
-    components, similarity = described
-    described = [components, replace(similarity, title=f"similarity to point {marked:,}")]
-    return [maps + described] if len(maps + described) <= _ABREAST else [maps, described]
+def _rows(*groups: list[Coloring]) -> list[list[Coloring]]:
+    """Maps in as few rows as hold them; those of a group stand in one."""
+    rows = [groups[0]]
+    for group in filter(None, groups[1:]):
+        if len(rows[-1] + group) <= _ABREAST:
+            rows[-1] = rows[-1] + group
+        else:
+            rows.append(group)
+    return rows
+
+
+def _named(described: list[Coloring], marked: int | None) -> list[Coloring]:
+    """Colorings by features for maps: that by similarity says to which point."""
+    return [*described[:1], *(replace(one, title=f"similarity to point {marked:,}") for one in described[1:])]
 
 
 def _grid(frame: LidarSample, parts: int) -> tuple[int, float]:

@@ -75,5 +75,27 @@ def test_training_lowers_the_loss():
 
 
 def test_settings_out_of_range_are_told():
-    with pytest.raises(ValueError, match="found head_layers 0 and hidden 12, expected both 1 or more"):
+    with pytest.raises(ValueError, match=r"found head_layers 0, hidden 12 and occupancy_weight 0.0, expected"):
         made_method(head_layers=0)
+
+
+def test_the_task_of_occupancy_adds_its_two_losses():
+    method, batch = made_method(occupancy_weight=0.5), made_batch()
+    parts = method.training_step(batch, torch.manual_seed(0))
+    torch.testing.assert_close(parts["loss"], parts["distance"] + 0.5 * (parts["occupancy"] + parts["intensity"]))
+    parts["loss"].backward()
+    assert all(weight.grad is not None for weight in method.parameters() if weight.requires_grad)
+    alone = made_method()
+    alone.load_state_dict({k: w for k, w in method.state_dict().items() if not k.startswith("occupancy.")})
+    torch.testing.assert_close(alone.training_step(batch, torch.manual_seed(0))["loss"], parts["distance"])
+
+
+def test_standardized_targets_do_not_depend_on_the_scale_of_a_channel():
+    method, batch = made_method(standardize=True).train(), made_batch()
+    expected = method.training_step(batch, torch.manual_seed(0))["loss"]
+    maps = method.image_encoder.features(batch.images)
+    scale, shift = torch.rand(2, maps.shape[1], 1, 1, generator=torch.manual_seed(0)) + 0.5
+    method.image_encoder.features = lambda images: 100 * maps * scale + shift
+    torch.testing.assert_close(
+        method.training_step(batch, torch.manual_seed(0))["loss"], expected, rtol=1e-3, atol=1e-4
+    )
