@@ -216,3 +216,24 @@ def test_real_frames(dataset: str, name: str, tmp_path: Path) -> None:
     frames = open_scenes(dataset, SHARED / dataset, **({"skip": 13} if dataset == "kitti_raw" else {}))
     content = read_checkpoint(run(tmp_path, name, frames, training={"batch_size": 1, "epochs": 1}))
     assert all(torch.isfinite(weight).all() for weight in content["state_dict"].values())
+
+
+@pytest.mark.parametrize("dataset", ["kitti_raw", "nuscenes"])
+def test_real_frames_with_weak_labels(dataset: str, tmp_path: Path) -> None:
+    """Labels that a threshold on the brightness gives: what they mean does not matter here."""
+    if not SHARED.is_dir():
+        pytest.skip("no shared data beside the repository")
+    options = {"skip": 13} if dataset == "kitti_raw" else {}
+    frames = open_scenes(dataset, SHARED / dataset, **options)
+    for image in (path for index in range(len(frames)) for path in frames.image_files(index)):
+        path = (tmp_path / "weak" / image.relative_to(SHARED / dataset)).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(image) as pixels:
+            Image.fromarray((np.asarray(pixels.convert("L")) // 90).astype(np.uint8)).save(path)
+    manifest = {"format": 1, "kind": "semantic", "classes": ["gray", "bright"]}
+    (tmp_path / "weak" / "manifest.json").write_text(json.dumps(manifest))
+    labeled = open_scenes(dataset, SHARED / dataset, weak_labels=tmp_path / "weak", **options)
+    content = read_checkpoint(run(tmp_path, "olivine", labeled, training={"batch_size": 1, "epochs": 1}))
+    weights = content["state_dict"]
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+    assert weights["method.distributions.share"].gt(0).all()
