@@ -1,4 +1,4 @@
-"""Every configuration of the repository is one that the command reads, of classes that exist and arguments they have."""
+"""Every configuration of the repository is read: its classes exist, and take these arguments."""
 
 from __future__ import annotations
 
