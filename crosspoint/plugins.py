@@ -38,6 +38,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
         "slidr": "crosspoint.scene.methods.slidr.SLidR",
         "simipu": "crosspoint.scene.methods.simipu.SimIPU",
+        "cmcr": "crosspoint.scene.methods.cmcr.CMCR",
     },
     "dataset": {
         "rendered": "crosspoint.datasets.rendered.RenderedPairs",
