@@ -9,6 +9,8 @@ Memory grows with the rows, not with their pairs: see `crosspoint.ops.contrastiv
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -17,6 +19,10 @@ from torch import Tensor
 from crosspoint.ops.contrastive_cross_entropy import cross_entropy, paired_cross_entropy
 from crosspoint.ops.distributed import gather_rows, process_count
 from crosspoint.ops.precision import full_precision
+from crosspoint.ops.supervised_cross_entropy import supervised_cross_entropy
+
+Distance = Literal["l2", "cosine"]
+TINY = 1e-12
 
 
 def nt_xent(a: Tensor, b: Tensor, *, temperature: float = 0.1, gather: bool = True) -> Tensor:
@@ -100,6 +106,82 @@ def info_nce(
         if gather and process_count() > 1:
             return cross_entropy(queries, gather_rows(keys), _own_rows(keys), scale=1 / temperature)
         return cross_entropy(queries, keys, torch.arange(len(keys), device=keys.device), scale=1 / temperature)
+
+
+def supervised_info_nce(
+    queries: Tensor, keys: Tensor, labels: Tensor, *, temperature: float = 0.07, normalize: bool = True
+) -> Tensor:
+    """InfoNCE with classes: each query is to find the keys of its class, summed in the logarithm.
+
+    L = −1/P Σᵢ log(Σ_{j: yⱼ = yᵢ} exp(kᵢ·qⱼ/t) / Σⱼ exp(kᵢ·qⱼ/t)), the weakly supervised contrast of OLIVINE (Zhang et
+    al., 2024, https://arxiv.org/abs/2405.14271). It is `info_nce` where all labels differ, and 0 where all are equal.
+    It compares within a process.
+
+    Example:
+        >>> import torch
+        >>> same = torch.ones(4, 8)
+        >>> round(float(supervised_info_nce(same, same, torch.tensor([0, 0, 1, 1])).exp()), 4)
+        2.0
+
+    Args:
+        queries: (P, C) embeddings.
+        keys: (P, C); key i has the class of query i.
+        labels: (P,) int64 classes.
+        temperature: divides the dot products.
+        normalize: bring queries and keys to length 1 first.
+
+    Returns:
+        The scalar loss, in float32 or better, also under autocast.
+
+    Raises:
+        ValueError: if the shapes differ, are not (P, C) and (P,), or the temperature is not positive.
+    """
+    _check(queries, keys, temperature)
+    if labels.shape != queries.shape[:1]:
+        raise ValueError(f"found labels of shape {tuple(labels.shape)}, expected {tuple(queries.shape[:1])}")
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys = full_precision(queries), full_precision(keys)
+        if normalize:
+            queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
+        return supervised_cross_entropy(queries, keys, labels, scale=1 / temperature)
+
+
+def feature_distance(features: Tensor, targets: Tensor, *, distance: Distance = "l2", center: bool = False) -> Tensor:
+    """Mean distance of features from those they should have, both brought to length 1: no negatives, no temperature.
+
+    "l2" is the mean of ‖a/|a| − b/|b|‖₂, the loss of ScaLR (Puy et al., 2024, https://arxiv.org/abs/2310.17504);
+    "cosine" the mean of 1 − cos(a, b), which is half the square of the former. With `center`, the mean over channels
+    is removed from each row first, as Concerto does (https://arxiv.org/abs/2510.23607).
+
+    Example:
+        >>> import torch
+        >>> round(float(feature_distance(torch.eye(2), torch.eye(2).flip(0)) ** 2), 4)
+        2.0
+
+    Args:
+        features: (P, C).
+        targets: (P, C), row by row.
+        distance: "l2" or "cosine".
+        center: remove the mean over channels.
+
+    Returns:
+        The scalar loss, in float32 or better, also under autocast.
+
+    Raises:
+        ValueError: if the shapes differ or are not (P, C), or there is no such distance.
+    """
+    _check(features, targets, 1.0)
+    if distance not in get_args(Distance):
+        raise ValueError(f"found the distance {distance!r}, expected one of: {', '.join(get_args(Distance))}")
+    with torch.autocast(features.device.type, enabled=False):
+        rows = [full_precision(x) for x in (features, targets)]
+        if center:
+            rows = [x - x.mean(dim=1, keepdim=True) for x in rows]
+        a, b = (F.normalize(x, dim=1) for x in rows)
+        if distance == "cosine":
+            return (1 - (a * b).sum(dim=1)).mean()
+        # The length has no gradient where it is 0; a tiny square under the root gives 0 there instead of NaN.
+        return ((a - b).square().sum(dim=1) + TINY).sqrt().mean()
 
 
 def _check(a: Tensor, b: Tensor, temperature: float) -> None:

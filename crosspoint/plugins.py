@@ -36,6 +36,8 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     "method": {
         "crosspoint": "crosspoint.methods.crosspoint.CrossPoint",
         "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
+        "olivine": "crosspoint.scene.methods.olivine.OLIVINE",
+        "regression": "crosspoint.scene.methods.regression.Regression",
         "slidr": "crosspoint.scene.methods.slidr.SLidR",
         "simipu": "crosspoint.scene.methods.simipu.SimIPU",
         "cmcr": "crosspoint.scene.methods.cmcr.CMCR",

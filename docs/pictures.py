@@ -1,9 +1,13 @@
-"""Make the pictures of the documents: `python docs/pictures.py shapes`, `sheet SET`, or `curve RUN…`."""
+"""Make the pictures of the documents: `python docs/pictures.py shapes`, `sheet SET`, `curve RUN…`, or `features …`.
+
+Those of scenes are what `crosspoint show` draws, smaller: `features CHECKPOINT ROOT FRAME [X,Y,Z]`.
+"""
 
 from __future__ import annotations
 
 import csv
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -11,10 +15,18 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from PIL import Image
 
+from crosspoint import load_pretrained
 from crosspoint.datasets.procedural.shapes import FAMILIES, make_shape
 from crosspoint.renderers import RenderedSet, Style, normalize, orbit, render
+from crosspoint.scene.data.correspondences import pair_points
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.models.frame_features import frame_features
+from crosspoint.scene.viz.chosen_point import nearest_point
+from crosspoint.scene.viz.picture import draw_frame
+from crosspoint.scene.viz.point_features import PointFeatures
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -55,6 +67,25 @@ def curve(runs: list[str], out: Path) -> None:
     figure.savefig(out, dpi=130)
 
 
+def features(checkpoint: str, root: str, frame: int, position: str | None, out: Path, width: int = 1280) -> None:
+    """A validation frame by a trained encoder's features, with its first camera alone.
+
+    The point that all are compared with is the nearest to `position`, "X,Y,Z" in meters; without it that in the middle
+    of the image.
+    """
+    scenes = FolderScenes(root, "val")
+    shown = pair_points(scenes[frame].keep_views(torch.tensor([0])))
+    at = None if position is None else np.array([float(number) for number in position.split(",")])
+    chosen = None if at is None else nearest_point(shown.points.numpy(), at)
+    described = PointFeatures.of(shown, frame_features(load_pretrained(checkpoint), shown), chosen)
+    drawn = BytesIO()
+    draw_frame(shown, scenes.classes, None, scenes.box_classes, described).savefig(drawn, dpi=120)
+    picture = Image.open(drawn).convert("RGB")
+    picture = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    kept = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)  # rare colors, too
+    kept.save(out, optimize=True)
+
+
 def read_metric(run: Path, name: str) -> list[float]:
     """One value an epoch, over all the versions that a resumed run has left."""
     rows = []
@@ -78,5 +109,8 @@ if __name__ == "__main__":
         shapes(IMAGES / "shapes.png")
     elif what == "sheet":
         sheet(arguments[0], IMAGES / "objects40_views.png")
+    elif what == "features":
+        checkpoint, root, number, *position = arguments
+        features(checkpoint, root, int(number), next(iter(position), None), IMAGES / "features.png")
     else:
         curve(arguments, IMAGES / "objects40_loss.png")

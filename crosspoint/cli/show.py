@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crosspoint.cli.parser import call
+from crosspoint.cli.show_features import check_choice, chosen_point, features_of, joined_position
 from crosspoint.renderers.json_object import JsonObject
 
 log = logging.getLogger("crosspoint")
@@ -14,7 +15,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(show, "show", arguments)
+    return call(show, "show", joined_position(arguments))
 
 
 def show(
@@ -22,8 +23,12 @@ def show(
     root: Path | None = None,
     frame: int = 0,
     split: str | None = None,
-    superpixels: bool = False,
+    superpixels: bool | Path = False,
+    weak_labels: Path | None = None,
     predictions: Path | None = None,
+    checkpoint: Path | None = None,
+    point: int | None = None,
+    at: str | None = None,
     out: Path = Path("show"),
 ) -> int:
     """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
@@ -33,19 +38,29 @@ def show(
         root: folder of the dataset; synthetic needs none
         frame: number of the frame
         split: of the dataset; null takes its first, or everything where it has none; with predictions, val
-        superpixels: outline the images' superpixels
+        superpixels: outline the images' superpixels: true finds them, a folder of PNG maps brings them
+        weak_labels: folder of PNG maps; points are colored by the class of their pixel beside the truth
         predictions: folder of evaluate semseg --save_dir, whose answers are drawn beside the truth; frame and split are
             those that were measured
+        checkpoint: of an encoder of scenes: points are colored by the principal components of their features, and by
+            similarity to one point; on the page a click chooses another one
+        point: number of that point; null takes the one in the middle of the first image, box or cloud
+        at: X,Y,Z in meters: that point is the nearest to it
         out: folder of the two files
     """
     from crosspoint.scene.datasets.build import open_scenes
     from crosspoint.scene.viz.predictions import frame_predictions
     from crosspoint.scene.viz.show import show as draw
 
+    check_choice(checkpoint, point, at)
     split = "val" if split is None and predictions is not None else split  # what evaluate measures on
     options: JsonObject = {} if split is None else {"split": split}
     if dataset == "nuscenes":
         options["boxes"] = None  # where there are some; training leaves their large table unread
+    if weak_labels is not None:
+        options["weak_labels"] = weak_labels
+    if not isinstance(superpixels, bool):
+        options["superpixels"] = superpixels
     scenes = open_scenes(dataset, root, **options)
     if not 0 <= frame < len(scenes):
         raise ValueError(f"found frame {frame}, expected 0 to {len(scenes) - 1}: {scenes.name} has {len(scenes)}")
@@ -53,7 +68,7 @@ def show(
     outlined, answers = None, None
     if predictions is not None:
         answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
-    if superpixels and len(shown.images):
+    if superpixels is True and len(shown.images):
         import torch
 
         from crosspoint.scene.data.superpixels import SuperpixelConfig
@@ -61,7 +76,15 @@ def show(
 
         outlined = torch.stack([divide(image, SuperpixelConfig()) for image in shown.images])
     drawn = draw(
-        shown, out, classes=scenes.classes, predictions=answers, regions=outlined, box_classes=scenes.box_classes
+        shown,
+        out,
+        classes=scenes.classes,
+        predictions=answers,
+        regions=outlined,
+        box_classes=scenes.box_classes,
+        features=None if checkpoint is None else features_of(shown, checkpoint),
+        chosen=chosen_point(shown, point, at),
+        weak_classes=scenes.weak_classes,
     )
     for path in drawn:
         log.info("%s", path)

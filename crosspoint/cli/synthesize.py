@@ -25,11 +25,14 @@ def synthesize(
     views: int = 1,
     beams: Literal[32, 64] = 32,
     seed: int = 0,
+    class_images: bool = False,
+    imperfect: int | None = None,
     jobs: int = -1,
 ) -> int:
     """Write the embedded driving world to disk: streets with LiDAR, images and all labels; a dataset of kind folder.
 
-    Interrupted runs go on where they stopped.
+    Interrupted runs go on where they stopped. Class images may be asked for later, frames stay as they are: they serve
+    as weak labels, `--data.dataset.weak_labels OUT/class_images`.
 
     Args:
         out: folder of the frames
@@ -38,12 +41,25 @@ def synthesize(
         frames: of each street
         views: cameras: 1 looks ahead, 6 all around
         beams: of the LiDAR; 64 as KITTI's
-        seed: decides everything, whatever the number of jobs
+        seed: decides everything but mistakes, whatever the number of jobs
+        class_images: write the true class of each pixel to OUT/class_images, too
+        imperfect: seed of mistakes; write class images with those of an image model to OUT/imperfect_labels, too
         jobs: processes, -1 for one per core
     """
     from crosspoint.scene.synthetic import HDL_64, Lidar, write_scenes
 
     lidar = HDL_64 if beams == 64 else Lidar()
-    written = write_scenes(out, train, val, frames, views=views, lidar=lidar, seed=seed, jobs=jobs)
+    written = write_scenes(
+        out,
+        train,
+        val,
+        frames,
+        views=views,
+        lidar=lidar,
+        seed=seed,
+        class_images=class_images,
+        imperfect=imperfect,
+        jobs=jobs,
+    )
     log.info("%d frames written, %d in %s", written, (train + val) * frames, out)
     return 0

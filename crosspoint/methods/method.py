@@ -29,6 +29,7 @@ class Method(Recorded, nn.Module):
         recipe: published optimization, for keys of `training` that a run does not give.
         min_batch: samples that a batch needs at least.
         needs: what samples must carry, for example "superpixels".
+        health_samples: how many samples are described for the rank of their features, which every epoch logs.
     """
 
     default_encoder: ClassVar[str] = "dgcnn"
@@ -36,6 +37,7 @@ class Method(Recorded, nn.Module):
     recipe: ClassVar[JsonObject] = {}
     min_batch: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
+    health_samples: ClassVar[int] = 256
 
     encoder: PointEncoder
     image_encoder: nn.Module | None
@@ -68,6 +70,10 @@ class Method(Recorded, nn.Module):
     def training_step(self, batch: Any, generator: Generator) -> dict[str, Tensor]:
         """A batch → "loss" and its named parts, all scalars; every draw comes from the generator."""
         raise ValueError(f"found {type(self).__name__}, expected a method that defines training_step")
+
+    def describe(self, batch: Any) -> Tensor | None:
+        """A batch → features of the encoder (n, C), a row a sample, point or voxel; None where nothing is watched."""
+        return None
 
     def inputs(self, dataset: Any) -> Inputs:
         """What the encoder was trained on; checkpoints keep it."""

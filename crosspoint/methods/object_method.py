@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, stack_pairs
@@ -39,6 +39,11 @@ class ObjectMethod(Method):
     def collate(self, samples: Sequence[ObjectPair]) -> ObjectPair:
         """Pairs → a batch."""
         return stack_pairs(samples)
+
+    def describe(self, batch: ObjectPair) -> Tensor:
+        """The encoder's features of clouds as they are (B, encoder.feature_dim)."""
+        features: Tensor = self.encoder(batch.points)
+        return features
 
     def inputs(self, dataset: PairDataset) -> Inputs:
         """Clouds in the unit sphere, with the points of the first one."""

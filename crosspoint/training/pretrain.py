@@ -21,6 +21,7 @@ from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, T
 from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.lightning_module import Pretraining, SampleDataModule
 from crosspoint.training.probe import HoldOut, HoldOutProbe, Measure
+from crosspoint.training.rankme import RankMe
 from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings
 from crosspoint.training.trainer import fit, make_trainer
 
@@ -101,6 +102,8 @@ def pretrain(
     if probe is not None and measure is not None and labels is not None and len(held):
         hold_out = HoldOut.of(dataset, trained[labels[trained] >= 0], held, probe.points)
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
+    watched = held if len(held) else trained
+    callbacks.append(RankMe(samples, watched, method, batch_size=resolved.batch_size, seed=seed))
     write_settings(out, settings)
     trainer = make_trainer(
         compute,

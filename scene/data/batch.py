@@ -24,6 +24,7 @@ class LidarBatch(NamedTuple):
     pair_point: Tensor  # (P,) int64, rows of points
     pair_image: Tensor  # (P,) int64
     pair_pixel: Tensor  # (P, 2) float32, x and y
+    pair_fields: dict[str, Tensor]  # (P, …) each: those that all frames have
     boxes: list[Boxes] | None = None  # of each frame; None where a frame has none
     voxels: VoxelBatch | None = None  # of all frames, where a method asks for them
 
@@ -79,6 +80,7 @@ def stack_samples(samples: Sequence[LidarSample], voxels: VoxelConfig | Sequence
         pair_point=torch.cat([sample.pair_point + start for sample, start in zip(samples, starts, strict=False)]),
         pair_image=torch.cat([sample.pair_view + first for sample, first in zip(samples, views, strict=False)]),
         pair_pixel=torch.cat([sample.pair_pixel for sample in samples]),
+        pair_fields=_join([sample.pair_fields for sample in samples]),
         boxes=boxes if len(boxes) == len(samples) else None,
         voxels=None if voxels is None else collate(voxels),
     )

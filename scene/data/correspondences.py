@@ -64,7 +64,24 @@ def pair_points(
             f"found none of {len(sample.points):,} points of {sample.name} in its {len(seen)} images, expected some: "
             "check the calibration (LiDAR to camera, not its inverse; cameras in the order of the images)"
         )
-    return replace(sample, pair_point=point, pair_view=view, pair_pixel=pixels[view, point])
+    return replace(sample, pair_point=point, pair_view=view, pair_pixel=pixels[view, point], pair_fields={})
+
+
+def label_pairs(sample: LidarSample, maps: str, field: str) -> LidarSample:
+    """The sample with a pair field that says what a pixel map has at the pixel of each pair.
+
+    To be called before any augmentation: the pixel is then the one that sees the point, not one of a resized map.
+
+    Raises:
+        ValueError: if the sample does not have the map.
+    """
+    if maps not in sample.pixel_maps:
+        raise ValueError(
+            f"found no pixel map {maps!r} in {sample.name}, expected one: give the dataset a folder of {maps}"
+        )
+    x, y = sample.pair_pixel.floor().long().unbind(dim=1)
+    values = sample.pixel_maps[maps][sample.pair_view, y, x]
+    return replace(sample, pair_fields={**sample.pair_fields, field: values})
 
 
 def pair_colors(sample: LidarSample) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crosspoint.plugins import SampleDataset
+from crosspoint.scene.data.pixel_maps import PixelMaps
 from crosspoint.scene.data.sample import LidarSample
 
 
@@ -18,15 +19,24 @@ class LidarDataset(SampleDataset, ABC):
     arguments of its constructor are its options. Name the folder of its files `root`, and the part of the data `split`,
     so that commands can give them.
 
+    Frames get weak labels and regions from folders of PNGs (`crosspoint.scene.data.pixel_maps`) by a line in each of
+    three places: `self.open_maps(root, weak_labels, superpixels)` in the constructor, `image_files(index)`, and
+    `return self.with_maps(sample, index)` at the end of `__getitem__`.
+
     Attributes:
         name: of the dataset, for messages and results.
         classes: names of the classes that the point field "label" counts from 0; empty where nothing is labeled.
         box_classes: names of the classes that `Boxes.labels` counts from 0; empty where there are no boxes.
+        map_names: names of the pixel maps that each frame brings, such as "weak_labels" and "superpixels".
+        weak_classes: names of the classes that the pixel map "weak_labels" counts from 1, 0 being no class.
     """
 
     name: str
     classes: Sequence[str] = ()
     box_classes: Sequence[str] = ()
+    map_names: frozenset[str] = frozenset()
+    weak_classes: Sequence[str] = ()
+    _maps: PixelMaps | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -42,4 +52,34 @@ class LidarDataset(SampleDataset, ABC):
 
     def files(self, index: int) -> list[Path]:
         """The files that an access to a frame reads, so that missing ones are found before a training starts."""
+        return [*self.image_files(index), *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The file of each image of a frame, in their order; maps are found by these paths."""
         return []
+
+    def open_maps(
+        self, root: str | Path, weak_labels: str | Path | None = None, superpixels: str | Path | None = None
+    ) -> None:
+        """Take maps of the images from folders that mirror `root`, from now on; those that are None are left out.
+
+        Args:
+            root: the dataset's folder.
+            weak_labels: folder of maps of classes with a manifest.
+            superpixels: folder of maps of regions.
+
+        Raises:
+            FileNotFoundError: if a folder or the manifest is not there.
+            ValueError: if the manifest is broken.
+        """
+        self._maps = PixelMaps(root, weak_labels, superpixels)
+        self.map_names |= self._maps.names
+        self.weak_classes = self._maps.classes or self.weak_classes
+
+    def map_files(self, index: int) -> list[Path]:
+        """The files of the maps that `with_maps` adds to a frame."""
+        return [] if self._maps is None else self._maps.files(self.image_files(index))
+
+    def with_maps(self, sample: LidarSample, index: int) -> LidarSample:
+        """The frame with the maps of its images; errors as of `PixelMaps.add_to`."""
+        return sample if self._maps is None else self._maps.add_to(sample, self.image_files(index))

@@ -30,7 +30,8 @@ class Boxes(NamedTuple):
 class LidarSample:
     """One frame of a LiDAR; images, labels and pairs of points and pixels are there where the data have them.
 
-    Point fields and pixel maps may have any name: augmentations treat all of them alike. These names have a meaning:
+    Point fields, pixel maps and pair fields may have any name: augmentations treat all of them alike. These names have
+    a meaning:
 
     - intensity: (N,) float32, from 0 to 1.
     - label: (N,) int64, index into the dataset's classes, or `IGNORED`.
@@ -39,6 +40,7 @@ class LidarSample:
     - time: (N,) float32, seconds before the frame's own time; sweep: (N,) int64, 0 for the frame's own points. Both are
       there where several sweeps are aggregated.
     - superpixels, weak_labels: maps (V, H, W) int64.
+    - weak_label: pair field (P,) int64, what the map weak_labels says of the pair's pixel: 0 for nothing, else a class.
 
     Args:
         name: for messages: which frame of which sequence.
@@ -52,6 +54,7 @@ class LidarSample:
         pair_point: (P,) int64, rows of the points that a pixel sees; P is 0 before points and pixels are paired.
         pair_view: (P,) int64, the image of each pair.
         pair_pixel: (P, 2) float32, x and y of each pair in its image.
+        pair_fields: what is known of each pair: tensors (P, …) by name.
 
     Raises:
         ValueError: if the parts do not fit each other.
@@ -68,6 +71,7 @@ class LidarSample:
     pair_point: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     pair_view: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     pair_pixel: Tensor = field(default_factory=lambda: torch.zeros(0, 2))
+    pair_fields: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -87,29 +91,35 @@ class LidarSample:
 
     def keep_points(self, keep: Tensor) -> LidarSample:
         """The sample with those points alone for which `keep` (N,) bool is true, and with their pairs."""
-        kept = keep[self.pair_point]
+        kept = self.keep_pairs(keep[self.pair_point])
         return replace(
-            self,
+            kept,
             points=self.points[keep],
             point_fields={name: values[keep] for name, values in self.point_fields.items()},
-            pair_point=(keep.cumsum(0) - 1)[self.pair_point[kept]],
-            pair_view=self.pair_view[kept],
-            pair_pixel=self.pair_pixel[kept],
+            pair_point=(keep.cumsum(0) - 1)[kept.pair_point],
         )
 
     def keep_views(self, views: Tensor) -> LidarSample:
         """The sample with some of its images alone, `views` (v,) int64 in this order, and with their pairs."""
         place = torch.full((len(self.images),), -1)
         place[views] = torch.arange(len(views))
-        kept = place[self.pair_view] >= 0
+        kept = self.keep_pairs(place[self.pair_view] >= 0)
         return replace(
-            self,
+            kept,
             images=self.images[views],
             pixel_maps={name: values[views] for name, values in self.pixel_maps.items()},
             cameras=None if self.cameras is None else self.cameras[views.tolist()],
-            pair_point=self.pair_point[kept],
-            pair_view=place[self.pair_view[kept]],
-            pair_pixel=self.pair_pixel[kept],
+            pair_view=place[kept.pair_view],
+        )
+
+    def keep_pairs(self, keep: Tensor) -> LidarSample:
+        """The sample with those pairs alone for which `keep` (P,) bool is true."""
+        return replace(
+            self,
+            pair_point=self.pair_point[keep],
+            pair_view=self.pair_view[keep],
+            pair_pixel=self.pair_pixel[keep],
+            pair_fields={name: values[keep] for name, values in self.pair_fields.items()},
         )
 
 
@@ -156,9 +166,9 @@ def _check(sample: LidarSample) -> None:
             f"found images {tuple(images.shape)} in {where}, expected {(len(cameras), 3, *cameras.size)} as its "
             "cameras say"
         )
-    pairs = (sample.pair_point, sample.pair_view, sample.pair_pixel)
+    pairs = (sample.pair_point, sample.pair_view, sample.pair_pixel, *sample.pair_fields.values())
     if sample.pair_pixel.shape[1:] != (2,) or len({len(part) for part in pairs}) > 1:
         raise ValueError(
             f"found pairs of shapes {', '.join(str(tuple(part.shape)) for part in pairs)} in {where}, expected "
-            "(P,), (P,) and (P, 2)"
+            "(P,), (P,), (P, 2), and P rows in each pair field"
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Generator
 from torch.utils.data import Dataset
 
-from crosspoint.scene.data.correspondences import pair_points
+from crosspoint.scene.data.correspondences import label_pairs, pair_points
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.superpixels import SuperpixelCache
@@ -22,6 +24,8 @@ class SceneTrainingSet(Dataset[LidarSample]):
         occlusion: meters; see `pair_points`.
         views_per_step: images that are drawn of each frame at each access; None takes all.
         superpixels: finds the superpixels of images; None where no method asks for them.
+        weak_labels: give each pair the weak label of its pixel, from the frames' pixel map; maps of classes that no
+            method asks for are dropped.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class SceneTrainingSet(Dataset[LidarSample]):
         occlusion: float | None = None,
         views_per_step: int | None = None,
         superpixels: SuperpixelCache | None = None,
+        weak_labels: bool = False,
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
@@ -40,6 +45,7 @@ class SceneTrainingSet(Dataset[LidarSample]):
         self.occlusion = occlusion
         self.views_per_step = views_per_step
         self.superpixels = superpixels
+        self.weak_labels = weak_labels
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -48,8 +54,16 @@ class SceneTrainingSet(Dataset[LidarSample]):
         index, seed = item
         generator = Generator().manual_seed(seed)
         sample = pair_points(self.dataset[index], min_depth=self.min_depth, occlusion=self.occlusion)
+        if self.weak_labels:
+            sample = label_pairs(sample, "weak_labels", "weak_label")
+        sample = drop_map(sample, "weak_labels")  # pairs have it now, and no augmentation need carry it
         if self.views_per_step is not None:
             sample = draw_views(sample, generator, self.views_per_step)
         if self.superpixels is not None:  # of the images before any augmentation, which makes images of its own
             sample = self.superpixels.add_to(sample)
         return self.augmentation(sample, generator)
+
+
+def drop_map(sample: LidarSample, name: str) -> LidarSample:
+    """The sample without a pixel map."""
+    return replace(sample, pixel_maps={key: values for key, values in sample.pixel_maps.items() if key != name})

@@ -229,16 +229,15 @@ def _cut(sample: LidarSample, crops: list[Crop], size: tuple[int, int]) -> Lidar
         maps[name] = torch.stack(parts) if parts else values.new_zeros((0, *size, *values.shape[3:]))
     bounds = sample.pair_pixel.new_tensor(crops).view(-1, 4)
     own = bounds[sample.pair_view]
-    kept = _in_boxes(sample.pair_pixel, own)
-    corner, sides = own[kept, :2], own[kept, 2:]
-    pixels = (sample.pair_pixel[kept] - corner) * (sides.new_tensor([size[1], size[0]]) / sides)
+    inside = _in_boxes(sample.pair_pixel, own)
+    kept = sample.keep_pairs(inside)
+    corner, sides = own[inside, :2], own[inside, 2:]
+    pixels = (kept.pair_pixel - corner) * (sides.new_tensor([size[1], size[0]]) / sides)
     return replace(
-        sample,
+        kept,
         images=images,
         pixel_maps=maps,
         cameras=None if sample.cameras is None else _cut_cameras(sample.cameras, bounds.double(), size),
-        pair_point=sample.pair_point[kept],
-        pair_view=sample.pair_view[kept],
         pair_pixel=_inside(pixels, images),
     )
 

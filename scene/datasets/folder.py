@@ -56,15 +56,27 @@ class FolderScenes(LidarDataset):
         skip: keep every skip-th frame, from the first on.
         sweeps: how many are aggregated, the frame's own and those before it in its sequence; only its own points have
             labels.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
         FileNotFoundError: if the folder, its calibration, its points or the list of the split are not there, or no
-            poses though several sweeps are aggregated.
+            poses though several sweeps are aggregated; or a folder of maps or its manifest is not there.
         ValueError: if the calibration is broken, the split is empty or names a frame that is not there, or `sweeps` is
             below 1.
     """
 
-    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1, sweeps: int = 1) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        skip: int = 1,
+        sweeps: int = 1,
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
+    ) -> None:
         check_sweeps(sweeps)
         self.root = Path(root)
         self.rig = read_rig(self.root)
@@ -77,6 +89,7 @@ class FolderScenes(LidarDataset):
         self._earlier = _earlier_names(names, sweeps - 1)
         self._poses = self.poses() if sweeps > 1 or (self.root / "poses.txt").is_file() else {}
         self._times = self._read_times()
+        self.open_maps(self.root, weak_labels, superpixels)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -94,23 +107,27 @@ class FolderScenes(LidarDataset):
             name,
             sweep.points,
             fields,
-            read_images([self._image(camera, name) for camera in self.rig.camera_names], self.rig.cameras.size),
+            read_images(self.image_files(index), self.rig.cameras.size),
             cameras=self.rig.cameras,
             boxes=self._boxes(name) if self._has("boxes") else None,
             pose=torch.from_numpy(self._poses[name]) if name in self._poses else None,
         )
+        sample = self.with_maps(sample, index)
         if self._sweeps == 1:
             return sample
         return add_sweeps(sample, [self._read_earlier(name, *other) for other in self._earlier[name]])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: points, images, labels, boxes, earlier points."""
+        """The files that an access reads: points, images, labels, boxes, earlier points, maps."""
         name = self.names[index]
         labels = [self.root / "labels" / f"{name}.label"] if self._has("labels") else []
         boxes = [self.root / "boxes" / f"{name}.txt"] if self._has("boxes") else []
         earlier = [self._points(other) for other, _ in self._earlier[name]]
-        images = [self._image(camera, name) for camera in self.rig.camera_names]
-        return [self._points(name), *images, *labels, *boxes, *earlier]
+        return [self._points(name), *self.image_files(index), *labels, *boxes, *earlier, *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The image of each camera."""
+        return [self._image(camera, self.names[index]) for camera in self.rig.camera_names]
 
     def poses(self) -> dict[str, np.ndarray]:
         """From LiDAR to world, (4, 4) for each name in `poses.txt`.

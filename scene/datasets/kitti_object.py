@@ -33,13 +33,26 @@ class KittiObject(LidarDataset):
         split: whose numbers are read from `ImageSets/<split>.txt`; None for all frames of the part.
         skip: keep every skip-th frame, from the first on.
         part: "training", or "testing", which has no boxes.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
-        FileNotFoundError: if the folder, its sweeps or the list of the split are not there.
+        FileNotFoundError: if the folder, its sweeps or the list of the split are not there, or a folder of maps or its
+            manifest.
         ValueError: if the split is empty or names a frame that is not there, or the part is unknown.
     """
 
-    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1, part: str = "training") -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        skip: int = 1,
+        part: str = "training",
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
+    ) -> None:
         if part not in ("training", "testing"):
             raise ValueError(f'found part "{part}", expected "training" or "testing"')
         self.name = "kitti_object"
@@ -58,20 +71,20 @@ class KittiObject(LidarDataset):
                     f"{f', the first {absent[0]}' if absent else ''}, expected those of frames in {self._folder}"
                 )
         self._numbers = subsample(numbers, skip)
+        self.open_maps(root, weak_labels, superpixels)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> LidarSample:
-        sweep_file, image_file, calibration_file, *label_files = self.files(index)
-        calibration = KittiCalibration(calibration_file)
+        calibration = KittiCalibration(self._file(index, "calib", ".txt"))
         to_rectified = calibration.rotation("R0_rect") @ calibration.transform("Tr_velo_to_cam")
         K, shift = calibration.camera("P2")
-        images = read_images([image_file])
+        images = read_images(self.image_files(index))
         cameras = lidar_cameras(K[None], (shift @ to_rectified)[None], (images.shape[2], images.shape[3]))
-        boxes = read_boxes(label_files[0], to_rectified) if label_files else None
-        sweep = read_sweep(sweep_file)
-        return LidarSample(
+        boxes = read_boxes(self._file(index, "label_2", ".txt"), to_rectified) if self._labeled else None
+        sweep = read_sweep(self._file(index, "velodyne", ".bin"))
+        sample = LidarSample(
             f"{self._folder.name}/{self._numbers[index]}",
             sweep.points,
             {"intensity": sweep.intensity},
@@ -79,13 +92,20 @@ class KittiObject(LidarDataset):
             cameras=cameras,
             boxes=boxes,
         )
+        return self.with_maps(sample, index)
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, image, calibration, boxes."""
-        number = self._numbers[index]
+        """The files that an access reads: sweep, image, calibration, boxes, maps."""
         places = [("velodyne", ".bin"), ("image_2", ".png"), ("calib", ".txt")]
         places += [("label_2", ".txt")] * self._labeled
-        return [self._folder / folder / f"{number}{suffix}" for folder, suffix in places]
+        return [*(self._file(index, *place) for place in places), *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The left color image."""
+        return [self._file(index, "image_2", ".png")]
+
+    def _file(self, index: int, folder: str, suffix: str) -> Path:
+        return self._folder / folder / f"{self._numbers[index]}{suffix}"
 
 
 def read_boxes(path: Path, to_rectified: np.ndarray) -> Boxes:

@@ -34,9 +34,13 @@ class KittiRaw(LidarDataset):
         drives: their folders' names, such as "2011_09_26_drive_0001_sync"; None for all there are.
         cameras: "image_02", "image_03" or both.
         skip: keep every skip-th frame of a drive, from its first on.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
-        FileNotFoundError: if there is no drive, or one has no such frame or no calibration.
+        FileNotFoundError: if there is no drive, or one has no such frame or no calibration; or a folder of maps or its
+            manifest is not there.
         ValueError: if a camera is unknown, or a calibration broken.
     """
 
@@ -46,6 +50,9 @@ class KittiRaw(LidarDataset):
         drives: Sequence[str] | None = None,
         cameras: Sequence[str] = ("image_02",),
         skip: int = 1,
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
     ) -> None:
         if not cameras or not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
@@ -56,24 +63,32 @@ class KittiRaw(LidarDataset):
         for drive in _find_drives(Path(root), drives):
             self._rigs.setdefault(drive.parent, _read_rig(drive.parent, self.cameras))
             self._frames += [_Frame(drive, number) for number in subsample(_complete(drive, self.cameras), skip)]
+        self.open_maps(root, weak_labels, superpixels)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
-        sweep_file, *image_files = self.files(index)
-        images = read_images(image_files)
+        images = read_images(self.image_files(index))
         rig = self._rigs[frame.drive.parent]
         cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
-        sweep, name = read_sweep(sweep_file), f"{frame.drive.name}/{frame.number}"
-        return LidarSample(name, sweep.points, {"intensity": sweep.intensity}, images, cameras=cameras)
+        sweep, name = read_sweep(self._sweep(index)), f"{frame.drive.name}/{frame.number}"
+        sample = LidarSample(name, sweep.points, {"intensity": sweep.intensity}, images, cameras=cameras)
+        return self.with_maps(sample, index)
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: the sweep, then the images."""
+        """The files that an access reads: the sweep, then the images and their maps."""
+        return [self._sweep(index), *self.image_files(index), *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The image of each camera."""
         drive, number = self._frames[index]
-        sweep = drive / "velodyne_points" / "data" / f"{number}.bin"
-        return [sweep, *(drive / camera / "data" / f"{number}.png" for camera in self.cameras)]
+        return [drive / camera / "data" / f"{number}.png" for camera in self.cameras]
+
+    def _sweep(self, index: int) -> Path:
+        drive, number = self._frames[index]
+        return drive / "velodyne_points" / "data" / f"{number}.bin"
 
 
 class _Frame(NamedTuple):

@@ -82,9 +82,12 @@ class NuScenes(LidarDataset):
             sample_annotation, which is large.
         sweeps: how many of the LiDAR are aggregated, the keyframe's and those before it, as the devkit does; 10 is
             customary for detection. Only the keyframe's points have labels.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
-        FileNotFoundError: if a table that is needed is not there.
+        FileNotFoundError: if a table that is needed is not there, or a folder of maps or its manifest.
         ValueError: if the tables do not fit each other, a keyframe lacks a camera, the split has no scene, or `sweeps`
             is below 1.
     """
@@ -99,6 +102,9 @@ class NuScenes(LidarDataset):
         labels: bool | None = None,
         boxes: bool | None = False,
         sweeps: int = 1,
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
     ) -> None:
         check_sweeps(sweeps)
         if not cameras or not set(cameras) <= set(CAMERAS):
@@ -117,6 +123,7 @@ class NuScenes(LidarDataset):
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
         self._labels = self._find_labels(tables) if labeled else {}
         self._boxes = self._find_boxes(tables) if boxed else None
+        self.open_maps(self.root, weak_labels, superpixels)
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -124,7 +131,7 @@ class NuScenes(LidarDataset):
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._keyframes[index]
         sweep, points, fields = self._read(frame.lidar)
-        images = read_images([self._path(image) for image in frame.images])
+        images = read_images(self.image_files(index))
         intrinsics = [self._mounts[image["calibrated_sensor_token"]]["camera_intrinsic"] for image in frame.images]
         from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
         cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
@@ -135,15 +142,21 @@ class NuScenes(LidarDataset):
         boxes = None if self._boxes is None else self._frame_boxes(frame)
         pose = torch.from_numpy(self._to_world(frame.lidar))
         sample = LidarSample(frame.name, points, fields, images, cameras=cameras, boxes=boxes, pose=pose)
+        sample = self.with_maps(sample, index)
         if self._sweeps == 1:
             return sample
         return add_sweeps(sample, [self._read_earlier(frame.lidar, record) for record in frame.earlier])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, images, labels, earlier sweeps."""
+        """The files that an access reads: sweep, images, labels, earlier sweeps, maps."""
         frame = self._keyframes[index]
         labels = [self.root / self._labels[frame.lidar["token"]]] if self._labels else []
-        return [*map(self._path, (frame.lidar, *frame.images)), *labels, *map(self._path, frame.earlier)]
+        sweeps = [self._path(frame.lidar), *self.image_files(index), *labels, *map(self._path, frame.earlier)]
+        return [*sweeps, *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The image of each camera."""
+        return [self._path(image) for image in self._keyframes[index].images]
 
     def _read(self, lidar: Record) -> tuple[Sweep, Tensor, dict[str, Tensor]]:
         """A sweep, its points with x forward, and their fields."""

@@ -61,13 +61,25 @@ class Rellis3d(LidarDataset):
         root: the folder of the sequences, or of one sequence's files.
         split: "train", "val" or "test", read from `pt_<split>.lst`; None for all sweeps there are.
         skip: keep every skip-th frame, from the first on.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
-        FileNotFoundError: if the list, a sweep or the calibration is not there, or no sweep has an image.
+        FileNotFoundError: if the list, a sweep or the calibration is not there, or no sweep has an image; or a folder
+            of maps or its manifest is not there.
         ValueError: if the split is unknown, or the calibration or the list broken.
     """
 
-    def __init__(self, root: str | Path, split: str | None = None, skip: int = 1) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        skip: int = 1,
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
+    ) -> None:
         if split is not None and split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = "rellis3d" if split is None else f"rellis3d ({split})"
@@ -75,24 +87,30 @@ class Rellis3d(LidarDataset):
         frames = _find_frames(Path(root), split)
         self._frames = subsample(frames, skip)
         self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}
+        self.open_maps(root, weak_labels, superpixels)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
-        sweep, images = read_sweep(frame.sweep, full_scale=FULL_SCALE), read_images([frame.image])
+        sweep, images = read_sweep(frame.sweep, full_scale=FULL_SCALE), read_images(self.image_files(index))
         points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
         rig = self._rigs[frame.sequence]
         cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
         labels = to_classes(read_labels(frame.labels, sweep.kept), CLASS_OF_LABEL, frame.labels)
         fields = {"intensity": sweep.intensity, "label": torch.from_numpy(labels)}
-        return LidarSample(f"{frame.sequence.name}/{frame.sweep.stem}", points, fields, images, cameras=cameras)
+        sample = LidarSample(f"{frame.sequence.name}/{frame.sweep.stem}", points, fields, images, cameras=cameras)
+        return self.with_maps(sample, index)
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, image, labels."""
+        """The files that an access reads: sweep, image, labels, maps."""
         frame = self._frames[index]
-        return [frame.sweep, frame.image, frame.labels]
+        return [frame.sweep, frame.image, frame.labels, *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The one image."""
+        return [self._frames[index].image]
 
 
 class _Frame(NamedTuple):

@@ -71,11 +71,14 @@ class SemanticKitti(LidarDataset):
         sequences: these instead of the split's, such as ["00"].
         images: whether frames come with image_2; None for where all sequences have it. Without, they have no view.
         sweeps: how many are aggregated, the frame's own and those before it; only its own points have labels.
+        weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
+            the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
+        superpixels: folder of PNG maps of regions, likewise.
 
     Raises:
         FileNotFoundError: if a sequence has no sweeps, no image_2 though images are asked for, or no poses though
-            several sweeps are.
-        ValueError: if the split is unknown, a calibration broken, or `sweeps` below 1.
+            several sweeps are; or a folder of maps or its manifest is not there.
+        ValueError: if the split is unknown, a calibration broken, `sweeps` below 1, or maps are given without images.
     """
 
     def __init__(
@@ -86,6 +89,9 @@ class SemanticKitti(LidarDataset):
         sequences: Sequence[str] | None = None,
         images: bool | None = None,
         sweeps: int = 1,
+        *,
+        weak_labels: str | Path | None = None,
+        superpixels: str | Path | None = None,
     ) -> None:
         check_sweeps(sweeps)
         if split not in SPLITS:
@@ -101,6 +107,13 @@ class SemanticKitti(LidarDataset):
         if images and blind:
             raise FileNotFoundError(f"found no folder {blind[0] / 'image_2'}, expected KITTI odometry's color images")
         self._images = not blind if images is None else images
+        self.open_maps(root, weak_labels, superpixels)
+        if self.map_names and not self._images:
+            why = f"{blind[0]} has no image_2" if images is None else "images is false"
+            raise ValueError(
+                f"found {' and '.join(sorted(self.map_names))} for {self.name} without images ({why}), expected images "
+                "in each sequence: fetch them, or leave the maps out"
+            )
         self._labeled = split != "test"
         self._sweeps_per_frame = sweeps
         self._sweeps = subsample([path for paths in found.values() for path in paths], skip)
@@ -127,18 +140,22 @@ class SemanticKitti(LidarDataset):
         pose = torch.from_numpy(self._pose(path)) if (folder / "poses.txt").is_file() else None
         sample = LidarSample(f"{folder.name}/{path.stem}", sweep.points, fields, pose=pose)
         if self._images:
-            rig, images = self._rigs[folder], read_images([_beside(path, "image_2", ".png")])
+            rig, images = self._rigs[folder], read_images(self.image_files(index))
             cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
-            sample = replace(sample, images=images, cameras=cameras)
+            sample = self.with_maps(replace(sample, images=images, cameras=cameras), index)
         if self._sweeps_per_frame == 1:
             return sample
         return add_sweeps(sample, [self._read_earlier(path, other) for other in self._earlier[path]])
 
     def files(self, index: int) -> list[Path]:
-        """The files that an access reads: sweep, image, labels, earlier sweeps."""
+        """The files that an access reads: sweep, image, labels, earlier sweeps, maps."""
         path = self._sweeps[index]
-        image = [_beside(path, "image_2", ".png")] * self._images
-        return [path, *image, *[_beside(path, "labels", ".label")] * self._labeled, *self._earlier[path]]
+        labels = [_beside(path, "labels", ".label")] * self._labeled
+        return [path, *self.image_files(index), *labels, *self._earlier[path], *self.map_files(index)]
+
+    def image_files(self, index: int) -> list[Path]:
+        """The left color image, where images are read."""
+        return [_beside(self._sweeps[index], "image_2", ".png")] * self._images
 
     def _read_earlier(self, path: Path, other: Path) -> EarlierSweep:
         sweep, steps = read_sweep(other), int(path.stem) - int(other.stem)

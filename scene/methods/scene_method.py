@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -47,6 +47,7 @@ class SceneMethod(Method):
     """
 
     superpixels: SuperpixelCache | None = None
+    health_samples: ClassVar[int] = 4
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class SceneMethod(Method):
             occlusion=self.occlusion,
             views_per_step=self.views_per_step,
             superpixels=superpixels,
+            weak_labels="weak_labels" in self.needs,
         )
 
     def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:

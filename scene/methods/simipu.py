@@ -125,6 +125,12 @@ class SimIPU(SceneMethod):
         """Clouds in meters."""
         return Inputs(kind="sweeps", points=self.points, up_axis="z", unit_sphere=False)
 
+    def describe(self, batch: LidarBatch) -> Tensor:
+        """Features of the points that the encoder samples of a fixed draw, (B · S, C)."""
+        drawn = self.draw_points(batch, Generator(batch.points.device).manual_seed(0))
+        features: Tensor = self.encoder(batch.points_with("intensity")[drawn]).features
+        return features.flatten(0, 1)
+
     def training_step(self, batch: LidarBatch, generator: Generator) -> dict[str, Tensor]:
         """One batch of frames → "loss" and its parts "intra" and "inter", all scalars.
 

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from torch import Tensor
+
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.data.batch import LidarBatch, stack_samples
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.methods.scene_method import SceneMethod
+from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 VOXELS = VoxelConfig()
@@ -27,6 +30,11 @@ class VoxelMethod(SceneMethod):
     def collate(self, samples: Sequence[LidarSample]) -> LidarBatch:
         """Samples → a batch with voxels."""
         return stack_samples(samples, self.voxels)
+
+    def describe(self, batch: LidarBatch) -> Tensor:
+        """The encoder's features of all voxels (M, encoder.feature_dim)."""
+        features: Tensor = self.encoder(SparseTensor.of(batch.voxelized))
+        return features
 
     def inputs(self, dataset: Any) -> Inputs:
         """Voxels."""

@@ -1,25 +1,22 @@
-"""Frames of the embedded world: made when they are asked for, or written to disk as a plain folder."""
+"""Frames of the embedded world, made when they are asked for."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-import joblib
 import numpy as np
 import torch
 
-from crosspoint.renderers.atomic import atomic_write
-from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.pixel_maps import WEAK_LABELS
 from crosspoint.scene.data.sample import LidarSample
-from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
+from crosspoint.scene.synthetic.class_images import ClassImages, class_images
+from crosspoint.scene.synthetic.imperfect import IMPERFECTION, Imperfection
 from crosspoint.scene.synthetic.lidar import Lidar
 from crosspoint.scene.synthetic.sensors import capture
-from crosspoint.scene.synthetic.views import camera_ring
+from crosspoint.scene.synthetic.views import camera_ring, moved
 from crosspoint.scene.synthetic.world import World, make_poses, make_world
 
 SPLITS = ("train", "val")
@@ -41,9 +38,12 @@ class SyntheticScenes(LidarDataset):
         lidar: the sensor.
         spacing: meters between frames, give or take a fifth.
         seed: another seed gives other streets.
+        class_images: whether frames bring their true classes as the pixel map "weak_labels".
+        imperfect: seed of mistakes; frames bring class images with the mistakes of an image model as "weak_labels".
+        imperfection: how strong these mistakes are.
 
     Raises:
-        ValueError: if the split is unknown or a number out of range.
+        ValueError: if the split is unknown, a number out of range, or both true and imperfect classes are asked for.
     """
 
     def __init__(
@@ -57,6 +57,9 @@ class SyntheticScenes(LidarDataset):
         lidar: Lidar | None = None,
         spacing: float = 4.0,
         seed: int = 0,
+        class_images: bool = False,
+        imperfect: int | None = None,
+        imperfection: Imperfection = IMPERFECTION,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
@@ -65,12 +68,19 @@ class SyntheticScenes(LidarDataset):
                 f"found {sequences} sequences of {frames} frames {spacing} m apart and the seed {seed}, "
                 "expected at least one of each, 0 to 100 m apart, and a seed of at least 0"
             )
+        if class_images and imperfect is not None:
+            raise ValueError(
+                f"found class_images and imperfect {imperfect}, expected one of them: both are a frame's weak labels"
+            )
         self.split, self.sequences, self.frames = split, sequences, frames
         self.spacing, self.seed = spacing, seed
         self.lidar = lidar or Lidar()
         self.cameras = camera_ring(views, size)
         self.name = f"synthetic {split}"
         self.classes, self.box_classes = list(CLASSES), list(BOX_CLASSES)
+        self._weak = ClassImages(imperfect, imperfection) if class_images or imperfect is not None else None
+        if self._weak is not None:
+            self.map_names, self.weak_classes = frozenset({WEAK_LABELS}), list(CLASSES)
         self._latest: tuple[int, World] | None = None
 
     def __len__(self) -> int:
@@ -79,7 +89,12 @@ class SyntheticScenes(LidarDataset):
     def __getitem__(self, index: int) -> LidarSample:
         sequence, number = self._locate(index)
         rng = np.random.default_rng([*self._words(sequence), 1, number])
-        return capture(self.world(sequence), number, self.lidar, self.cameras, rng=rng, name=self.frame_name(index))
+        world, name = self.world(sequence), self.frame_name(index)
+        sample = capture(world, number, self.lidar, self.cameras, rng=rng, name=name)
+        if self._weak is None:
+            return sample
+        (weak,) = self.draw_classes(index, [self._weak])
+        return replace(sample, pixel_maps={WEAK_LABELS: torch.from_numpy(weak)})
 
     def __getstate__(self) -> dict[str, object]:
         """Without the world, which holds what no other process can use."""
@@ -89,6 +104,13 @@ class SyntheticScenes(LidarDataset):
         """Split, sequence and frame, in an order in which sequences stay together."""
         sequence, number = self._locate(index)
         return f"{self.split}_{sequence:05d}_{number:04d}"
+
+    def draw_classes(self, index: int, kinds: Sequence[ClassImages]) -> list[np.ndarray]:
+        """Class images of a frame, (V, H, W) int64 of each kind: 1 to K for the classes, 0 for none."""
+        sequence, number = self._locate(index)
+        world = self.world(sequence)
+        truth = class_images(world, moved(self.cameras, world.poses[number]))
+        return [kind.of(truth, [*self._words(sequence), number]) for kind in kinds]
 
     def world(self, sequence: int) -> World:
         """The world of a sequence."""
@@ -107,84 +129,3 @@ class SyntheticScenes(LidarDataset):
 
     def _words(self, sequence: int) -> list[int]:
         return [self.seed, SPLITS.index(self.split), sequence]
-
-
-def write_scenes(
-    root: str | Path,
-    train: int = 100,
-    val: int = 20,
-    frames: int = 10,
-    *,
-    views: int = 1,
-    size: tuple[int, int] = (192, 640),
-    lidar: Lidar | None = None,
-    spacing: float = 4.0,
-    seed: int = 0,
-    jobs: int = -1,
-) -> int:
-    """Write sequences of both splits as a plain folder, which `FolderScenes` reads; or finish what was begun.
-
-    The files do not depend on the number of jobs. `<root>/synthetic.json` keeps the arguments: a run that was stopped
-    goes on where it was, one with other arguments is refused.
-
-    Args:
-        root: folder to fill; made where absent.
-        train: sequences to learn from.
-        val: sequences to judge by.
-        frames: of each sequence.
-        views: cameras.
-        size: (H, W) of the images.
-        lidar: the sensor.
-        spacing: meters between frames.
-        seed: of everything.
-        jobs: worker processes, -1 for one per core.
-
-    Returns:
-        The number of frames that this call wrote.
-
-    Raises:
-        ValueError: if a number is out of range, or `root` holds scenes of other arguments.
-    """
-    root, counts = Path(root), {"train": train, "val": val}
-    if min(counts.values()) < 0 or not any(counts.values()) or jobs == 0:
-        raise ValueError(f"found {train} train and {val} val sequences and {jobs} jobs, expected some of each")
-    shared: dict[str, Any] = {"views": views, "size": tuple(size), "lidar": lidar or Lidar()}
-    shared |= {"spacing": spacing, "seed": seed}
-    sets = [SyntheticScenes(split, count, frames, **shared) for split, count in counts.items() if count]
-    _begin(root, {**counts, "frames": frames, **shared, "lidar": asdict(shared["lidar"])})
-    write_rig(root, sets[0].cameras, sets[0].classes, sets[0].box_classes)
-    work = [(scenes, sequence) for scenes in sets for sequence in range(scenes.sequences)]
-    jobs_done = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_write_sequence)(root, *item) for item in work)
-    poses = {
-        scenes.frame_name(sequence * frames + number): pose
-        for scenes, sequence in work
-        for number, pose in enumerate(scenes.poses(sequence))
-    }
-    write_poses(root, poses)
-    for scenes in sets:
-        write_split(root, scenes.split, [scenes.frame_name(index) for index in range(len(scenes))])
-    return sum(jobs_done)
-
-
-def _begin(root: Path, settings: JsonObject) -> None:
-    """Note the arguments of a new folder, or compare them with those of an old one."""
-    record, text = root / "synthetic.json", json.dumps(settings)
-    if not record.exists():
-        with atomic_write(record) as file:
-            file.write(text.encode())
-    elif record.read_text() != text:
-        raise ValueError(f"found scenes made with {record.read_text()} in {root}, expected {text}: give a new folder")
-
-
-def _write_sequence(root: Path, scenes: SyntheticScenes, sequence: int) -> int:
-    """Write the frames of a sequence that are not there, the work item of joblib; returns how many."""
-    indices = range(sequence * scenes.frames, (sequence + 1) * scenes.frames)
-    missing = [index for index in indices if not (root / "points" / f"{scenes.frame_name(index)}.bin").exists()]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the jobs themselves fill the cores
-    try:
-        for index in missing:
-            write_frame(root, scenes[index])
-    finally:
-        torch.set_num_threads(threads)
-    return len(missing)

@@ -12,18 +12,24 @@ from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.boxes import box_kinds
 from crosspoint.scene.viz.colors import ACCENT, GROUND, QUIET, hexadecimal
 from crosspoint.scene.viz.outlines import box_corners, camera_lines
+from crosspoint.scene.viz.ring import draw_ring
 
 _SHARE = 0.02  # of the points at either end of each axis that may lie outside the map
 
 
-def window(points: np.ndarray, aspect: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def window(
+    points: np.ndarray, aspect: float, marked: int | None = None
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Bounds of x and of y in meters of the part of a cloud (N, 3 or more), N > 0, that is worth drawing.
 
     Args:
         points: x, y, … in meters.
         aspect: width over height of the map.
+        marked: row of a point that belongs on the map, too; None for none.
     """
     low, high = np.quantile(points[:, :2], [_SHARE, 1 - _SHARE], axis=0)
+    if marked is not None:
+        low, high = np.minimum(low, points[marked, :2]), np.maximum(high, points[marked, :2])
     low, high = np.minimum(low, 0) - 2, np.maximum(high, 0) + 2  # the sensor belongs on the map, with some paper around
     half_y = max((high[1] - low[1]) / 2, (high[0] - low[0]) / 2 / aspect)
     (x, y), half_x = (low + high) / 2, aspect * half_y
@@ -37,6 +43,7 @@ def draw_cloud(
     bounds: tuple[tuple[float, float], tuple[float, float]],
     title: str,
     box_classes: Sequence[str] = (),
+    marked: int | None = None,
 ) -> None:
     """Draw the cloud with its boxes, and where the cameras look.
 
@@ -47,6 +54,7 @@ def draw_cloud(
         bounds: of x and of y in meters, as `window` gives them.
         title: above the map.
         box_classes: names of the boxes' labels.
+        marked: row of the point that gets a ring, where the map shows it; None for none.
     """
     (left, right), (bottom, top) = bounds
     x, y, z = frame.points.numpy().T
@@ -65,6 +73,8 @@ def draw_cloud(
         outlines = corners[:, [0, 1, 2, 3, 0]]
         heading = np.stack([corners.mean(axis=1), corners[:, :2].mean(axis=1)], axis=1)  # from the center to the front
         axes.add_collection(LineCollection([*outlines, *heading], colors=hexadecimal(kind.color), linewidths=0.9))
+    if marked is not None:
+        draw_ring(axes, float(x[marked]), float(y[marked]))
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.set_aspect("equal")

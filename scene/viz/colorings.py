@@ -1,4 +1,4 @@
-"""The ways to color a cloud: by class, prediction and mistake, height, intensity, and as the images show it."""
+"""The ways to color a cloud: by class, prediction, mistake, weak label, height, intensity, or as the images show it."""
 
 from __future__ import annotations
 
@@ -63,10 +63,12 @@ class Rgb:
     Args:
         title: of the whole.
         of_points: (N, 3) uint8.
+        note: what the colors mean, in a sentence.
     """
 
     title: str
     of_points: np.ndarray
+    note: str
 
 
 Coloring = Categorical | Continuous | Rgb
@@ -91,6 +93,23 @@ def by_class(frame: LidarSample, classes: Sequence[str], predictions: np.ndarray
         yield Categorical(f"mistakes{named}", places, table, ["right", "wrong", "no class"])
 
 
+def by_weak_label(frame: LidarSample, classes: Sequence[str], weak_classes: Sequence[str]) -> Categorical:
+    """By the weak label of the pixel that sees a point, of the last where several do.
+
+    Args:
+        frame: with pairs and the pixel map "weak_labels".
+        classes: names of the labels of points; a weak label of the same name has the same color.
+        weak_classes: names of the weak labels, from 1 on.
+    """
+    names = [*classes, *(name for name in weak_classes if name not in classes)]
+    chosen = class_colors(names)[[names.index(name) for name in weak_classes]]
+    x, y = frame.pair_pixel.floor().long().unbind(dim=1)
+    places = np.zeros(len(frame.points), dtype=np.int64)
+    places[frame.pair_point.numpy()] = frame.pixel_maps["weak_labels"][frame.pair_view, y, x].numpy()
+    table = np.concatenate([[colors.UNKNOWN], chosen.reshape(-1, 3)]).astype(np.uint8)
+    return Categorical("weak label", places, table, ["nothing said", *weak_classes])
+
+
 def by_height(frame: LidarSample) -> Continuous:
     """By z in the LiDAR's frame."""
     return _measured("height z, m", frame.points[:, 2].numpy())
@@ -105,10 +124,15 @@ def by_image(frame: LidarSample) -> Rgb:
     """As the images show the points that are paired; gray where none does, by the last where several do."""
     table = np.full((len(frame.points), 3), colors.UNKNOWN, dtype=np.uint8)
     table[frame.pair_point.numpy()] = pair_colors(frame).numpy()
-    return Rgb("image", table)
+    return Rgb("image", table, "Gray: no image sees the point.")
+
+
+def on_ramp(title: str, values: np.ndarray, limits: tuple[float, float]) -> Continuous:
+    """By values (N,), those beyond the limits as the limits themselves."""
+    low, high = limits
+    places = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return Continuous(title, places, limits)
 
 
 def _measured(title: str, values: np.ndarray) -> Continuous:
-    low, high = colors.limits(values)
-    places = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return Continuous(title, places, (low, high))
+    return on_ramp(title, values, colors.limits(values))

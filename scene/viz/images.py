@@ -15,33 +15,30 @@ from torch import Tensor
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds, image_lines
-from crosspoint.scene.viz.colorings import Categorical
+from crosspoint.scene.viz.colorings import Coloring
 from crosspoint.scene.viz.outlines import box_lines
 from crosspoint.scene.viz.overlay import paint_outlines, paint_points
+from crosspoint.scene.viz.ring import draw_ring
 
 _COVERED = 0.09  # share of the images' area that discs of points may hide
 _SHOWN = 1500  # pixels of the picture's width: finer lines of images side by side are lost
 _TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)  # meters
 
 
-def columns(views: int, size: tuple[int, int]) -> int:
-    """How many images of size (H, W) stand side by side: wide ones, as KITTI's, one, or they would be too low."""
-    return max(1, min(views, 3 if size[1] < 2.5 * size[0] else 1))
-
-
-def draw_images(figure: SubFigure, frame: LidarSample, box_classes: Sequence[str] = ()) -> None:
+def draw_images(figure: SubFigure, frame: LidarSample, columns: int, box_classes: Sequence[str] = ()) -> None:
     """Draw all images with points colored by depth on one scale, superpixels' outlines below them, boxes above.
 
     Args:
         figure: to draw on.
         frame: V images and pairs; the outlines are those of its pixel map "superpixels", where it has one.
+        columns: images in a row.
         box_classes: names of the boxes' labels.
     """
     depth = pair_depths(frame)
     scale = colors.depth_scale(depth)
     painted = colors.depth_colors(depth, scale)
     superpixels = frame.pixel_maps.get("superpixels")
-    axes = _draw_views(figure, frame, depth, painted, "", _COVERED, superpixels, box_classes)
+    axes = _draw_views(figure, frame, columns, depth, painted, "", _COVERED, superpixels, box_classes)
     bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
     near, far = bar.ax.get_ylim()
     ticks = [meters for meters in _TICKS if near <= meters <= far]
@@ -51,13 +48,26 @@ def draw_images(figure: SubFigure, frame: LidarSample, box_classes: Sequence[str
     bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 
-def draw_answers(figure: SubFigure, frame: LidarSample, answers: Sequence[Categorical]) -> None:
-    """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction."""
+def draw_colored(
+    figure: SubFigure, frame: LidarSample, columns: int, colorings: Sequence[Coloring], marked: int | None = None
+) -> None:
+    """Draw all images once for each of some colorings of the points, side by side: the truth and a prediction.
+
+    Args:
+        figure: to draw on.
+        frame: N points, V images and pairs.
+        columns: images of one coloring in a row.
+        colorings: of its points.
+        marked: row of the point that gets a ring; None for none.
+    """
     depth = pair_depths(frame)
-    parts = figure.subfigures(1, len(answers), squeeze=False)[0]
-    for part, one in zip(parts, answers, strict=True):
+    parts = figure.subfigures(1, len(colorings), squeeze=False)[0]
+    rings = (frame.pair_point == (-1 if marked is None else marked)).nonzero()[:, 0].tolist()
+    for part, one in zip(parts, colorings, strict=True):
         painted = one.of_points[frame.pair_point.numpy()]
-        _draw_views(part, frame, depth, painted, one.title, _COVERED * len(answers))
+        cells = _draw_views(part, frame, columns, depth, painted, one.title, _COVERED * len(colorings))
+        for pair in rings:
+            draw_ring(cells[int(frame.pair_view[pair])], *frame.pair_pixel[pair].tolist())
 
 
 def overlay(
@@ -101,6 +111,7 @@ def pair_depths(frame: LidarSample) -> np.ndarray:
 def _draw_views(
     figure: SubFigure,
     frame: LidarSample,
+    columns: int,
     depth: np.ndarray,
     painted: np.ndarray,
     what: str,
@@ -110,11 +121,10 @@ def _draw_views(
 ) -> list[Axes]:
     """All images in a grid; boxes are drawn unless their classes are None. Colors (P, 3) are those of the pairs."""
     views, (height, width) = len(frame.images), frame.image_size
-    side = columns(views, (height, width))
-    axes = figure.subplots(-(-views // side), side, squeeze=False)
+    axes = figure.subplots(-(-views // columns), columns, squeeze=False)
     disc = covered * views * height * width / len(depth)  # pixels
     radius = min(max(1, round(math.sqrt(disc / math.pi))), 1 + height // 200)
-    thickness = max(1, round(side * width / _SHOWN))
+    thickness = max(1, round(columns * width / _SHOWN))
     for cell in axes.flat:
         cell.axis("off")
     for view, cell in enumerate(axes.flat[:views]):

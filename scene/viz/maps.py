@@ -1,4 +1,4 @@
-"""Maps of a cloud from above, side by side: truth, prediction, and mistakes; or its height."""
+"""Maps of a cloud from above, side by side: truth, prediction and mistakes; its height; or features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.birdseye import draw_cloud, window
 from crosspoint.scene.viz.boxes import BoxKind, box_kinds
-from crosspoint.scene.viz.colorings import Categorical, Coloring, by_class, by_height
+from crosspoint.scene.viz.colorings import Categorical, Coloring, Continuous
 
 _AXES, _BAR = (0.7, 0.8), 1.1  # inches beside and around each map: labels, title; and of a bar of colors
 _MARK, _LETTER = 0.5, 0.085  # inches of a legend's column: its mark and the paper around, and each letter
@@ -24,38 +24,38 @@ _COLUMN = 32  # names in a column of the legend
 def draw_maps(
     figure: SubFigure,
     frame: LidarSample,
-    classes: Sequence[str],
-    predictions: np.ndarray | None,
+    maps: Sequence[Coloring],
     size: tuple[float, float],
     box_classes: Sequence[str] = (),
+    marked: int | None = None,
 ) -> None:
     """Draw the maps with their legend.
 
     Args:
         figure: to draw on.
         frame: N points.
-        classes: names of the labels.
-        predictions: (N,) integers; None for none.
+        maps: colorings of its points.
         size: width and height of the figure in inches.
         box_classes: names of the boxes' labels.
+        marked: row of the point that gets a ring; None for none.
     """
-    named = list(by_class(frame, classes, predictions))
-    maps: list[Coloring] = [*named] if named else [by_height(frame)]
+    named = [one for one in maps if isinstance(one, Categorical)]
+    measured = [one for one in maps if isinstance(one, Continuous)]
     marks = _marks(named, box_kinds(frame.boxes, box_classes))
     columns = -(-len(marks) // _COLUMN)
-    beside = columns * (_MARK + _LETTER * max(map(len, marks), default=0)) + (0.0 if named else _BAR)
+    beside = columns * (_MARK + _LETTER * max(map(len, marks), default=0)) + _BAR * len(measured)
     # Constrained layout forgets the labels of axes of fixed aspect that get less width than they could fill.
     width = max(size[0] / 2, size[0] - beside) / len(maps) - _AXES[0]
-    bounds = window(frame.points.numpy(), width / (size[1] - _AXES[1]))
+    bounds = window(frame.points.numpy(), width / (size[1] - _AXES[1]), marked)
     axes = figure.subplots(1, len(maps), squeeze=False)
     for cell, one in zip(axes.flat, maps, strict=True):
-        draw_cloud(cell, frame, one.of_points, bounds, one.title, box_classes)
+        draw_cloud(cell, frame, one.of_points, bounds, one.title, box_classes, marked)
     if marks:
         _draw_legend(figure, marks, columns)
-    if not named:
-        scale = ScalarMappable(Normalize(*by_height(frame).limits), colors.LOW_TO_HIGH)
+    for one in measured:
+        scale = ScalarMappable(Normalize(*one.limits), colors.LOW_TO_HIGH)
         bar = figure.colorbar(scale, ax=list(axes.flat), fraction=0.02, pad=0.01, aspect=30)
-        bar.set_label("height z, m", fontsize=9, color=colors.QUIET)
+        bar.set_label(one.title, fontsize=9, color=colors.QUIET)
         bar.ax.tick_params(labelsize=8, labelcolor=colors.QUIET)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from crosspoint.html_page import write_html
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz.payload import payload
+from crosspoint.scene.viz.point_features import PointFeatures
 
 BODY = '<canvas id="cloud" tabindex="0" role="img"></canvas>\n<aside id="panel"></aside>'
-SCRIPTS = ("data", "orbit", "painter", "legend", "page")
+SCRIPTS = ("data", "similarity", "orbit", "painter", "legend", "page")
 
 
 def write_page(
@@ -26,6 +27,8 @@ def write_page(
     classes: Sequence[str],
     predictions: np.ndarray | None = None,
     box_classes: Sequence[str] = (),
+    features: PointFeatures | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> None:
     """Write a frame whose parts fit each other as one self-contained HTML file, atomically.
 
@@ -35,10 +38,12 @@ def write_page(
         classes: names of the labels.
         predictions: (N,) integers; None for none.
         box_classes: names of the boxes' labels.
+        features: of all points; None for none.
+        weak_classes: names of the weak labels, by which points are colored, too; empty for none.
     """
     style = _read("page.css")
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = payload(frame, classes, predictions, box_classes)
+    data = payload(frame, classes, predictions, box_classes, features, weak_classes)
     write_html(path, BODY, title=frame.name, style=style, script=script, data=data, scheme="dark")
 
 

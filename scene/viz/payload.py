@@ -19,8 +19,11 @@ from crosspoint.scene.viz.colorings import (
     by_height,
     by_image,
     by_intensity,
+    by_weak_label,
 )
 from crosspoint.scene.viz.outlines import box_lines, camera_lines
+from crosspoint.scene.viz.point_features import PointFeatures, by_components
+from crosspoint.scene.viz.similarity import reduced, reduction_error
 
 STEPS = 65535  # into which the cloud's largest extent is divided: 3 mm of 200 m
 _CAMERA = 1.5  # meters: the length of a camera's pyramid
@@ -32,13 +35,20 @@ def payload(
     classes: Sequence[str],
     predictions: np.ndarray | None,
     box_classes: Sequence[str] = (),
+    features: PointFeatures | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> JsonObject:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
-    found: list[Coloring] = [*by_class(frame, classes, predictions), by_height(frame)]
+    found: list[Coloring] = [*by_class(frame, classes, predictions)]
+    if weak_classes and len(frame.pair_point):
+        found.append(by_weak_label(frame, classes, weak_classes))
+    found.append(by_height(frame))
     if "intensity" in frame.point_fields:
         found.append(by_intensity(frame))
     if len(frame.pair_point):
         found.append(by_image(frame))
+    if features is not None:
+        found.append(by_components(features))
     lines = []
     for kind in box_kinds(frame.boxes, box_classes):
         color, ends = colors.hexadecimal(kind.color), box_lines(kind.geometry)
@@ -54,7 +64,8 @@ def payload(
         "reach": max(reach, 1.0),
         "ground": colors.GROUND,
         "ramp": _base64(colors.ramp()),
-        "colorings": [_coloring(coloring) for coloring in found],
+        "colorings": [_coloring(coloring) for coloring in found]
+        + ([] if features is None else [_similarity(features)]),
         "lines": lines,
     }
 
@@ -81,7 +92,21 @@ def _coloring(coloring: Coloring) -> JsonObject:
     if isinstance(coloring, Continuous):
         limits = [round(value, 3) for value in coloring.limits]
         return {"kind": "continuous", "title": coloring.title, "places": _base64(coloring.places), "limits": limits}
-    return {"kind": "rgb", "title": coloring.title, "of_points": _base64(coloring.of_points)}
+    return {"kind": "rgb", "title": coloring.title, "note": coloring.note, "of_points": _base64(coloring.of_points)}
+
+
+def _similarity(features: PointFeatures) -> JsonObject:
+    """Reduced features, from which the page computes the similarity to any point, and how far it is off."""
+    rows = reduced(features.units)
+    return {
+        "kind": "similarity",
+        "title": "similarity",
+        "features": _base64(rows),
+        "dimensions": rows.shape[1],
+        "of": features.units.shape[1],
+        "error": round(reduction_error(features.units, rows), 4),
+        "chosen": features.chosen,
+    }
 
 
 def _lines(title: str, color: str, count: int, ends: np.ndarray) -> JsonObject:

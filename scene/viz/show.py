@@ -15,6 +15,7 @@ from crosspoint.scene.data.correspondences import pair_points
 from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.viz.page import write_page
 from crosspoint.scene.viz.picture import draw_frame
+from crosspoint.scene.viz.point_features import PointFeatures
 
 DPI = 120
 
@@ -27,6 +28,9 @@ def show(
     predictions: np.ndarray | None = None,
     regions: Tensor | None = None,
     box_classes: Sequence[str] = (),
+    features: np.ndarray | None = None,
+    chosen: int | None = None,
+    weak_classes: Sequence[str] = (),
 ) -> list[Path]:
     """Write `<out>/<frame>.png` and `<out>/<frame>.html`, atomically; `<frame>` is its name without what paths dislike.
 
@@ -41,24 +45,32 @@ def show(
         predictions: (N,) integers, labels that a network gives, or `IGNORED`.
         regions: (V, H, W) integers, superpixels of each image, whose outlines are drawn.
         box_classes: names of the boxes' labels, which give them their colors; empty draws all in white.
+        features: (N, C) of all points, which are colored by their principal components, and by cosine similarity to
+            one of them; on the page a click chooses another one.
+        chosen: row of that point; None takes the one in the middle of the first image, box or cloud.
+        weak_classes: names of the weak labels from 1 on; points are colored by the pixel map "weak_labels" where they
+            are seen, beside the truth.
 
     Returns:
         The two files.
 
     Raises:
-        ValueError: if the predictions or regions do not fit the frame, a label is no class, or the images see no point.
+        ValueError: if the predictions, regions or features do not fit the frame, a label or weak label is no class, the
+            images see no point, or there is no such point to compare with.
     """
     if regions is not None:
         frame = replace(frame, pixel_maps={**frame.pixel_maps, "superpixels": regions})
     _check(frame, classes, predictions, box_classes)
+    _check_weak_labels(frame, weak_classes)
     if len(frame.images):
         frame = pair_points(frame)
+    described = None if features is None else PointFeatures.of(frame, features, chosen)
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", frame.name).strip("-.")[:120] or "frame"
     picture, page = out / f"{name}.png", out / f"{name}.html"
-    figure = draw_frame(frame, classes, predictions, box_classes)
+    figure = draw_frame(frame, classes, predictions, box_classes, described, weak_classes)
     with atomic_write(picture) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    write_page(frame, page, classes, predictions, box_classes)
+    write_page(frame, page, classes, predictions, box_classes, described, weak_classes)
     return [picture, page]
 
 
@@ -91,4 +103,21 @@ def _check(
         raise ValueError(
             f"found boxes of labels from {min(kinds)} to {max(kinds)} in {frame.name}, expected 0 to "
             f"{len(box_classes) - 1}: there are {len(box_classes)} classes of boxes"
+        )
+
+
+def _check_weak_labels(frame: LidarSample, weak_classes: Sequence[str]) -> None:
+    if not weak_classes:
+        return
+    weak = frame.pixel_maps.get("weak_labels")
+    if weak is None:
+        raise ValueError(
+            f"found no pixel map weak_labels in {frame.name}, expected one of {len(weak_classes)} classes: "
+            "give the dataset weak_labels"
+        )
+    low, high = (int(weak.min()), int(weak.max())) if weak.numel() else (0, 0)
+    if low < 0 or high > len(weak_classes):
+        raise ValueError(
+            f"found weak labels from {low} to {high} in {frame.name}, expected 0 to {len(weak_classes)}: there are "
+            f"{len(weak_classes)} weak classes"
         )

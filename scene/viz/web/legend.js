@@ -18,13 +18,27 @@ function dotOf(color) {
 /** What the colors mean; names can be switched off. */
 function legendOf(coloring, redraw) {
   if (coloring.kind === "categorical") return namesOf(coloring, redraw);
-  if (coloring.kind === "rgb") return [element("p", {}, "Gray: no image sees the point.")];
+  if (coloring.kind === "rgb") return [element("p", {}, coloring.note)];
+  return [...rampOf(coloring), ...(coloring.kind === "similarity" ? chosenOf(coloring) : [])];
+}
+
+function rampOf(coloring) {
   const bar = element("div", { class: "ramp" });
   const stops = Array.from({ length: 17 }, (_, i) => RAMP[Math.round((i * 255) / 16)]);
   const colors = stops.map((pixel) => `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`);
   bar.style.background = `linear-gradient(to right, ${colors.join()})`;
   const ends = coloring.limits.map((limit) => element("span", {}, limit.toFixed(2)));
   return [bar, element("div", { class: "ends" }, ...ends)];
+}
+
+/** Which point all are compared with, how to choose another, and how far off the colors are. */
+function chosenOf({ chosen, dimensions, of, error }) {
+  const [x, y, z] = [0, 1, 2].map((axis) => painter.points[3 * chosen + axis].toFixed(2));
+  const point = `point ${chosen.toLocaleString("en")} at ${x}, ${y}, ${z} m`;
+  return [
+    element("p", {}, `Cosine similarity to ${point}. Click a point to choose another one.`),
+    element("p", {}, `From ${dimensions} of ${of} dimensions: off by ${error.toFixed(3)} on average.`),
+  ];
 }
 
 function namesOf(coloring, redraw) {

@@ -1,27 +1,29 @@
 const canvas = document.getElementById("cloud");
 const orbit = new Orbit(frame.reach);
 const painter = new Painter(canvas, positions());
-const colorings = frame.colorings.map((content) => new Coloring(content));
+const colorings = frame.colorings.map((content) => new (content.kind === "similarity" ? Similarity : Coloring)(content));
 const lines = frame.lines.map((content) => ({ ...content, shown: true }));
+const STILL = 4; // pixels that a click may move
 const held = new Map(); // pointers that are down, by their number
-let [coloring, waiting] = [colorings[0], false];
+const legend = element("fieldset", { class: "key" });
+let [coloring, waiting, pressed] = [colorings[0], false, null];
 
 function redraw() {
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    painter.paint(orbit, coloring.pixels, lines.filter((one) => one.shown));
+    painter.paint(orbit, coloring.pixels, lines.filter((one) => one.shown), coloring.chosen);
   });
 }
 
+function choose(chosen) {
+  coloring = chosen;
+  legend.replaceChildren(...legendOf(chosen, redraw));
+  redraw();
+}
+
 function panel() {
-  const legend = element("fieldset", { class: "key" });
-  const choose = (chosen) => {
-    coloring = chosen;
-    legend.replaceChildren(...legendOf(chosen, redraw));
-    redraw();
-  };
   const choices = colorings.map((one) =>
     element(
       "label",
@@ -67,6 +69,17 @@ function drag(event) {
   redraw();
 }
 
+/** A press that has not moved chooses the point below it, where points are compared with one. */
+function release(event) {
+  held.delete(event.pointerId);
+  if (pressed === null || event.pointerId !== pressed.id || coloring.kind !== "similarity") return;
+  if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > STILL) return;
+  const point = painter.pointAt(event.offsetX, event.offsetY);
+  if (point === null) return;
+  coloring.choose(point);
+  choose(coloring);
+}
+
 /** Pixels between the first two pointers; 0 where there is one. */
 function gap() {
   const [a, b] = held.values();
@@ -93,9 +106,10 @@ const LISTENERS = {
   pointerdown: (event) => {
     canvas.setPointerCapture(event.pointerId);
     held.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    pressed = held.size === 1 && event.button === 0 ? { id: event.pointerId, x: event.clientX, y: event.clientY } : null;
   },
   pointermove: drag,
-  pointerup: (event) => held.delete(event.pointerId),
+  pointerup: release,
   pointercancel: (event) => held.delete(event.pointerId),
   wheel: (event) => act(event, () => orbit.zoom(Math.exp(event.deltaY * (event.deltaMode ? 0.04 : 0.0015)))),
   dblclick: (event) => act(event, () => orbit.reset()),

@@ -1,6 +1,12 @@
 const NEAREST = 0.2; // meters before the eye
 const POINT = 0.05; // meters: the side of a point that is near enough to be seen larger than the smallest
 const [SMALLEST, LARGEST] = [2, 6]; // pixels of the screen
+const CLICKED = 8; // pixels of the screen: a point so far from a click is meant
+const RADIUS = 9; // pixels of the screen
+const RING = [
+  [frame.ground, 5],
+  ["#ffffff", 2],
+];
 
 /**
  * Paints points as squares, the nearest on top, into the pixels of a 2D canvas.
@@ -21,20 +27,24 @@ class Painter {
     this.image = this.pen.createImageData(width, height);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.depths = new Float32Array(width * height);
+    this.owners = new Int32Array(width * height);
   }
 
-  paint(orbit, colors, lines) {
+  /** Points in their colors, lines, and a ring around one point; none where it is null. */
+  paint(orbit, colors, lines, marked = null) {
     const { width, height } = this.canvas;
     const projection = orbit.projection(width, height);
     this.pixels.fill(GROUND);
     this.depths.fill(Infinity);
+    this.owners.fill(-1);
     this.paintPoints(projection, colors, width, height);
     this.pen.putImageData(this.image, 0, 0);
     for (const { color, ends } of lines) this.paintLines(projection, color, ends);
+    if (marked !== null) this.paintRing(projection, marked);
   }
 
   paintPoints({ eye, right, up, forward, focal, middle }, colors, width, height) {
-    const { points, pixels, depths } = this;
+    const { points, pixels, depths, owners } = this;
     const [[ex, ey, ez], [rx, ry, rz], [ux, uy, uz], [fx, fy, fz]] = [eye, right, up, forward];
     const [smallest, largest] = [SMALLEST * this.density, LARGEST * this.density];
     for (let i = 0, j = 0; i < colors.length; i++, j += 3) {
@@ -57,6 +67,7 @@ class Painter {
           if (depth < depths[at]) {
             depths[at] = depth;
             pixels[at] = color;
+            owners[at] = i;
           }
     }
   }
@@ -78,6 +89,33 @@ class Painter {
       pen.lineTo(...to);
     }
     pen.stroke();
+  }
+
+  /** A ring that nothing hides, light on dark. */
+  paintRing({ focal, middle, ...projection }, point) {
+    const [x, y, depth] = seen(projection, Array.from(this.points.subarray(3 * point, 3 * point + 3)));
+    if (depth < NEAREST) return;
+    for (const [color, width] of RING) {
+      this.pen.strokeStyle = color;
+      this.pen.lineWidth = width * this.density;
+      this.pen.beginPath();
+      this.pen.arc(middle[0] + (focal * x) / depth, middle[1] - (focal * y) / depth, RADIUS * this.density, 0, 2 * Math.PI);
+      this.pen.stroke();
+    }
+  }
+
+  /** The point that was painted nearest to a place on the canvas, within some pixels of the screen; null for none. */
+  pointAt(left, top) {
+    const { width, height } = this.canvas;
+    const [x, y, reach] = [left, top, CLICKED].map((pixels) => Math.round(pixels * this.density));
+    let [point, nearest] = [null, reach * reach + 1];
+    for (let row = Math.max(0, y - reach); row < Math.min(height, y + reach + 1); row++)
+      for (let column = Math.max(0, x - reach); column < Math.min(width, x + reach + 1); column++) {
+        const owner = this.owners[row * width + column];
+        const away = (row - y) ** 2 + (column - x) ** 2;
+        if (owner >= 0 && away < nearest) [point, nearest] = [owner, away];
+      }
+    return point;
   }
 }
 

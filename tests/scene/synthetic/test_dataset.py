@@ -12,8 +12,9 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.synthetic.asset import BOX_CLASSES, CLASSES
-from crosspoint.scene.synthetic.dataset import SyntheticScenes, write_scenes
+from crosspoint.scene.synthetic.dataset import SyntheticScenes
 from crosspoint.scene.synthetic.lidar import Lidar
+from crosspoint.scene.synthetic.writing import write_scenes
 from tests.scene.frames import instances_of, labels_of, returns
 
 LIDAR = Lidar(beams=16, columns=360)
