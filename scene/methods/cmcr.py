@@ -6,6 +6,7 @@ https://arxiv.org/abs/2412.08973, and its public code (https://github.com/Eaphan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -70,11 +71,11 @@ WEIGHTS = CmcrWeights()
 
 
 class PixelMaps(NamedTuple):
-    """Maps of the images at the trunk's stride, of any length; None where no part of the loss asks for them."""
+    """Features at the trunk's stride, of any length; None where no part of the loss asks for them."""
 
-    paired: Tensor | None  # (I, C, h, w) shared, with which points are compared
-    shared: Tensor | None  # (I, C, h, w) shared, of masked images
-    specific: Tensor | None  # (I, C, h, w) of masked images
+    paired: Tensor | None  # (I, h, w, C) shared, with which points are compared
+    shared: Tensor | None  # (I, h, w, C) shared, of masked images
+    specific: Tensor | None  # (I, h, w, C) of masked images
 
 
 class CMCR(VoxelMethod):
@@ -93,9 +94,9 @@ class CMCR(VoxelMethod):
     - matching: cross-modal code matching of f and v.
 
     Gradients pass straight through Q. Pairs on masked pixels do not count in contrast, commitment and matching, where
-    the teacher sees the masked images, as published. Black patches reach far in a deep network: of EfficientNet-Lite0,
-    features of what is left of a masked image have a cosine of 0.5 with those of the whole image. With
-    `teacher_sees: clean` points are compared with whole images; the teacher then runs a second time on masked ones.
+    the teacher sees the masked images, as published. Black patches reach far in a deep network, so that features of
+    what is left differ much from those of the whole image, and points learn that, too. With `teacher_sees: clean` they
+    are compared with whole images, and the teacher runs a second time on masked ones.
 
     The public code lacks the replacement of masked features by those of points, which a figure of the paper shows; a
     Kullback-Leibler term of that figure, which neither text nor code defines, is left out here, too.
@@ -203,7 +204,7 @@ class CMCR(VoxelMethod):
         quantized = around or max(weights.reconstruction, weights.commitment, weights.matching) > 0
         self.head = nn.Linear(width, channels)
         self.specific_head: nn.Module | None = None
-        self.specific_decoder: nn.Module | None = None
+        self.specific_decoder: nn.Conv2d | None = None
         self.occupancy: OccupancyHead | None = None
         self.reconstruction: Reconstruction | None = None
         self.codebook: Codebook | None = None
@@ -260,7 +261,7 @@ class CMCR(VoxelMethod):
         if self.weights.orthogonality > 0 and specific is not None:
             parts["orthogonality"] = orthogonality(shared, specific)
             if self.orthogonal_pixels and maps.shared is not None and maps.specific is not None:
-                rows, own = (nodes.permute(0, 2, 3, 1).flatten(0, 2) for nodes in (maps.shared, maps.specific))
+                rows, own = maps.shared.flatten(0, 2), maps.specific.flatten(0, 2)
                 parts["orthogonality"] = parts["orthogonality"] + orthogonality(F.normalize(rows, dim=1), own)
         loss = torch.stack([getattr(self.weights, name) * part for name, part in parts.items()]).sum()
         if self.codebook is not None and drawn is not None and self.training:
@@ -277,17 +278,19 @@ class CMCR(VoxelMethod):
         """Images (I, 3, H, W) uint8 and their masks (I, H, W) → maps at the trunk's stride."""
         if not self.compares and self.specific_decoder is None:
             return PixelMaps(None, None, None)
-        if masks is None or self.teacher_sees == "masked":
-            seen = clean = self.image_encoder.features(images if masks is None else black_out(images, masks))
-        else:
+        count, place = len(images), None
+        seen = images if masks is None else black_out(images, masks)
+        if masks is not None and self.teacher_sees == "clean":  # whole images first, then those that masks change
             changed = masks.flatten(1).any(dim=1).nonzero().squeeze(1)
-            both = self.image_encoder.features(torch.cat([images, black_out(images, masks)[changed]]))
-            clean, others = both.split([len(images), len(changed)])
-            seen = clean.index_copy(0, changed, others)
-        shared = pointwise(self.image_encoder.decoder, seen)
-        paired = shared if seen is clean else pointwise(self.image_encoder.decoder, clean)
-        specific = None if self.specific_decoder is None else pointwise(self.specific_decoder, seen)
-        return PixelMaps(paired if self.compares else None, shared, specific)
+            seen = torch.cat([images, seen[changed]])
+            place = torch.arange(count, device=images.device)
+            place[changed] = torch.arange(count, len(seen), device=images.device)
+        layers = [self.image_encoder.decoder] + ([] if self.specific_decoder is None else [self.specific_decoder])
+        maps = pointwise(layers, self.image_encoder.features(seen))
+        paired = maps[0][:count] if self.compares else None
+        if place is not None:
+            maps = [one.index_select(0, place) for one in maps]
+        return PixelMaps(paired, maps[0], maps[1] if len(maps) > 1 else None)
 
     def kept_pairs(self, batch: LidarBatch, masks: Tensor | None) -> Tensor:
         """Which pairs count, (P',) int64: those whose pixel the teacher saw."""
@@ -304,7 +307,7 @@ class CMCR(VoxelMethod):
         Args:
             count: M; all pairs, if there are fewer.
             shared: (V, C) of voxels.
-            maps: (I, C, h, w) of images.
+            maps: (I, h, w, C) shared, of images.
             batch: whose pairs these are.
             kept: (P',) the pairs that count.
             generator: draws among them.
@@ -312,7 +315,7 @@ class CMCR(VoxelMethod):
         chosen = kept[torch.randperm(len(kept), generator=generator, device=kept.device)[:count]]
         size = (batch.images.shape[2], batch.images.shape[3])
         points = shared.index_select(0, batch.pair_voxel[chosen])
-        return points, upsampled_at(maps, size, batch.pair_image[chosen], batch.pair_pixel[chosen])
+        return points, upsampled_at(maps.permute(0, 3, 1, 2), size, batch.pair_image[chosen], batch.pair_pixel[chosen])
 
     def contrast(self, points: Tensor, pixels: Tensor) -> Tensor:
         """Points (M, C) look for their pixels (M, C): a scalar, 0 where all pairs are masked."""
@@ -361,14 +364,19 @@ class CMCR(VoxelMethod):
         return head.loss(features.unflatten(0, (count, *size)).permute(0, 3, 1, 2), batch.images)
 
 
-def pointwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """A 1×1 convolution as one matrix product, which is faster on a CPU: (I, C, h, w) → (I, D, h, w), channels last."""
-    rows = F.linear(maps.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias)
-    return full_precision(rows).permute(0, 3, 1, 2)
+def pointwise(layers: Sequence[nn.Conv2d], maps: Tensor) -> list[Tensor]:
+    """1×1 convolutions of one size as one matrix product: (I, C, h, w) → (I, h, w, D) each.
+
+    On one thread PyTorch's convolution takes a slow path for them.
+    """
+    weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+    rows = F.linear(maps.permute(0, 2, 3, 1), weight.flatten(1), bias)
+    return [full_precision(part) for part in rows.chunk(len(layers), dim=3)]
 
 
 def upsampled_rows(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (I, C, h, w) at a size (H, W), corners on corners, as rows (I · H · W, C)."""
-    if maps.shape[2:] != size:
-        maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=True)
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+    """Maps (I, h, w, C) at a size (H, W), corners on corners, as rows (I · H · W, C)."""
+    if maps.shape[1:3] != size:
+        maps = F.interpolate(maps.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=True)
+        maps = maps.permute(0, 2, 3, 1)
+    return maps.flatten(0, 2)

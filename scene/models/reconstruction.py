@@ -6,11 +6,11 @@ code reconstructs images from their own features alone.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint.ops.precision import full_precision
+from crosspoint.scene.ops.segments import mean_by_segment
 
 
 def check_stride(stride: int, size: tuple[int, int], patch: int) -> None:
@@ -39,9 +39,8 @@ def replace_masked(pixels: Tensor, masked: Tensor, points: Tensor, row: Tensor, 
     if len(inside) == 0:
         return pixels + points.sum() * 0.0  # the network of points takes part in every step
     cells, place = cell[inside].unique(return_inverse=True)
-    seen = points.index_select(0, row[inside])
-    sums = seen.new_zeros(len(cells), seen.shape[1]).index_add(0, place, seen)
-    return pixels.index_copy(0, cells, (sums / torch.bincount(place)[:, None]).to(pixels.dtype))
+    means, _ = mean_by_segment(points.index_select(0, row[inside]), place, len(cells))
+    return pixels.index_copy(0, cells, means.to(pixels.dtype))
 
 
 class Reconstruction(nn.Module):
