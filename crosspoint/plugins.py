@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from crosspoint.renderers.json_object import JsonObject
 
-Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "protocol"]
+Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "labeler", "protocol"]
 
 SHORT_NAMES: dict[Kind, dict[str, str]] = {
     "encoder": {
@@ -61,6 +61,11 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "scanobjectnn_obj_only": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjOnly",
         "scanobjectnn_pb_t50_rs": "crosspoint.datasets.scanobjectnn.ScanObjectNNPbT50Rs",
         "shapenetpart": "crosspoint.datasets.shapenetpart.ShapeNetPart",
+    },
+    "labeler": {
+        "semantic": "crosspoint.scene.labels.semantic.SemanticLabeler",
+        "open": "crosspoint.scene.labels.open_vocabulary.OpenLabeler",
+        "regions": "crosspoint.scene.labels.regions.RegionLabeler",
     },
     "protocol": {
         "linear": "crosspoint.eval.protocols.linear_svm.Linear",

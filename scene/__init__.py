@@ -15,7 +15,9 @@ from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.build import open_scenes
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.methods.cmcr import CMCR, CmcrWeights
+from crosspoint.scene.methods.olivine import OLIVINE, DistributionSchedule, OlivineWeights
 from crosspoint.scene.methods.ppkt import PPKT
+from crosspoint.scene.methods.regression import Regression
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.methods.simipu import SimIPU
 from crosspoint.scene.methods.slidr import SLidR
@@ -30,9 +32,11 @@ from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
 
 __all__ = [
     "CMCR",
+    "OLIVINE",
     "PPKT",
     "Boxes",
     "CmcrWeights",
+    "DistributionSchedule",
     "LidarBatch",
     "LidarDataset",
     "LidarSample",
@@ -40,8 +44,10 @@ __all__ = [
     "MinkUNet",
     "OccupancyConfig",
     "OccupancyHead",
+    "OlivineWeights",
     "PixelEncoder",
     "PointNet2",
+    "Regression",
     "ResNetMaps",
     "SLidR",
     "SceneAugmentation",

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 from crosspoint import load_pretrained
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.cli.main import main
+from crosspoint.scene.labels.manifest import read_manifest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -55,7 +57,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
 
 def test_each_class_is_short() -> None:
     classes = re.findall(r"^class .*?(?=\n\n\n|\Z)", "\n\n\n".join(PYTHON), re.DOTALL | re.MULTILINE)
-    assert len(classes) == 8
+    assert len(classes) == 9
     assert max(len(text.strip().splitlines()) for text in classes) < 30
 
 
@@ -116,6 +118,17 @@ def test_a_method_and_a_dataset_for_scenes(mine: ModuleType, tmp_path: Path) -> 
     assert pretrained.encoder(pretrained.transform(sweep)).shape[1] == 8
     rows = (tmp_path / "runs/walls/csv/version_0/metrics.csv").read_text().splitlines()
     assert "train/loss" in rows[0]
+
+
+def test_a_labeler(mine: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    gray = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    Image.fromarray(gray).save(tmp_path / "photos/ramp.png")
+    assert main(command("label")) == 0
+    assert read_manifest(tmp_path / "labels").classes == ["dark", "bright"]
+    assert read_manifest(tmp_path / "labels").recipe["confidence"] == 0.4
+    with Image.open(tmp_path / "labels/ramp.png") as found:
+        assert np.unique(np.asarray(found), return_counts=True)[1].tolist() == [102, 77, 77]  # of 51 levels each side
 
 
 def test_a_backend(mine: ModuleType, tmp_path: Path) -> None:

@@ -39,13 +39,15 @@ def examine() -> int:
         ("renderer raycast", _raycast, "pip install embreex", True),
         ("renderer pytorch3d", _pytorch3d, "optional: follow PyTorch3D's INSTALL.md", False),
         ("sparse backend spconv", _spconv, "optional: pip install spconv-cu126, or for your CUDA", False),
+        ("weak labels", _transformers, "optional: pip install 'crosspoint3d[labels]'", False),
         ("GPU", _gpu, "optional: a CUDA device and driver", False),
     ):
         try:
             table.add_row(name, check(), "")
         except Exception as error:  # whatever stops a native library is a finding, not a failure of this command
             healthy = healthy and not required
-            table.add_row(name, f"[yellow]not available[/yellow] ({' '.join(str(error).split())[:80]})", remedy)
+            why = escape(" ".join(str(error).split())[:80])
+            table.add_row(name, f"[yellow]not available[/yellow] ({why})", escape(remedy))
     Console().print(table)
     return 0 if healthy else 1
 
@@ -98,6 +100,12 @@ def _spconv() -> str:
     if CPU_ONLY_BUILD or not torch.cuda.is_available():
         raise RuntimeError(f"{__version__}, without a GPU to work on")
     return __version__
+
+
+def _transformers() -> str:
+    from crosspoint.scene.labels.foundation_model import import_transformers
+
+    return f"transformers {import_transformers().__version__}"
 
 
 def _gpu() -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     "pretrain": "train an encoder without labels, on objects or scenes",
     "evaluate": "measure an encoder",
     "show": "draw a LiDAR–camera frame",
+    "label": "weak labels of camera images, by vision foundation models",
     "synthesize": "write the embedded driving world to disk",
     "quickstart": "the whole toolkit on procedural shapes",
     "replay": "run the step again at which a training diverged",

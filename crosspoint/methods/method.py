@@ -37,7 +37,7 @@ class Method(Recorded, nn.Module):
     recipe: ClassVar[JsonObject] = {}
     min_batch: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
-    health_samples: ClassVar[int] = 256
+    health_samples: ClassVar[int] = 128
 
     encoder: PointEncoder
     image_encoder: nn.Module | None

@@ -12,6 +12,8 @@ from crosspoint.checkpoints.record import Inputs
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, stack_pairs
 from crosspoint.methods.method import Method
 
+WATCHED_POINTS = 512
+
 
 class ObjectMethod(Method):
     """Method on `ObjectPair`: a subclass needs its constructor and `training_step` alone.
@@ -41,8 +43,8 @@ class ObjectMethod(Method):
         return stack_pairs(samples)
 
     def describe(self, batch: ObjectPair) -> Tensor:
-        """The encoder's features of clouds as they are (B, encoder.feature_dim)."""
-        features: Tensor = self.encoder(batch.points)
+        """The encoder's features of 512 points of each cloud (B, encoder.feature_dim); more would cost time."""
+        features: Tensor = self.encoder(batch.points[:, :WATCHED_POINTS])
         return features
 
     def inputs(self, dataset: PairDataset) -> Inputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,10 +73,7 @@ class ImageTeacher(ImageBackbone):
         self.trunk.requires_grad_(False)
         self.trunk.eval()
         self.precision = precision
-        self.cache: MapCache | None = None
-        if cache is not None:
-            taken = f"{network} dilated={dilated} layers={list(layers)} {precision} {weights_digest(self.trunk)}"
-            self.cache = MapCache(cache, taken)
+        self.cache = cache
 
     def train(self, mode: bool = True) -> ImageTeacher:
         """Everything but the trunk, which stays in eval mode."""
@@ -89,11 +87,20 @@ class ImageTeacher(ImageBackbone):
 
     def features(self, images: Tensor) -> Tensor:
         """images (I, 3, H, W) uint8 → the trunk's maps (I, trunk.channels, h, w), without gradients."""
-        return self._run(images) if self.cache is None else self.cache(images, self._run)
+        if self.cache is None:
+            return self._run(images)
+        return MapCache(self.cache, self._source)(images, self._run)
 
     def forward(self, images: Tensor) -> Tensor:
         """images (I, 3, H, W) uint8 → (I, feature_dim, h, w)."""
         return self.features(images)
+
+    @cached_property
+    def _source(self) -> str:
+        """What decides the maps beside the images; asked for at the first of them, when weights have been loaded."""
+        given = self.arguments
+        settings = [given["network"], given["dilated"], list(given["layers"]), self.precision]
+        return f"{settings} {weights_digest(self.trunk)}"
 
     def _run(self, images: Tensor) -> Tensor:
         dtype = next(self.trunk.parameters()).dtype

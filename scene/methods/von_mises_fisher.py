@@ -106,7 +106,7 @@ def log_normalizer(kappa: Tensor, dimensions: int) -> Tensor:
         (81 * t**2 - 462 * t**4 + 385 * t**6) / 1152,
         (30375 * t**3 - 369603 * t**5 + 765765 * t**7 - 425425 * t**9) / 414720,
     ]
-    series = 1 + sum(term / order ** (power + 1) for power, term in enumerate(terms))
+    series = 1 + terms[0] / order + terms[1] / order**2 + terms[2] / order**3
     # log I = order · η − ½ log(2π root) + log series, with κ^order taken out of η: it cancels that of the density
     log_bessel_over_power = root - order * (order + root).log() - 0.5 * (2 * math.pi * root).log() + series.log()
     return (-0.5 * dimensions * math.log(2 * math.pi) - log_bessel_over_power).to(torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,20 @@ import pytest
 import torch
 import torchvision
 import yaml
+from PIL import Image
 
 from crosspoint import Compute, ProbeConfig, TrainingConfig, load_pretrained, pretrain
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.checkpoints.image_weights import read_image_weights
+from crosspoint.models.image_teacher import ImageTeacher
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.build import open_scenes
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
-from crosspoint.scene.methods import PPKT, SimIPU, SLidR
+from crosspoint.scene.methods import OLIVINE, PPKT, Regression, SimIPU, SLidR
+from crosspoint.scene.methods.olivine import DistributionSchedule
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
@@ -51,7 +55,18 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
         images = torch.from_numpy(generator.integers(0, 256, (1, 3, 8, 12), dtype=np.uint8))
         images = torch.nn.functional.interpolate(images, size=(64, 96), mode="nearest")
         write_frame(root, made_frame(f"{number}", points, images, cameras, np.zeros(1500, dtype=np.int64)))
+        classes = generator.integers(0, 3, (8, 12), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+        path = root / "weak" / "images" / "camera_0" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(classes).save(path)
+    manifest = {"format": 1, "kind": "semantic", "classes": ["one", "two"]}
+    (root / "weak" / "manifest.json").write_text(json.dumps(manifest))
     return root
+
+
+def frames_of(rig: Path, name: str) -> FolderScenes:
+    """The frames of the rig, with weak labels for the method that needs them."""
+    return FolderScenes(rig, weak_labels=rig / "weak" if name == "olivine" else None)
 
 
 def method(name: str, folder: Path, *, seed: int = 0, **settings: Any) -> SceneMethod:
@@ -62,8 +77,15 @@ def method(name: str, folder: Path, *, seed: int = 0, **settings: Any) -> SceneM
         if name == "simipu":
             encoder, maps = PointNet2(stages="small"), ResNetMaps(network="resnet18")
             return SimIPU(encoder, maps, **{"points": 1100, "augmentation": augmentation, **settings})
-        network, pixels = MinkUNet(**TINY), PixelEncoder(network="resnet18", projection=8)
+        network = MinkUNet(**TINY)
         shared: dict[str, Any] = {"voxels": VOXELS, "augmentation": augmentation, **settings}
+        if name == "regression":
+            teacher = ImageTeacher(network="test_efficientnet", layers=[1, 2])
+            return Regression(network, teacher, standardize=True, **shared)
+        pixels = PixelEncoder(network="resnet18", projection=8)
+        if name == "olivine":
+            schedule = DistributionSchedule(decay=0.1, update_steps=None, apply_after=2)
+            return OLIVINE(network, pixels, pairs=200, distributions=schedule, **shared)
         if name == "ppkt":
             return PPKT(network, pixels, pairs=200, **shared)
         superpixels = SuperpixelConfig(segments=12)
@@ -85,9 +107,9 @@ def run(
     )
 
 
-@pytest.mark.parametrize("name", ["ppkt", "slidr"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "olivine", "regression"])
 def test_a_run_leaves_what_it_promises(name: str, rig: Path, tmp_path: Path) -> None:
-    last = run(tmp_path, name, FolderScenes(rig))
+    last = run(tmp_path, name, frames_of(rig, name))
     begun, pretrained = method(name, tmp_path), load_pretrained(last)
     network = pretrained.encoder
     assert isinstance(network, MinkUNet) and not network.training
@@ -97,17 +119,19 @@ def test_a_run_leaves_what_it_promises(name: str, rig: Path, tmp_path: Path) -> 
     content = read_checkpoint(last)["state_dict"]
     trunk = {key: w for key, w in begun.state_dict().items() if key.startswith("image_encoder.trunk.")}
     assert trunk and all(torch.equal(w, content[f"method.{key}"]) for key, w in trunk.items())  # the teacher is frozen
-    decoder = content["method.image_encoder.decoder.weight"]
-    assert not torch.equal(decoder, begun.state_dict()["image_encoder.decoder.weight"])
+    if name != "regression":  # which has no decoder of pixels
+        decoder = content["method.image_encoder.decoder.weight"]
+        assert not torch.equal(decoder, begun.state_dict()["image_encoder.decoder.weight"])
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert saved["method"]["class_path"].endswith(type(begun).__name__)
     assert saved["data"]["dataset"]["init_args"]["root"] == str(rig)
-    assert sorted((tmp_path / "run").glob("csv/version_*/metrics.csv"))
+    (metrics,) = (tmp_path / "run").glob("csv/version_*/metrics.csv")
+    assert "health/rankme" in metrics.read_text().splitlines()[0]
     assert (tmp_path / "superpixels").exists() == (name == "slidr")
     with pytest.raises(ValueError, match="found a run in"):
-        run(tmp_path, name, FolderScenes(rig))
+        run(tmp_path, name, frames_of(rig, name))
     assert isinstance(pretrained.load_method(), type(begun))
-    assert isinstance(pretrained.image_encoder, PixelEncoder)
+    assert isinstance(pretrained.image_encoder, ImageTeacher)
 
 
 def test_a_raw_sweep_becomes_the_voxels_of_training(rig: Path, tmp_path: Path) -> None:
@@ -131,20 +155,26 @@ def test_simipu_trains_its_images(rig: Path, tmp_path: Path) -> None:
     assert pretrained.encoder(pretrained.transform(sweep)).features.shape[0] == 1
 
 
-def test_a_resumed_run_is_as_an_uninterrupted_one(rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = read_checkpoint(run(tmp_path, "ppkt", FolderScenes(rig)))["state_dict"]
-    whole_step, steps = PPKT.training_step, itertools.count(1)
+@pytest.mark.parametrize("kind", [PPKT, OLIVINE, Regression])
+def test_a_resumed_run_is_as_an_uninterrupted_one(
+    kind: type[SceneMethod], rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kind.__name__.lower()
+    frames = frames_of(rig, name)
+    expected = read_checkpoint(run(tmp_path, name, frames))["state_dict"]
+    whole_step, steps = kind.training_step, itertools.count(1)
 
-    def interrupted(self: PPKT, batch: LidarBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def interrupted(self: SceneMethod, batch: LidarBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if next(steps) == 4:  # in the second epoch
             raise KeyboardInterrupt
-        return whole_step(self, batch, generator)
+        parts: dict[str, torch.Tensor] = whole_step(self, batch, generator)
+        return parts
 
-    monkeypatch.setattr(PPKT, "training_step", interrupted)
+    monkeypatch.setattr(kind, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, "ppkt", FolderScenes(rig), out="interrupted")
-    monkeypatch.setattr(PPKT, "training_step", whole_step)
-    found = read_checkpoint(run(tmp_path, "ppkt", FolderScenes(rig), out="interrupted", resume=True))["state_dict"]
+        run(tmp_path, name, frames, out="interrupted")
+    monkeypatch.setattr(kind, "training_step", whole_step)
+    found = read_checkpoint(run(tmp_path, name, frames, out="interrupted", resume=True))["state_dict"]
     assert all(torch.equal(weight, found[name]) for name, weight in expected.items())
 
 
@@ -159,6 +189,8 @@ def test_workers_do_not_change_the_result(rig: Path, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_before_training(rig: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found encoder.in_channels 1 and voxels.features xyz_intensity"):
         method("ppkt", tmp_path, voxels=VoxelConfig(features="xyz_intensity"))
+    with pytest.raises(ValueError, match=r"found no weak labels in the dataset rig\d*, expected them for OLIVINE"):
+        run(tmp_path, "olivine", FolderScenes(rig))
     with pytest.raises(ValueError, match="found a PixelEncoder for SimIPU"):
         SimIPU(PointNet2(stages="small"), PixelEncoder(network="resnet18"))
     with pytest.raises(ValueError, match=r"found 4 samples for training and a batch size of 9"):
@@ -176,7 +208,7 @@ def test_what_does_not_fit_is_said_before_training(rig: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "regression"])
 @pytest.mark.parametrize("dataset", ["kitti_raw", "nuscenes"])
 def test_real_frames(dataset: str, name: str, tmp_path: Path) -> None:
     if not SHARED.is_dir():
@@ -184,3 +216,24 @@ def test_real_frames(dataset: str, name: str, tmp_path: Path) -> None:
     frames = open_scenes(dataset, SHARED / dataset, **({"skip": 13} if dataset == "kitti_raw" else {}))
     content = read_checkpoint(run(tmp_path, name, frames, training={"batch_size": 1, "epochs": 1}))
     assert all(torch.isfinite(weight).all() for weight in content["state_dict"].values())
+
+
+@pytest.mark.parametrize("dataset", ["kitti_raw", "nuscenes"])
+def test_real_frames_with_weak_labels(dataset: str, tmp_path: Path) -> None:
+    """Labels that a threshold on the brightness gives: what they mean does not matter here."""
+    if not SHARED.is_dir():
+        pytest.skip("no shared data beside the repository")
+    options = {"skip": 13} if dataset == "kitti_raw" else {}
+    frames = open_scenes(dataset, SHARED / dataset, **options)
+    for image in (path for index in range(len(frames)) for path in frames.image_files(index)):
+        path = (tmp_path / "weak" / image.relative_to(SHARED / dataset)).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(image) as pixels:
+            Image.fromarray((np.asarray(pixels.convert("L")) // 90).astype(np.uint8)).save(path)
+    manifest = {"format": 1, "kind": "semantic", "classes": ["gray", "bright"]}
+    (tmp_path / "weak" / "manifest.json").write_text(json.dumps(manifest))
+    labeled = open_scenes(dataset, SHARED / dataset, weak_labels=tmp_path / "weak", **options)
+    content = read_checkpoint(run(tmp_path, "olivine", labeled, training={"batch_size": 1, "epochs": 1}))
+    weights = content["state_dict"]
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+    assert weights["method.distributions.share"].gt(0).all()

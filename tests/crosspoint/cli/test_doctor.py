@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -45,3 +46,12 @@ def test_a_checkout_that_is_not_installed_is_said(
     monkeypatch.setenv("COLUMNS", "200")
     assert doctor.examine() == 1
     assert "pip install -e ." in capsys.readouterr().out
+
+
+def test_an_extra_that_is_missing_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    code, shown = ask(monkeypatch, capsys, "torch>=2")
+    assert code == 0
+    assert "optional: pip install 'crosspoint3d[labels]'" in shown
