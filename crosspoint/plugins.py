@@ -40,6 +40,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "regression": "crosspoint.scene.methods.regression.Regression",
         "slidr": "crosspoint.scene.methods.slidr.SLidR",
         "simipu": "crosspoint.scene.methods.simipu.SimIPU",
+        "cmcr": "crosspoint.scene.methods.cmcr.CMCR",
     },
     "dataset": {
         "rendered": "crosspoint.datasets.rendered.RenderedPairs",

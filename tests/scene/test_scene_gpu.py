@@ -15,7 +15,7 @@ from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
-from crosspoint.scene.methods import PPKT, SimIPU, SLidR
+from crosspoint.scene.methods import CMCR, PPKT, SimIPU, SLidR
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
@@ -61,6 +61,9 @@ def small_method(name: str, folder: Path) -> SceneMethod:
     pixels = PixelEncoder(network="resnet18", projection=8)
     if name == "ppkt":
         return PPKT(small_network(), pixels, pairs=200, voxels=VOXELS, augmentation=augmentation)
+    if name == "cmcr":
+        settings = {"codes": 30, "revive": 2, "reconstruction_stride": 4, "voxels": VOXELS}
+        return CMCR(small_network(), pixels, augmentation=augmentation, **settings)
     return SLidR(
         small_network(),
         pixels,
@@ -106,7 +109,7 @@ def test_features_of_a_pointnet2_equal_those_of_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "cmcr"])
 def test_a_run_on_the_device(name: str, precision: str, rig: Path, tmp_path: Path) -> None:
     last = pretrain(
         small_method(name, tmp_path),

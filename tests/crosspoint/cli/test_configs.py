@@ -10,7 +10,14 @@ import yaml
 from crosspoint.cli.pretrain import read_config
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
-METHODS = {"ppkt": "PPKT", "slidr": "SLidR", "simipu": "SimIPU", "olivine": "OLIVINE", "scalr": "Regression"}
+METHODS = {
+    "ppkt": "PPKT",
+    "slidr": "SLidR",
+    "simipu": "SimIPU",
+    "olivine": "OLIVINE",
+    "cmcr": "CMCR",
+    "scalr": "Regression",
+}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
