@@ -24,10 +24,11 @@ from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.build import open_scenes
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
-from crosspoint.scene.methods import OLIVINE, PPKT, Regression, SimIPU, SLidR
+from crosspoint.scene.methods import CMCR, OLIVINE, PPKT, Regression, SimIPU, SLidR
 from crosspoint.scene.methods.olivine import DistributionSchedule
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.models.occupancy import OccupancyConfig
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
 from crosspoint.scene.models.pointnet2 import PointNet2
 from crosspoint.scene.ops.sparse_conv import SparseTensor
@@ -39,6 +40,7 @@ TINY: dict[str, Any] = {
     "stem": 4, "encoder": [4, 8], "encoder_blocks": [1, 1], "decoder": [8, 8], "decoder_blocks": [1, 1],
 }  # fmt: skip
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
+FEW_QUERIES = OccupancyConfig(behind=30, before=30, between=30, neighbors=4, width=8)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,8 @@ def method(name: str, folder: Path, *, seed: int = 0, **settings: Any) -> SceneM
             teacher = ImageTeacher(network="test_efficientnet", layers=[1, 2])
             return Regression(network, teacher, standardize=True, **shared)
         pixels = PixelEncoder(network="resnet18", projection=8)
+        if name == "cmcr":
+            return CMCR(network, pixels, pairs=200, code_pairs=200, codes=20, occupancy=FEW_QUERIES, **shared)
         if name == "olivine":
             schedule = DistributionSchedule(decay=0.1, update_steps=None, apply_after=2)
             return OLIVINE(network, pixels, pairs=200, distributions=schedule, **shared)
@@ -107,7 +111,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("name", ["ppkt", "slidr", "olivine", "regression"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "olivine", "cmcr", "regression"])
 def test_a_run_leaves_what_it_promises(name: str, rig: Path, tmp_path: Path) -> None:
     last = run(tmp_path, name, frames_of(rig, name))
     begun, pretrained = method(name, tmp_path), load_pretrained(last)
@@ -155,7 +159,7 @@ def test_simipu_trains_its_images(rig: Path, tmp_path: Path) -> None:
     assert pretrained.encoder(pretrained.transform(sweep)).features.shape[0] == 1
 
 
-@pytest.mark.parametrize("kind", [PPKT, OLIVINE, Regression])
+@pytest.mark.parametrize("kind", [PPKT, OLIVINE, CMCR, Regression])
 def test_a_resumed_run_is_as_an_uninterrupted_one(
     kind: type[SceneMethod], rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +212,7 @@ def test_what_does_not_fit_is_said_before_training(rig: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "regression"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "cmcr", "regression"])
 @pytest.mark.parametrize("dataset", ["kitti_raw", "nuscenes"])
 def test_real_frames(dataset: str, name: str, tmp_path: Path) -> None:
     if not SHARED.is_dir():
