@@ -136,7 +136,7 @@ class Regression(VoxelMethod):
             voxels: (M, encoder.feature_dim) of the encoder.
         """
         used, place = batch.pair_voxel.unique(return_inverse=True)
-        predicted = self.head(voxels[used])[place]
+        predicted = full_precision(self.head(voxels[used]))[place]
         maps = self.standardize(full_precision(self.image_encoder.features(batch.images)))
         size = (batch.images.shape[2], batch.images.shape[3])
         if not self.patch_mean:

@@ -190,6 +190,18 @@ def test_workers_do_not_change_the_result(rig: Path, tmp_path: Path) -> None:
     assert all(torch.equal(weight, second["state_dict"][name]) for name, weight in first["state_dict"].items())
 
 
+@pytest.mark.parametrize("name", ["olivine", "cmcr", "regression"])
+def test_half_precision_trains(name: str, rig: Path, tmp_path: Path) -> None:
+    last = pretrain(
+        method(name, tmp_path),
+        frames_of(rig, name),
+        out=tmp_path / "run",
+        training=TrainingConfig(epochs=2, batch_size=2, optimizer="adamw", learning_rate=0.001),
+        compute=Compute(accelerator="cpu", workers=0, precision="bf16-mixed"),
+    )
+    assert all(weight.isfinite().all() for weight in read_checkpoint(last)["state_dict"].values())
+
+
 def test_what_does_not_fit_is_said_before_training(rig: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found encoder.in_channels 1 and voxels.features xyz_intensity"):
         method("ppkt", tmp_path, voxels=VoxelConfig(features="xyz_intensity"))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from crosspoint import Compute, TrainingConfig, load_pretrained, pretrain
 from crosspoint.checkpoints.files import read_checkpoint
+from crosspoint.models.image_teacher import ImageTeacher
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.superpixels import SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
-from crosspoint.scene.methods import CMCR, PPKT, SimIPU, SLidR
+from crosspoint.scene.methods import CMCR, OLIVINE, PPKT, Regression, SimIPU, SLidR
+from crosspoint.scene.methods.olivine import DistributionSchedule
 from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
@@ -50,6 +54,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
         points = generator.uniform([4, -3, -2, 0], [12, 3, 2, 1], (1500, 4)).astype(np.float32)
         images = torch.from_numpy(generator.integers(0, 256, (1, 3, 64, 96), dtype=np.uint8))
         write_frame(root, made_frame(f"{number}", points, images, cameras, np.zeros(1500, dtype=np.int64)))
+        path = root / "weak" / "images" / "camera_0" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 3, (64, 96), dtype=np.uint8)).save(path)
+    manifest = {"format": 1, "kind": "semantic", "classes": ["one", "two"]}
+    (root / "weak" / "manifest.json").write_text(json.dumps(manifest))
     return root
 
 
@@ -58,7 +67,15 @@ def small_method(name: str, folder: Path) -> SceneMethod:
     augmentation = SceneAugmentation(size=(32, 64), pairs=64)
     if name == "simipu":
         return SimIPU(PointNet2(stages="small"), ResNetMaps(network="resnet18"), points=1100, augmentation=augmentation)
+    if name == "regression":
+        teacher = ImageTeacher(network="test_vit", layers=[-1, -2])
+        return Regression(small_network(), teacher, standardize=True, voxels=VOXELS, augmentation=augmentation)
     pixels = PixelEncoder(network="resnet18", projection=8)
+    if name == "olivine":
+        schedule = DistributionSchedule(decay=0.1, update_steps=None, apply_after=1)
+        return OLIVINE(
+            small_network(), pixels, pairs=200, distributions=schedule, voxels=VOXELS, augmentation=augmentation
+        )
     if name == "ppkt":
         return PPKT(small_network(), pixels, pairs=200, voxels=VOXELS, augmentation=augmentation)
     if name == "cmcr":
@@ -109,11 +126,11 @@ def test_features_of_a_pointnet2_equal_those_of_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "cmcr"])
+@pytest.mark.parametrize("name", ["ppkt", "slidr", "simipu", "cmcr", "olivine", "regression"])
 def test_a_run_on_the_device(name: str, precision: str, rig: Path, tmp_path: Path) -> None:
     last = pretrain(
         small_method(name, tmp_path),
-        FolderScenes(rig),
+        FolderScenes(rig, weak_labels=rig / "weak" if name == "olivine" else None),
         out=tmp_path / "run",
         training=TrainingConfig(epochs=2, batch_size=2, optimizer="sgd", learning_rate=0.1),
         compute=Compute(accelerator="gpu", devices=1, workers=0, precision=precision),
