@@ -38,7 +38,8 @@ class LidarSample:
     - ring: (N,) int64, which of the LiDAR's beams.
     - time: (N,) float32, seconds before the frame's own time; sweep: (N,) int64, 0 for the frame's own points. Both are
       there where several sweeps are aggregated.
-    - superpixels, weak_labels: maps (V, H, W) int64.
+    - superpixels: a map (V, H, W) int64, numbers of regions from 0 in each image, −1 for pixels of no region.
+    - weak_labels: a map (V, H, W) int64.
 
     Args:
         name: for messages: which frame of which sequence.
