@@ -22,11 +22,13 @@ class LidarDataset(SampleDataset, ABC):
         name: of the dataset, for messages and results.
         classes: names of the classes that the point field "label" counts from 0; empty where nothing is labeled.
         box_classes: names of the classes that `Boxes.labels` counts from 0; empty where there are no boxes.
+        map_names: names of the pixel maps that each frame brings, such as "weak_labels" and "superpixels".
     """
 
     name: str
     classes: Sequence[str] = ()
     box_classes: Sequence[str] = ()
+    map_names: frozenset[str] = frozenset()
 
     @abstractmethod
     def __len__(self) -> int:

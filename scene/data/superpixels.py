@@ -98,7 +98,12 @@ class SuperpixelCache:
         return torch.stack([self._regions(image) for image in images])
 
     def add_to(self, sample: LidarSample) -> LidarSample:
-        """The sample with the pixel map "superpixels"; before any augmentation, which would make images of its own."""
+        """The sample with the pixel map "superpixels", its own where it has one.
+
+        Before any augmentation, which would make images of its own.
+        """
+        if "superpixels" in sample.pixel_maps:
+            return sample
         return replace(sample, pixel_maps={**sample.pixel_maps, "superpixels": self(sample.images)})
 
     def path(self, image: Tensor) -> Path:
@@ -122,13 +127,15 @@ class SuperpixelCache:
 def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int = -1) -> int:
     """Fill a cache with the superpixels of all images of a dataset, several frames at a time.
 
+    Frames that bring a pixel map "superpixels" are left out.
+
     Args:
         dataset: its images must be the same at every access.
         cache: where to.
         jobs: processes; −1 for one per core.
 
     Returns:
-        How many images there are.
+        How many images have superpixels in the cache.
 
     Raises:
         ImportError: if scikit-image is not installed and regions are missing.
@@ -139,7 +146,8 @@ def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int
 
 
 def _fill(dataset: LidarDataset, cache: SuperpixelCache, index: int) -> int:
-    return len(cache(dataset[index].images))
+    frame = dataset[index]
+    return 0 if "superpixels" in frame.pixel_maps else len(cache(frame.images))
 
 
 def _read(path: Path, size: tuple[int, int]) -> Tensor:

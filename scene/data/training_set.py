@@ -21,7 +21,7 @@ class SceneTrainingSet(Dataset[LidarSample]):
         min_depth: meters before a camera that a paired point exceeds.
         occlusion: meters; see `pair_points`.
         views_per_step: images that are drawn of each frame at each access; None takes all.
-        superpixels: finds the superpixels of images; None where no method asks for them.
+        superpixels: finds the superpixels of images whose frame brings none; None where no method asks for them.
     """
 
     def __init__(

@@ -2,7 +2,6 @@ import os
 import pickle
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -36,7 +35,7 @@ class Frames:
         return len(self.images)
 
     def __getitem__(self, index):
-        return SimpleNamespace(images=self.images[index])
+        return LidarSample(f"frame {index}", torch.zeros(0, 3), images=self.images[index])
 
 
 def test_superpixels_are_scikit_images():
