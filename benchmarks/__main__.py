@@ -16,7 +16,19 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).parent
-SCRIPTS = ["edgeconv", "partseg", "pooling", "scaling", "neighbors", "losses", "svm", "rendering", "loading", "sparse"]
+SCRIPTS = [
+    "edgeconv",
+    "partseg",
+    "pooling",
+    "scaling",
+    "neighbors",
+    "losses",
+    "svm",
+    "rendering",
+    "loading",
+    "sparse",
+    "superpixels",
+]
 if torch.cuda.is_available():
     SCRIPTS.append("gpu")
 FLAGS = {"gpu": ["--device", "cuda"], "scaling": ["--plot", str(HERE.parent / "docs" / "images" / "scaling.png")]}

@@ -39,7 +39,8 @@ class LidarSample:
     - ring: (N,) int64, which of the LiDAR's beams.
     - time: (N,) float32, seconds before the frame's own time; sweep: (N,) int64, 0 for the frame's own points. Both are
       there where several sweeps are aggregated.
-    - superpixels, weak_labels: maps (V, H, W) int64.
+    - superpixels: a map (V, H, W) int64, numbers of regions from 0 in each image, −1 for pixels of no region.
+    - weak_labels: a map (V, H, W) int64, 0 for pixels of which nothing is said, classes from 1.
     - weak_label: pair field (P,) int64, what the map weak_labels says of the pair's pixel: 0 for nothing, else a class.
 
     Args:

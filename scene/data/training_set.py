@@ -23,7 +23,7 @@ class SceneTrainingSet(Dataset[LidarSample]):
         min_depth: meters before a camera that a paired point exceeds.
         occlusion: meters; see `pair_points`.
         views_per_step: images that are drawn of each frame at each access; None takes all.
-        superpixels: finds the superpixels of images; None where no method asks for them.
+        superpixels: finds the superpixels of images whose frame brings none; None where no method asks for them.
         weak_labels: give each pair the weak label of its pixel, from the frames' pixel map; maps of classes that no
             method asks for are dropped.
     """

@@ -83,7 +83,8 @@ class SceneMethod(Method):
 
         Args:
             dataset: a `LidarDataset` with images.
-            prepare: find the superpixels of all images, if the method needs them, and keep them on disk.
+            prepare: find the superpixels of all images, if the method needs them and the dataset does not bring them,
+                and keep them on disk.
 
         Raises:
             FileNotFoundError: if files of the dataset are missing.
@@ -95,7 +96,7 @@ class SceneMethod(Method):
                 "take a dataset of scenes, or extend LidarDataset"
             )
         check_scenes(dataset)
-        superpixels = self.superpixels if "superpixels" in self.needs else None
+        superpixels = self.superpixels if "superpixels" in self.needs - dataset.map_names else None
         if superpixels is not None and prepare:
             log.info("superpixels of %d frames → %s", len(dataset), superpixels.folder)
             compute_superpixels(dataset, superpixels)

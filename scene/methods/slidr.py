@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
@@ -20,6 +19,7 @@ from crosspoint.scene.methods.ppkt import RECIPE, check_pairs, describe_voxels
 from crosspoint.scene.methods.scene_method import AUGMENTATION
 from crosspoint.scene.methods.voxel_method import VOXELS, VoxelMethod, check_channels
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
+from crosspoint.scene.ops.segments import mean_by_segment
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 SUPERPIXELS = SuperpixelConfig()
@@ -33,11 +33,15 @@ class SLidR(VoxelMethod):
     is the mean of the features of the superpixel's points, a voxel counted once per pair, q that of all its pixels;
     features have length 1, their means are taken as they are.
 
+    Superpixels are SLIC's, or any regions that frames bring as their pixel map "superpixels", for example those of a
+    segmentation network, as Seal takes them (Liu et al., 2023, https://arxiv.org/abs/2306.09347). Pixels of no region,
+    −1 in that map, and the points that they see are left out.
+
     Args:
         encoder: maps voxels to features (M, encoder.feature_dim).
         image_encoder: describes pixels.
         temperature: t.
-        superpixels: how images are divided.
+        superpixels: how images are divided, where frames bring no regions of their own.
         superpixels_cache: folder that keeps them.
         voxels: how clouds are cut.
         augmentation: of clouds and images.
@@ -93,33 +97,25 @@ class SLidR(VoxelMethod):
             generator: not used, nothing is drawn.
 
         Raises:
-            ValueError: if the batch has no pairs, or superpixels are missing or those of other images.
+            ValueError: if the batch has no pairs, or none in a region, or superpixels are missing or those of other
+                images.
         """
         check_pairs(batch)
         superpixels = _superpixels(batch)
         count = int(superpixels.max()) + 1  # per image, so that no two images share a number
         x, y = batch.pair_pixel.floor().long().unbind(dim=1)
-        segment = batch.pair_image * count + superpixels[batch.pair_image, y, x]
+        region = superpixels[batch.pair_image, y, x]
+        paired = region >= 0
+        if not bool(paired.any()):
+            raise ValueError(
+                f"found none of {len(region):,} pairs of points and pixels of a batch in a region, expected some: give "
+                "maps of regions that cover more of the images, or larger batches"
+            )
+        segment = (batch.pair_image * count + region)[paired]
         voxels = describe_voxels(self.encoder, self.head, batch.voxelized)
-        points, present = mean_by_segment(voxels[batch.pair_voxel], segment, count * len(superpixels))
+        points, present = mean_by_segment(voxels[batch.pair_voxel[paired]], segment, count * len(superpixels))
         pixels = self.image_encoder.means(batch.images, superpixels, count).flatten(0, 1)
         return {"loss": info_nce(points[present], pixels[present], temperature=self.temperature, normalize=False)}
-
-
-def mean_by_segment(rows: Tensor, segment: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The mean of the rows of each segment.
-
-    Args:
-        rows: (P, C).
-        segment: (P,) int64 in [0, count).
-        count: S.
-
-    Returns:
-        (S, C), zeros where a segment has no row, and (S,) bool: which have one.
-    """
-    number = torch.bincount(segment, minlength=count)
-    sums = rows.new_zeros(count, rows.shape[1]).index_add(0, segment, rows)
-    return sums / number.clamp(min=1)[:, None], number > 0
 
 
 def _superpixels(batch: LidarBatch) -> Tensor:
@@ -134,6 +130,8 @@ def _superpixels(batch: LidarBatch) -> Tensor:
         raise ValueError(
             f"found superpixels {size} in a batch, expected {expected} as its images: crop and flip both alike"
         )
-    if int(superpixels.min()) < 0:
-        raise ValueError("found superpixels with numbers below 0, expected numbers from 0: give each pixel one")
+    if int(superpixels.min()) < -1:
+        raise ValueError(
+            "found superpixels with numbers below −1, expected numbers of regions from 0, and −1 for pixels of none"
+        )
     return superpixels

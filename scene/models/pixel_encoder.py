@@ -83,7 +83,13 @@ class PixelEncoder(ImageTeacher):
         return upsampled_at(self.maps(images), _size(images), image, pixel)
 
     def means(self, images: Tensor, regions: Tensor, count: int) -> Tensor:
-        """The means of `forward(images)` over regions (I, H, W), int64 in [0, count): (I, count, projection)."""
+        """The means of `forward(images)` over regions: (I, count, projection).
+
+        Args:
+            images: (I, 3, H, W) uint8.
+            regions: (I, H, W) int64 in [0, count), or −1 for pixels that no mean counts.
+            count: regions per image.
+        """
         maps = self.maps(images)
         with torch.autocast(maps.device.type, enabled=False):
             return upsampled_means(maps, regions, count)

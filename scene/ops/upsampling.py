@@ -52,7 +52,7 @@ def upsampled_means(maps: Tensor, regions: Tensor, count: int) -> Tensor:
 
     Args:
         maps: (I, C, h, w).
-        regions: (I, H, W) int64 in [0, count).
+        regions: (I, H, W) int64 in [0, count), or −1 for pixels that no mean counts.
         count: regions per image; R.
 
     Returns:
@@ -63,9 +63,10 @@ def upsampled_means(maps: Tensor, regions: Tensor, count: int) -> Tensor:
     (top, down), (left, across) = _place(y, height, len(y)), _place(x, width, len(x))
     bottom, right = (top + 1).clamp_(max=height - 1), (left + 1).clamp_(max=width - 1)
     of_image = torch.arange(images, device=maps.device)[:, None, None] * count
-    region = regions + of_image
-    pixels = torch.bincount(region.flatten(), minlength=images * count).clamp_(min=1)
-    share = (_lengths(maps, (len(y), len(x))) * pixels[region]).reciprocal()  # (I, H, W)
+    counted = regions >= 0
+    region = regions.clamp(min=0) + of_image  # pixels of no region lie in the first one, with weights of 0
+    pixels = torch.bincount(region[counted], minlength=images * count).clamp_(min=1)
+    share = (_lengths(maps, (len(y), len(x))) * pixels[region]).reciprocal() * counted  # (I, H, W)
     weights = maps.new_zeros(images * count * height * width)
     for row, along in ((top, 1 - down), (bottom, down)):
         for column, aside in ((left, 1 - across), (right, across)):

@@ -1,8 +1,9 @@
+import hashlib
+import json
 import os
 import pickle
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -36,26 +37,27 @@ class Frames:
         return len(self.images)
 
     def __getitem__(self, index):
-        return SimpleNamespace(images=self.images[index])
+        return LidarSample(f"frame {index}", torch.zeros(0, 3), images=self.images[index])
 
 
-def test_superpixels_are_scikit_images():
+def test_superpixels_can_be_scikit_images():
     segmentation = pytest.importorskip("skimage.segmentation")
     image = drawn_image()
     expected = segmentation.slic(
         image.permute(1, 2, 0).numpy(), n_segments=30, compactness=4.0, sigma=2.0, start_label=0
     )
-    found = superpixels(image, SuperpixelConfig(30, 4.0, 2.0))
+    found = superpixels(image, SuperpixelConfig(30, 4.0, 2.0, method="scikit_image"))
     assert found.dtype == torch.int64
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-def test_superpixels_are_connected_pieces_that_keep_to_colors():
+@pytest.mark.parametrize("method", ["reduced", "scikit_image"])
+def test_superpixels_are_connected_pieces_that_keep_to_colors(method):
     pytest.importorskip("skimage")
     image = torch.zeros(3, 60, 90, dtype=torch.uint8)
     image[0, :, 37:] = 255
     image[1, 22:] = 255
-    regions = superpixels(image, SuperpixelConfig(30, sigma=0.0)).numpy()
+    regions = superpixels(image, SuperpixelConfig(30, sigma=0.0, method=method)).numpy()
     assert sorted(set(regions.flat)) == list(range(regions.max() + 1)) and regions.max() > 8
     for number in range(regions.max() + 1):
         assert label(regions == number)[1] == 1
@@ -92,7 +94,17 @@ def test_another_image_size_or_setting_has_another_file(tmp_path):
     assert caches[0].path(image.permute(1, 2, 0).contiguous().permute(2, 0, 1)) == caches[0].path(image)
 
 
-CHANGES = [{"segments": 21}, {"compactness": 7.0}, {"sigma": 2.0}]
+def test_files_from_before_there_was_a_choice_are_not_taken(tmp_path):
+    """They are scikit-image's regions, under the digest of the other settings alone."""
+    image = drawn_image()
+    settings = {"segments": 20, "compactness": 6.0, "sigma": 1.0, "size": [60, 90]}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode() + image.numpy().tobytes())
+    before = tmp_path / f"{digest.hexdigest()[:32]}.png"
+    for method in ("reduced", "scikit_image"):
+        assert before != SuperpixelCache(tmp_path, replace(SMALL, method=method)).path(image)
+
+
+CHANGES = [{"segments": 21}, {"compactness": 7.0}, {"sigma": 2.0}, {"method": "scikit_image"}]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -134,10 +146,16 @@ def test_damaged_files_are_named(tmp_path):
         cache(image[None])
 
 
-def test_what_is_missing_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["reduced", "scikit_image"])
+def test_what_is_missing_is_told(tmp_path, monkeypatch, method):
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ImportError, match="expected it for superpixels: pip install scikit-image"):
-        SuperpixelCache(tmp_path)(drawn_image()[None])
+        SuperpixelCache(tmp_path, SuperpixelConfig(method=method))(drawn_image()[None])
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="found the method 'slico', expected one of: reduced, scikit_image"):
+        SuperpixelConfig(method="slico")
 
 
 @pytest.mark.parametrize("wrong", [{"segments": 1}, {"segments": 40_000}, {"compactness": 0.0}, {"sigma": -1.0}])

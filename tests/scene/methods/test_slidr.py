@@ -4,13 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from crosspoint.losses import info_nce
 from crosspoint.scene.data.batch import stack_samples
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.methods import SLidR
-from crosspoint.scene.methods.slidr import mean_by_segment
+from crosspoint.scene.methods.ppkt import describe_voxels
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
+from crosspoint.scene.ops.segments import mean_by_segment
 from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.upsampling import _lengths, _place
 from crosspoint.scene.ops.voxels import VoxelConfig
 from tests.scene.orthonormal import identity_method, matching_batch
 
@@ -61,7 +64,7 @@ def slow_loss(method, batch):
     pixels = method.image_encoder(batch.images)
     k, q = [], []
     for image, regions in enumerate(batch.pixel_maps["superpixels"]):
-        for number in regions.unique().tolist():
+        for number in range(int(regions.max()) + 1):
             rows = []
             for point, view, (x, y) in zip(batch.pair_point, batch.pair_image, batch.pair_pixel.tolist(), strict=True):
                 if view == image and regions[int(y), int(x)] == number:
@@ -83,6 +86,71 @@ def test_loss_and_gradients_are_those_of_a_loop_over_superpixels(dilated):
     weights = [weight for weight in method.parameters() if weight.requires_grad]
     for ours, theirs in zip(*(torch.autograd.grad(value, weights) for value in (loss, expected)), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dilated", [True, False])
+def test_loss_and_gradients_without_some_regions_are_those_of_the_loop(dilated):
+    """−1 in half of one image, in scattered pixels of another, in all of a third."""
+    method, batch = made_method(dilated), made_batch()
+    superpixels = batch.pixel_maps["superpixels"].clone()
+    superpixels[0, :, 40:] = -1
+    superpixels[1][torch.rand(SIZE, generator=torch.manual_seed(3)) < 0.3] = -1
+    superpixels[2] = -1
+    batch = with_superpixels(batch, superpixels)
+    expected, segments = slow_loss(method, batch)
+    assert 20 < segments < 48
+    loss = method.training_step(batch, torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(loss, expected)
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    for ours, theirs in zip(*(torch.autograd.grad(value, weights) for value in (loss, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def loss_where_all_pixels_have_regions(method, batch):
+    """The step as it is where no −1 can occur, operation by operation."""
+    superpixels = batch.pixel_maps["superpixels"]
+    count = int(superpixels.max()) + 1
+    x, y = batch.pair_pixel.floor().long().unbind(dim=1)
+    segment = batch.pair_image * count + superpixels[batch.pair_image, y, x]
+    voxels = describe_voxels(method.encoder, method.head, batch.voxels)
+    points, present = mean_by_segment(voxels[batch.pair_voxel], segment, 4 * count)
+    maps = method.image_encoder.maps(batch.images)
+    height, width = maps.shape[2:]
+    (top, down), (left, across) = _place(torch.arange(64.0), height, 64), _place(torch.arange(96.0), width, 96)
+    bottom, right = (top + 1).clamp_(max=height - 1), (left + 1).clamp_(max=width - 1)
+    region = superpixels + count * torch.arange(4)[:, None, None]
+    share = (_lengths(maps, SIZE) * region.flatten().bincount(minlength=4 * count).clamp_(min=1)[region]).reciprocal()
+    weights = maps.new_zeros(4 * count * height * width)
+    for row, along in ((top, 1 - down), (bottom, down)):
+        for column, aside in ((left, 1 - across), (right, across)):
+            node = region * (height * width) + (row * width)[:, None] + column
+            weights.index_add_(0, node.flatten(), (share * along[:, None] * aside).flatten())
+    pixels = (weights.view(4, count, -1) @ maps.flatten(2).mT).flatten(0, 1)
+    return info_nce(points[present], pixels[present], temperature=0.07, normalize=False)
+
+
+@pytest.mark.parametrize("dilated", [True, False])
+def test_room_for_pixels_of_no_region_changes_no_bit_where_there_are_none(dilated):
+    method, batch = made_method(dilated), made_batch()
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    results = []
+    for loss in (method.training_step(batch, None)["loss"], loss_where_all_pixels_have_regions(method, batch)):
+        results.append([loss, *torch.autograd.grad(loss, weights)])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_pixels_and_pairs_of_no_region_count_nowhere():
+    """What lies at −1 may be anything: other points, other pairs, as many as may be."""
+    method, batch = made_method(), made_batch()
+    superpixels = batch.pixel_maps["superpixels"].clone()
+    superpixels[:, :, 32:] = -1
+    kept = superpixels[batch.pair_image, batch.pair_pixel[:, 1].long(), batch.pair_pixel[:, 0].long()] >= 0
+    pairs = {name: getattr(batch, name)[kept] for name in ("pair_point", "pair_image", "pair_pixel")}
+    batch = with_superpixels(batch, superpixels)
+    losses = [method.training_step(each, torch.manual_seed(0))["loss"] for each in (batch, batch._replace(**pairs))]
+    assert 0 < len(pairs["pair_point"]) < len(batch.pair_point)
+    assert torch.equal(*losses)
 
 
 def test_numbers_of_superpixels_mean_nothing_across_images():
@@ -146,8 +214,12 @@ def test_a_step_changes_all_but_the_trunk():
             r"found superpixels \(4, 32, 96\).*expected \(4, 64, 96\)",
         ),
         (
-            lambda batch: with_superpixels(batch, batch.pixel_maps["superpixels"] - 1),
-            "found superpixels with numbers below 0",
+            lambda batch: with_superpixels(batch, batch.pixel_maps["superpixels"] - 2),
+            "found superpixels with numbers below −1, expected numbers of regions from 0, and −1 for pixels of none",
+        ),
+        (
+            lambda batch: with_superpixels(batch, torch.full_like(batch.pixel_maps["superpixels"], -1)),
+            "found none of 180 pairs of points and pixels of a batch in a region, expected some: give maps of regions",
         ),
         (
             lambda batch: batch._replace(

@@ -34,11 +34,13 @@ def test_features_at_positions_are_those_of_the_upsampled_map(nodes, size):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("nowhere", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize(("nodes", "size"), SHAPES)
-def test_means_over_regions_are_those_of_the_upsampled_map(nodes, size):
+def test_means_over_regions_are_those_of_the_upsampled_map(nodes, size, nowhere):
     generator = torch.manual_seed(2)
     maps = drawn_maps(nodes, generator)
     regions = torch.randint(4, (3, *size), generator=generator) * 2  # the odd ones are empty
+    regions[torch.rand(regions.shape, generator=generator) < nowhere] = -1
     fast = upsampled_means(maps, regions, 9)
     pixels = upsample(maps, size).permute(0, 2, 3, 1)
     slow = torch.stack(
