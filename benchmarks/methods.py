@@ -54,7 +54,7 @@ def training_step(name: str, frames: Path, weights: str) -> Callable[[int], None
         words += ["--data.dataset.weak_labels", str(frames / "imperfect_labels")]
     config = read_config(words)
     method: Method = config.build_method().train()
-    samples: Any = method.training_samples(config.dataset.build())
+    samples: Any = method.training_samples(config.dataset.build(), prepare=False)
     batches = [method.collate([samples[2 * n, n], samples[2 * n + 1, n]]) for n in range(3)]
 
     def step(number: int) -> None:
