@@ -40,6 +40,7 @@ class Regression(VoxelMethod):
     Args:
         encoder: maps voxels to features (M, encoder.feature_dim).
         image_encoder: the teacher; none of it is trained.
+        pairs: drawn from all pairs of a batch without replacement; null takes all, as ScaLR does.
         distance: "l2", as ScaLR's, or "cosine".
         head_layers: of the head: 1 as ScaLR's, 3 as CleverDistiller's.
         hidden: features between the layers of the head.
@@ -70,6 +71,7 @@ class Regression(VoxelMethod):
         encoder: PointEncoder,
         image_encoder: ImageTeacher,
         *,
+        pairs: int | None = None,
         distance: Distance = "l2",
         head_layers: int = 1,
         hidden: int = 2048,
@@ -97,7 +99,10 @@ class Regression(VoxelMethod):
                 f"found head_layers {head_layers}, hidden {hidden} and occupancy_weight {occupancy_weight}, expected "
                 "the first two 1 or more, and no weight below 0"
             )
+        if pairs is not None and pairs < 1:
+            raise ValueError(f"found {pairs} pairs, expected 1 or more, or null for all of them")
         check_channels(encoder, voxels)
+        self.pairs = pairs
         self.head = regression_head(feature_dim(encoder), feature_dim(image_encoder), head_layers, hidden)
         self.occupancy = OccupancyHead(feature_dim(encoder), occupancy) if occupancy_weight > 0 else None
         self.occupancy_weight = occupancy_weight
@@ -113,14 +118,17 @@ class Regression(VoxelMethod):
 
         Args:
             batch: frames with pairs.
-            generator: on the device of the batch; draws the queries of the task of occupancy.
+            generator: on the device of the batch; draws pairs, and the queries of the task of occupancy.
 
         Raises:
             ValueError: if the batch has no pairs.
         """
         check_pairs(batch)
         voxels = self.encoder(SparseTensor.of(batch.voxelized))
-        features, targets = self.compared(batch, voxels)
+        chosen = torch.arange(len(batch.pair_point), device=voxels.device)
+        if self.pairs is not None:
+            chosen = torch.randperm(len(chosen), generator=generator, device=generator.device)[: self.pairs]
+        features, targets = self.compared(batch, voxels, chosen)
         loss = feature_distance(features, targets, distance=self.distance, center=self.center)
         if self.occupancy is None:
             return {"loss": loss}
@@ -128,20 +136,22 @@ class Regression(VoxelMethod):
         total = loss + self.occupancy_weight * (around.occupancy + around.intensity)
         return {"loss": total, "distance": loss, "occupancy": around.occupancy, "intensity": around.intensity}
 
-    def compared(self, batch: LidarBatch, voxels: Tensor) -> tuple[Tensor, Tensor]:
+    def compared(self, batch: LidarBatch, voxels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """What the loss compares: predictions of the head and features of the teacher, (P, C) each, or one row a patch.
 
         Args:
             batch: frames with pairs.
             voxels: (M, encoder.feature_dim) of the encoder.
+            chosen: (P,) int64, the pairs that count.
         """
-        used, place = batch.pair_voxel.unique(return_inverse=True)
+        image, pixel = batch.pair_image[chosen], batch.pair_pixel[chosen]
+        used, place = batch.pair_voxel[chosen].unique(return_inverse=True)
         predicted = full_precision(self.head(voxels[used]))[place]
         maps = self.standardize(full_precision(self.image_encoder.features(batch.images)))
         size = (batch.images.shape[2], batch.images.shape[3])
         if not self.patch_mean:
-            return predicted, upsampled_at(maps, size, batch.pair_image, batch.pair_pixel)
-        patch = patches(batch.pair_image, batch.pair_pixel, size, (maps.shape[2], maps.shape[3]))
+            return predicted, upsampled_at(maps, size, image, pixel)
+        patch = patches(image, pixel, size, (maps.shape[2], maps.shape[3]))
         means, present = mean_by_segment(predicted, patch, len(maps) * maps.shape[2] * maps.shape[3])
         return means[present], maps.permute(0, 2, 3, 1).flatten(0, 2)[present]
 

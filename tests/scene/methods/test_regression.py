@@ -99,3 +99,14 @@ def test_standardized_targets_do_not_depend_on_the_scale_of_a_channel():
     torch.testing.assert_close(
         method.training_step(batch, torch.manual_seed(0))["loss"], expected, rtol=1e-3, atol=1e-4
     )
+
+
+def test_some_pairs_are_drawn_from_the_generator_alone():
+    batch = made_batch()
+    few, whole = made_method(pairs=20), made_method(pairs=10_000)
+    losses = [few.training_step(batch, torch.manual_seed(seed))["loss"].item() for seed in (3, 3, 4)]
+    assert losses[0] == losses[1] != losses[2]
+    expected = made_method().training_step(batch, torch.manual_seed(0))["loss"]
+    torch.testing.assert_close(whole.training_step(batch, torch.manual_seed(0))["loss"], expected)
+    with pytest.raises(ValueError, match="found 0 pairs, expected 1 or more"):
+        made_method(pairs=0)
