@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Generator, Tensor, nn
 
 from crosspoint.losses import Distance, feature_distance
