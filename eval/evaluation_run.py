@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class EvaluationRun:
         given = {"checkpoint": str(self.checkpoint.path), "random_init": self.random_init}
         if self.data.inputs == "voxels":
             options = {"options": plain(self.data.options)} if self.data.options else {}
-            return {**given, "skip": self.data.skip, **options}
+            return {**given, "skip": self.data.skip, "voxels": asdict(self.checkpoint.voxels), **options}
         return {
             **given,
             "encoder": self.checkpoint.config,

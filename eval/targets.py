@@ -112,6 +112,7 @@ class FrameTarget:
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: train on every n-th frame alone (nuScenes: every n-th scene)
         options: further arguments of the dataset, such as version, columns, skip_incomplete; flags, too
+        voxels: size, intensity_scale and the like, where they should differ from those that the encoder was trained on
         random_init: measure the checkpoint's network with random weights instead
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of random weights and of every draw
@@ -130,6 +131,7 @@ class FrameTarget:
     validation_split: str | None = None
     skip: int = 1
     options: dict[str, Any] | None = None
+    voxels: dict[str, Any] | None = None
     random_init: bool = False
     sparse_backend: Backend = "torch"
     seed: int = 0
@@ -155,7 +157,7 @@ class FrameTarget:
             options=self.options or {},
         )
         return EvaluationRun(
-            Checkpoint.read(self.checkpoint),
+            Checkpoint.read(self.checkpoint, other_voxels=self.voxels),
             data,
             self.random_init,
             self.seed,

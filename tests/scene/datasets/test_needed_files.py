@@ -1,4 +1,4 @@
-"""What is asked of a folder: only what its user reads, in any usual format; the rest may be missing or lie beside it."""
+"""What is asked of a folder: only what its user reads, in any usual format; the rest may be missing."""
 
 from __future__ import annotations
 
@@ -170,7 +170,9 @@ def test_incomplete_frames_are_left_out_when_asked(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.WARNING, "crosspoint"):
         dataset = FolderScenes(root, skip_incomplete=True)
     assert (dataset.names, dataset.left_out) == (["0", "2", "4"], 2)
-    assert f"left out 2 of 5 frames, the first for no file, or an empty one, {root / 'images/front/1.png'}" in caplog.text
+    assert (
+        f"left out 2 of 5 frames, the first for no file, or an empty one, {root / 'images/front/1.png'}" in caplog.text
+    )
     (root / "images" / "front" / "2.png").write_bytes(b"no image")
     (root / "labels" / "4.label").unlink()
     dataset.leave_out_unreadable()
