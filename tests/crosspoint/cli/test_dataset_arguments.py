@@ -57,7 +57,7 @@ def test_show_takes_arguments_of_the_dataset(tmp_path: Path, capsys: pytest.Capt
         rows(5, 500, scale=255.0, seed=number).tofile(root / "points" / f"{number}.bin")
     command = ["show", "folder", "--root", str(root), "--out", str(tmp_path / "out")]
     assert main(command) == 2
-    assert "expected rows of 4 float32: give `columns`, 5" in capsys.readouterr().err
+    assert "expected rows of 4 float32: give 5 as `columns`" in capsys.readouterr().err
     assert main([*command, "--columns", "5"]) == 2
     assert "give the sensor's largest intensity as `intensity_scale`" in capsys.readouterr().err
     assert main([*command, "--columns", "5", "--intensity_scale=255", "--skip_incomplete"]) == 0

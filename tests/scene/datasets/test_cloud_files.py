@@ -94,7 +94,7 @@ def test_a_rig_says_its_columns_and_scale(tmp_path: Path) -> None:
     (tmp_path / "points").mkdir()
     wide.tofile(tmp_path / "points" / "a.bin")
     (tmp_path / "calibration.yaml").write_text("cameras: []\nintensity_scale: 255\n")
-    with pytest.raises(ValueError, match=r"repeat every 5 .* expected rows of 4 .* give `columns`"):
+    with pytest.raises(ValueError, match=r"repeat every 5 .* expected rows of 4 .* give 5 as `columns`"):
         FolderScenes(tmp_path)[0]
     expected = np.column_stack([wide[:, :3], wide[:, 3] / np.float32(255)])
     assert np.array_equal(returns(FolderScenes(tmp_path, columns=5)[0]), expected)
