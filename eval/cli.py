@@ -51,7 +51,8 @@ def evaluate_command(words: Sequence[str]) -> int:
     made = protocol_class(name)
     parser = _protocol_parser(made, name)
     known = {action.dest.split(".")[0] for action in parser._actions} | {"split"}
-    dataset, flags = _dataset_of(rest) if OPTIONS in known else None, []
+    dataset = _dataset_of(rest) if OPTIONS in known else None
+    flags: list[tuple[str, str]] = []
     if dataset is not None:
         rest, flags = take_dataset_flags(rest, dataset, known)
         parser.further_rows = [("", ""), *dataset_rows(dataset, known)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crosspoint.plugins import SampleDataset
@@ -113,7 +113,7 @@ class LidarDataset(SampleDataset, ABC):
                 return path
         return None
 
-    def _leave_out(self, which: dict[int, object], count: int, what: str) -> None:
+    def _leave_out(self, which: Mapping[int, object], count: int, what: str) -> None:
         if not which:
             return
         first = next(iter(which.values()))

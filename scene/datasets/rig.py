@@ -33,6 +33,7 @@ from crosspoint.scene.datasets.readers import read_lines
 
 CALIBRATION = "calibration.yaml"
 _KEYS = {"cameras", "pixel_centres", "columns", "intensity_scale", "classes", "box_classes"}
+_LENS = {"d", "dist", "distortion", "distortion_coefficients", "distortion_model", "k1", "k2", "k3", "p1", "p2", "xi"}
 _CAMERA_KEYS = {"name", "size", "K", "lidar_to_camera"}
 
 
@@ -156,7 +157,11 @@ def _check_keys(content: object, needed: set[str], known: set[str], where: str) 
     if missing:
         raise ValueError(f"found no {', '.join(sorted(missing))} in {where}, expected it")
     if unknown:
-        raise ValueError(f"found the keys {', '.join(sorted(unknown))} in {where}, expected {', '.join(sorted(known))}")
+        lens = {name for name in unknown if name.lower() in _LENS}
+        remedy = ": undistort the images first, and give their new K" if lens else ""
+        raise ValueError(
+            f"found the keys {', '.join(sorted(unknown))} in {where}, expected {', '.join(sorted(known))}{remedy}"
+        )
 
 
 def _check_names(names: object, what: str, path: Path) -> None:

@@ -37,7 +37,7 @@ def check_width(numbers: np.ndarray, columns: int, path: Path) -> None:
     if better:
         raise ValueError(
             f"found numbers that repeat every {_either(better)} in {path}, expected rows of {columns} float32: "
-            f"give {_either(better)} as `columns` if rows begin with x y z intensity (3: x y z alone), or convert the file"
+            f"give {_either(better)} as `columns` if rows begin with x y z intensity (3: x y z), or convert the file"
         )
 
 

@@ -24,8 +24,8 @@ def rows(width: int, count: int, scale: float = 1.0, seed: int = 0) -> np.ndarra
     azimuth, distance = rng.uniform(-np.pi, np.pi, count), rng.uniform(3, 40, count)
     columns = [distance * np.cos(azimuth), distance * np.sin(azimuth), rng.uniform(-1.7, 1.5, count)]
     columns += [np.round(rng.uniform(0, scale, count)) if scale > 1 else rng.uniform(0, 1, count)]
-    columns += [rng.integers(0, 32, count), rng.uniform(0, 0.1, count), rng.normal(size=count)]
-    columns += [rng.integers(0, 60_000, count)]
+    columns += [rng.integers(0, 32, count).astype(float), rng.uniform(0, 0.1, count), rng.normal(size=count)]
+    columns += [rng.integers(0, 60_000, count).astype(float)]
     return np.stack(columns[:width], axis=1).astype("<f4")
 
 
