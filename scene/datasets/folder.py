@@ -37,9 +37,9 @@ from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, che
 from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
 from crosspoint.scene.datasets.readers import (
     SWEEP_SUFFIXES,
-    check_layout,
     find_image,
     find_sweeps,
+    layout,
     optional_file,
     read_images,
     read_labels,
@@ -105,11 +105,7 @@ class FolderScenes(LidarDataset):
         self.box_classes = [] if boxes is False else self.rig.box_classes
         self._labels, self._boxed = labels, boxes
         self._images = bool(self.rig.camera_names) and (self._has("images") if images is None else images)
-        self._layout = (
-            self.rig.columns if columns is None else columns,
-            self.rig.intensity_scale if intensity_scale is None else intensity_scale,
-        )
-        check_layout(*self._layout)
+        self._layout = layout(columns, intensity_scale, (self.rig.columns, self.rig.intensity_scale))
         swept = find_sweeps(self.root / "points", "sweeps <name>.bin of a rig", SWEEP_SUFFIXES)
         self._suffix = swept[0].suffix
         names = [path.stem for path in swept]

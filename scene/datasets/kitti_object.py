@@ -23,9 +23,9 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import (
-    check_layout,
     find_image,
     find_sweeps,
+    layout,
     optional_file,
     read_images,
     read_lines,
@@ -48,8 +48,8 @@ class KittiObject(LidarDataset):
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
         boxes: whether frames have boxes; None for where label_2 has their file.
-        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity.
-        intensity_scale: the sensor's largest intensity, which becomes 1.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
         skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
@@ -68,11 +68,11 @@ class KittiObject(LidarDataset):
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
         boxes: bool | None = None,
-        columns: int = 4,
-        intensity_scale: float = 1.0,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
         skip_incomplete: bool = False,
     ) -> None:
-        check_layout(columns, intensity_scale)
+        self._layout = layout(columns, intensity_scale)
         if part not in ("training", "testing"):
             raise ValueError(f'found part "{part}", expected "training" or "testing"')
         self.name = "kitti_object"
@@ -82,7 +82,6 @@ class KittiObject(LidarDataset):
             raise FileNotFoundError(f"found no folder {labels}, expected the boxes of each frame: set boxes to false")
         self._boxes = False if (boxes is None and part == "testing") or not labels.is_dir() else boxes
         self.box_classes = [] if self._boxes is False else list(BOX_CLASSES)
-        self._layout = (columns, intensity_scale)
         sweeps = find_sweeps(self._folder / "velodyne", "sweeps of KITTI's object benchmark: give the folder above")
         numbers = [path.stem for path in sweeps]
         if split is not None:

@@ -22,7 +22,7 @@ from crosspoint.scene.data.calibration import lidar_cameras
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.readers import check_layout, find_image, image_names, read_images, read_sweep, subsample
+from crosspoint.scene.datasets.readers import find_image, image_names, layout, read_images, read_sweep, subsample
 
 log = logging.getLogger("crosspoint")
 
@@ -41,8 +41,8 @@ class KittiRaw(LidarDataset):
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
-        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity.
-        intensity_scale: the sensor's largest intensity, which becomes 1.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
         skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
@@ -60,18 +60,17 @@ class KittiRaw(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
-        columns: int = 4,
-        intensity_scale: float = 1.0,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
         skip_incomplete: bool = False,
     ) -> None:
-        check_layout(columns, intensity_scale)
+        self._layout = layout(columns, intensity_scale)
         if not cameras or not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
         self.name = "kitti_raw"
         self.cameras = tuple(cameras)
         self._frames: list[_Frame] = []
         self._rigs: dict[Path, _Rig] = {}
-        self._layout = (columns, intensity_scale)
         found = {drive: _complete(drive, self.cameras) for drive in _find_drives(Path(root), drives)}
         used = {drive: numbers for drive, numbers in found.items() if numbers}
         empty = [drive for drive in found if drive not in used]

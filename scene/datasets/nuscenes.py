@@ -31,7 +31,7 @@ from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
 from crosspoint.scene.datasets.readers import (
     Sweep,
-    check_layout,
+    layout,
     optional_file,
     read_images,
     read_labels,
@@ -101,8 +101,8 @@ class NuScenes(LidarDataset):
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
-        columns: numbers in a row of a sweep: x y z intensity ring.
-        intensity_scale: the sensor's largest intensity, which becomes 1.
+        columns: numbers in a row of a sweep; None for 5: x y z intensity ring.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for 255.
         skip_incomplete: leave out frames that lack a file or a record, or cannot be read, and say how many.
 
     Raises:
@@ -124,17 +124,16 @@ class NuScenes(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
-        columns: int = 5,
-        intensity_scale: float = 255.0,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
         skip_incomplete: bool = False,
     ) -> None:
-        check_layout(columns, intensity_scale)
+        self._layout = layout(columns, intensity_scale, (5, 255.0))
         check_sweeps(sweeps)
         if not set(cameras) <= set(CAMERAS):
             raise ValueError(f"found cameras {', '.join(cameras)}, expected some of: {', '.join(CAMERAS)}")
         self.root = Path(root)
         tables = Tables(self.root, version, _VERSIONS.get(split or ""))
-        self._layout = (columns, intensity_scale)
         self.name = f"nuscenes ({split or tables.folder.name})"
         boxed = tables.has("sample_annotation") if boxes is None else boxes
         self.box_classes = list(BOX_CLASSES) if boxed else []

@@ -81,12 +81,21 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
     return Sweep(torch.from_numpy(points), torch.from_numpy(scaled), torch.from_numpy(others), kept)
 
 
-def check_layout(columns: int, intensity_scale: float) -> None:
-    """Raise ValueError if no sweep can have so many columns or such a largest intensity."""
+def layout(
+    columns: int | None, intensity_scale: float | None, usual: tuple[int, float] = (4, 1.0)
+) -> tuple[int, float]:
+    """Columns and largest intensity of a dataset's sweeps: as given, or the usual ones where None.
+
+    Raises:
+        ValueError: if no sweep can have so many columns or such a largest intensity.
+    """
+    columns = usual[0] if columns is None else columns
+    intensity_scale = usual[1] if intensity_scale is None else intensity_scale
     if columns < 3:
         raise ValueError(f"found columns {columns}, expected 3 (x y z) or more: give the numbers in a row of a sweep")
     if not 0 < intensity_scale < float("inf"):
         raise ValueError(f"found the intensity_scale {intensity_scale}, expected the sensor's largest intensity")
+    return columns, intensity_scale
 
 
 def _read_rows(path: Path, columns: int, size: int, row: str) -> np.ndarray:

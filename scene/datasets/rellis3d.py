@@ -30,8 +30,8 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.datasets.readers import (
     IMAGE_SUFFIXES,
-    check_layout,
     find_sweeps,
+    layout,
     optional_file,
     read_images,
     read_labels,
@@ -69,8 +69,8 @@ class Rellis3d(LidarDataset):
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
         labels: whether points have classes; None for where a frame's file is there.
-        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity.
-        intensity_scale: the sensor's largest intensity, which becomes 1.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
         skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
@@ -88,16 +88,16 @@ class Rellis3d(LidarDataset):
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
         labels: bool | None = None,
-        columns: int = 4,
-        intensity_scale: float = FULL_SCALE,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
         skip_incomplete: bool = False,
     ) -> None:
-        check_layout(columns, intensity_scale)
+        self._layout = layout(columns, intensity_scale, (4, FULL_SCALE))
         if split is not None and split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = "rellis3d" if split is None else f"rellis3d ({split})"
         self.classes = [] if labels is False else list(CLASSES)
-        self._labels, self._layout = labels, (columns, intensity_scale)
+        self._labels = labels
         frames = _find_frames(Path(root), split)
         self._frames = subsample(frames, skip)
         self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}

@@ -28,9 +28,9 @@ from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import (
-    check_layout,
     find_image,
     find_sweeps,
+    layout,
     optional_file,
     read_images,
     read_labels,
@@ -82,8 +82,8 @@ class SemanticKitti(LidarDataset):
         superpixels: folder of PNG maps of regions, likewise.
         labels: whether points have classes; None for where a sweep's file is there, as it is in all but the test
             sequences. Without labels these are the sweeps of KITTI's odometry benchmark.
-        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity.
-        intensity_scale: the sensor's largest intensity, which becomes 1.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
         skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
@@ -104,18 +104,18 @@ class SemanticKitti(LidarDataset):
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
         labels: bool | None = None,
-        columns: int = 4,
-        intensity_scale: float = 1.0,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
         skip_incomplete: bool = False,
     ) -> None:
-        check_layout(columns, intensity_scale)
+        self._layout = layout(columns, intensity_scale)
         check_sweeps(sweeps)
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = f"semantickitti ({split})"
         labels = False if labels is None and split == "test" else labels
         self.classes = list(CLASSES)
-        self._labels, self._layout = labels, (columns, intensity_scale)
+        self._labels = labels
         folders = [Path(root) / "sequences" / name for name in sequences or ()]
         if sequences is None:
             folders = _folders_of(Path(root) / "sequences", split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -18,6 +19,7 @@ from crosspoint.scene.datasets.nuscenes import NuScenes
 from crosspoint.scene.datasets.rellis3d import Rellis3d
 from crosspoint.scene.datasets.semantickitti import SemanticKitti
 from crosspoint.scene.datasets.validate import check_scenes
+from crosspoint.training.run_folder import differences
 from tests.scene.datasets.test_kitti_object import write_frames
 from tests.scene.datasets.test_kitti_raw import write_drive
 from tests.scene.datasets.test_nuscenes import FRONT, VERSION, write
@@ -206,3 +208,13 @@ def test_every_reader_leaves_out_incomplete_frames(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found no keyframe of CAM_FRONT .* `cameras`, .* by `skip_incomplete`"):
         NuScenes(tmp_path / "nu", **FRONT)
     assert len(NuScenes(tmp_path / "nu", skip_incomplete=True, **FRONT)) == 1
+
+
+@pytest.mark.parametrize("made", [FolderScenes, KittiObject, KittiRaw, NuScenes, Rellis3d, SemanticKitti])
+def test_a_run_of_an_earlier_version_can_go_on(made: type) -> None:
+    """Arguments that it did not have are null or off unless they are given."""
+    added = ("columns", "intensity_scale", "skip_incomplete")
+    old = {"root": "x", "skip": 1}
+    now = {name: inspect.signature(made).parameters[name].default for name in added}
+    assert differences(old, old | now) == []
+    assert len(differences(old, old | now | {"columns": 7, "skip_incomplete": True})) == 2
