@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,21 +25,25 @@ class Checkpoint:
     Args:
         path: of a checkpoint of `crosspoint pretrain` (.ckpt), an export (.safetensors), or weights of another code.
         k: neighbors per point that were asked for; None takes the file's.
+        other_voxels: arguments of `VoxelConfig` that were asked for in place of the file's.
     """
 
     path: Path
     k: int | None = None
+    other_voxels: JsonObject | None = field(default=None, hash=False)
 
     @classmethod
-    def read(cls, path: Path, k: int | None = None) -> Checkpoint:
+    def read(cls, path: Path, k: int | None = None, other_voxels: JsonObject | None = None) -> Checkpoint:
         """Facts of a file, which is read at once.
 
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if it is of no known kind, is damaged, or holds another architecture.
         """
-        checkpoint = cls(path, k)
+        checkpoint = cls(path, k, other_voxels)
         assert checkpoint._pretrained is not None
+        if other_voxels:
+            checkpoint._warn_of_voxels()
         return checkpoint
 
     @cached_property
@@ -71,8 +75,26 @@ class Checkpoint:
 
     @property
     def voxels(self) -> VoxelConfig:
-        """How space was cut in training; SLidR's where the file does not say."""
+        """How space was cut in training, SLidR's where the file does not say, with the changes that were asked for."""
+        trained = self._trained_voxels
+        unknown = sorted((self.other_voxels or {}).keys() - asdict(trained).keys())
+        if unknown:
+            known = ", ".join(asdict(trained))
+            raise ValueError(f"found voxels.{unknown[0]}, expected some of: {known}")
+        return replace(trained, **(self.other_voxels or {}))
+
+    @property
+    def _trained_voxels(self) -> VoxelConfig:
         return VoxelConfig(**(self._pretrained.inputs.voxels or {}))
+
+    def _warn_of_voxels(self) -> None:
+        """Log which voxels differ between training and measuring."""
+        trained, asked = asdict(self._trained_voxels), asdict(self.voxels)
+        for name in [name for name in trained if trained[name] != asked[name]]:
+            log.warning(
+                "%s was trained on voxels of %s %s, and is measured on voxels of %s %s",
+                *(self.path, name, trained[name], name, asked[name]),
+            )
 
     @cached_property
     def has_images(self) -> bool:

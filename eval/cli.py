@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from inspect import getdoc
 from typing import Any, get_type_hints
 
+from crosspoint.cli.dataset_arguments import OPTIONS, dataset_rows, read_dataset_options, take_dataset_flags
 from crosspoint.cli.parser import Parser, described
 from crosspoint.cli.plugin_arguments import Section, split_flags
 from crosspoint.eval.protocols.named import protocol_class
@@ -49,8 +50,17 @@ def evaluate_command(words: Sequence[str]) -> int:
         return report_study(read_study(rest))
     made = protocol_class(name)
     parser = _protocol_parser(made, name)
+    known = {action.dest.split(".")[0] for action in parser._actions} | {"split"}
+    dataset = _dataset_of(rest) if OPTIONS in known else None
+    flags: list[tuple[str, str]] = []
+    if dataset is not None:
+        rest, flags = take_dataset_flags(rest, dataset, known)
+        parser.further_rows = [("", ""), *dataset_rows(dataset, known)]
+        parser.further_keys = [row[0].removeprefix("--") for row in parser.further_rows]
     values = vars(parser.instantiate(parser.read(rest)))
     values.pop("config")
+    if OPTIONS in known:
+        values[OPTIONS] = read_dataset_options(values["dataset"], values[OPTIONS], flags, known)
     known = {field.name for field in fields(made.target) if field.init}
     target = made.target(**{key: value for key, value in values.items() if key in known})
     result = evaluate(made(**{key: value for key, value in values.items() if key not in known}), target)
@@ -58,6 +68,15 @@ def evaluate_command(words: Sequence[str]) -> int:
     if target.out is not None:
         result.save(target.out)
     return 0
+
+
+def _dataset_of(words: Sequence[str]) -> str | None:
+    """The dataset that the words name."""
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag == "--dataset":
+            return value if equals else next(iter(words[place + 1 :]), None)
+    return None
 
 
 def _overview() -> str:

@@ -9,6 +9,7 @@ from crosspoint.checkpoints.record import InputKind
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_clouds, labeled_dataset
 from crosspoint.renderers import RenderedSet
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.datasets.build import open_scenes
@@ -32,6 +33,7 @@ class EvaluationData:
         test_split: frames to measure on.
         validation_split: frames that choose an epoch; None where there are none.
         skip: train on every n-th frame alone (nuScenes: every n-th scene).
+        options: further arguments of the dataset of frames.
     """
 
     dataset: str | None = None
@@ -45,6 +47,7 @@ class EvaluationData:
     test_split: str = "val"
     validation_split: str | None = None
     skip: int = 1
+    options: JsonObject = field(default_factory=dict)
     _clouds: dict[object, Clouds] = field(default_factory=dict, repr=False, compare=False)
     _frames: dict[object, LidarDataset] = field(default_factory=dict, repr=False, compare=False)
 
@@ -101,8 +104,11 @@ class EvaluationData:
     def _frames_of(self, split: str, skip: int) -> LidarDataset:
         if (split, skip) not in self._frames:
             assert self.dataset is not None
-            options = {} if skip == 1 else {"skip": skip}
-            self._frames[split, skip] = open_scenes(self.dataset, self.root, split=split, **options)
+            options = {**self.options, **({} if skip == 1 else {"skip": skip})}
+            frames = open_scenes(self.dataset, self.root, split=split, **options)
+            if frames.skip_incomplete:
+                frames.leave_out_unreadable(labels=True)
+            self._frames[split, skip] = frames
         return self._frames[split, skip]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.plugins import plain
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.ops.sparse_conv import Backend, use_backend
 
@@ -95,7 +96,8 @@ class EvaluationRun:
         """What decided the features, as a result records it."""
         given = {"checkpoint": str(self.checkpoint.path), "random_init": self.random_init}
         if self.data.inputs == "voxels":
-            return {**given, "skip": self.data.skip}
+            options = {"options": plain(self.data.options)} if self.data.options else {}
+            return {**given, "skip": self.data.skip, "voxels": asdict(self.checkpoint.voxels), **options}
         return {
             **given,
             "encoder": self.checkpoint.config,

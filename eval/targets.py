@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.checkpoint import Checkpoint
@@ -111,6 +111,8 @@ class FrameTarget:
         test_split: frames to measure on
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: train on every n-th frame alone (nuScenes: every n-th scene)
+        options: further arguments of the dataset, such as version, columns, skip_incomplete; flags, too
+        voxels: size, intensity_scale and the like, where they should differ from those that the encoder was trained on
         random_init: measure the checkpoint's network with random weights instead
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of random weights and of every draw
@@ -128,6 +130,8 @@ class FrameTarget:
     test_split: str = "val"
     validation_split: str | None = None
     skip: int = 1
+    options: dict[str, Any] | None = None
+    voxels: dict[str, Any] | None = None
     random_init: bool = False
     sparse_backend: Backend = "torch"
     seed: int = 0
@@ -150,9 +154,10 @@ class FrameTarget:
             test_split=self.test_split,
             validation_split=self.validation_split,
             skip=self.skip,
+            options=self.options or {},
         )
         return EvaluationRun(
-            Checkpoint.read(self.checkpoint),
+            Checkpoint.read(self.checkpoint, other_voxels=self.voxels),
             data,
             self.random_init,
             self.seed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -51,11 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         if debug:
             raise
-        sys.stderr.write(f"crosspoint: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"crosspoint: error: {told(error)}\n")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("crosspoint: interrupted; what was finished is kept\n")
         return EXIT_INTERRUPTED
+
+
+def told(error: BaseException) -> str:
+    """What an error says, on one line; one of a loader process says it at the end of a traceback of its own."""
+    text = str(error)
+    if text.startswith("Caught ") and "Traceback (most recent call last)" in text:
+        last = [*re.finditer(r"^[A-Za-z_][\w.]*(?:Error|Exception): ", text, re.MULTILINE)]
+        text = text[last[-1].end() :] if last else text
+    return " ".join(text.split())
 
 
 def _run(words: list[str]) -> int:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from crosspoint.cli.parser import call
+from crosspoint.cli.dataset_arguments import OPTIONS, dataset_rows, read_dataset_options, take_dataset_flags
+from crosspoint.cli.parser import function_parser
 from crosspoint.cli.show_features import check_choice, chosen_point, features_of, joined_position
-from crosspoint.renderers.json_object import JsonObject
 
 log = logging.getLogger("crosspoint")
 
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(show, "show", joined_position(arguments))
+    words = joined_position(arguments)
+    parser = function_parser(show, "show")
+    name = words[0] if words and not words[0].startswith("-") else None
+    own = [*inspect.signature(show).parameters]
+    flags: list[tuple[str, str]] = []
+    if name is not None:
+        words, flags = take_dataset_flags(words, name, own)
+        parser.further_rows = [("", ""), *dataset_rows(name, own)]
+        parser.further_keys = [row[0].removeprefix("--") for row in parser.further_rows]
+    values = vars(parser.instantiate(parser.read(words)))
+    values.pop("config")
+    values[OPTIONS] = read_dataset_options(values["dataset"], values[OPTIONS], flags, own)
+    return show(**values)
 
 
 def show(
@@ -30,6 +44,7 @@ def show(
     point: int | None = None,
     at: str | None = None,
     out: Path = Path("show"),
+    options: dict[str, Any] | None = None,
 ) -> int:
     """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
 
@@ -47,6 +62,7 @@ def show(
         point: number of that point; null takes the one in the middle of the first image, box or cloud
         at: X,Y,Z in meters: that point is the nearest to it
         out: folder of the two files
+        options: further arguments of the dataset, which are flags, too: show NAME --help lists them
     """
     from crosspoint.scene.datasets.build import open_scenes
     from crosspoint.scene.viz.predictions import frame_predictions
@@ -54,9 +70,9 @@ def show(
 
     check_choice(checkpoint, point, at)
     split = "val" if split is None and predictions is not None else split  # what evaluate measures on
-    options: JsonObject = {} if split is None else {"split": split}
+    options = dict(options or {}) if split is None else {**(options or {}), "split": split}
     if dataset == "nuscenes":
-        options["boxes"] = None  # where there are some; training leaves their large table unread
+        options.setdefault("boxes", None)  # where there are some; training leaves their large table unread
     if weak_labels is not None:
         options["weak_labels"] = weak_labels
     if not isinstance(superpixels, bool):

@@ -80,6 +80,8 @@ def differences(old: JsonObject, new: JsonObject, prefix: str = "") -> list[str]
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changed += differences(before, after, f"{name}.")
+        elif before is None and after is False:  # a switch that an earlier version did not have was off
+            continue
         elif before != after and name not in IGNORED_ON_RESUME:
             changed.append(f"{name}: {before} then, {after} now")
     return changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,7 +73,7 @@ class SemanticSegmentation(Protocol):
         """Refuse frames that are missing or cannot be read."""
         for frames in (data.train_frames, data.test_frames, data.validation_frames):
             if frames is not None:
-                check_scenes(frames, frames=1, pairs=False)
+                check_scenes(frames, frames=1, pairs=False, labels=True)
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `semantic_segmentation`; its answers lie beside the network."""
@@ -93,6 +93,10 @@ class SemanticSegmentation(Protocol):
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
         )
+        splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
+        left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}
+        if left_out:
+            result = replace(result, constants={**result.constants, "frames_left_out": left_out})
         return on_dataset(result, data.test_frames.name), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:

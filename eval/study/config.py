@@ -37,6 +37,7 @@ class StudyConfig:
         test_split: frames to measure on
         validation_split: frames that choose the epoch; null takes the last one
         skip: train on every n-th frame alone (nuScenes: every n-th scene)
+        options: further arguments of a dataset of frames
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of the first checkpoint of a row; the next have the next ones
         device: auto, cpu, cuda, cuda:1, …
@@ -58,6 +59,7 @@ class StudyConfig:
     test_split: str = "val"
     validation_split: str | None = None
     skip: int = 1
+    options: JsonObject | None = None
     sparse_backend: Backend = "torch"
     seed: int = 0
     device: str = "auto"

@@ -81,6 +81,7 @@ def study_data(config: StudyConfig, rows: Sequence[TableRow]) -> EvaluationData:
         test_split=config.test_split,
         validation_split=config.validation_split,
         skip=config.skip,
+        options=config.options or {},
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crosspoint.plugins import SampleDataset
 from crosspoint.scene.data.pixel_maps import PixelMaps
 from crosspoint.scene.data.sample import LidarSample
+
+log = logging.getLogger("crosspoint")
 
 
 class LidarDataset(SampleDataset, ABC):
@@ -29,6 +32,8 @@ class LidarDataset(SampleDataset, ABC):
         box_classes: names of the classes that `Boxes.labels` counts from 0; empty where there are no boxes.
         map_names: names of the pixel maps that each frame brings, such as "weak_labels" and "superpixels".
         weak_classes: names of the classes that the pixel map "weak_labels" counts from 1, 0 being no class.
+        skip_incomplete: whether frames that lack a file, or cannot be read, are left out.
+        left_out: how many have been.
     """
 
     name: str
@@ -36,6 +41,8 @@ class LidarDataset(SampleDataset, ABC):
     box_classes: Sequence[str] = ()
     map_names: frozenset[str] = frozenset()
     weak_classes: Sequence[str] = ()
+    skip_incomplete: bool = False
+    left_out: int = 0
     _maps: PixelMaps | None = None
 
     @abstractmethod
@@ -53,6 +60,68 @@ class LidarDataset(SampleDataset, ABC):
     def files(self, index: int) -> list[Path]:
         """The files that an access to a frame reads, so that missing ones are found before a training starts."""
         return [*self.image_files(index), *self.map_files(index)]
+
+    def label_files(self, index: int) -> list[Path]:
+        """The file of a frame's labels, which segmentation needs and pre-training does not."""
+        return []
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these, by their indices; a dataset that knows `skip_incomplete` defines it."""
+        raise ValueError(
+            f"found skip_incomplete for {type(self).__name__}, expected a dataset that defines keep_frames: leave "
+            "skip_incomplete out"
+        )
+
+    def leave_out_incomplete(self) -> None:
+        """Leave out frames that lack a file or have an empty one, and say how many; the constructor calls it last.
+
+        Raises:
+            ValueError: if none is left.
+        """
+        self.skip_incomplete = True
+        count = len(self)
+        lacking = {index: path for index in range(count) if (path := self._lacking(index)) is not None}
+        self._leave_out(lacking, count, "no file, or an empty one,")
+
+    def leave_out_unreadable(self, *, labels: bool = False) -> None:
+        """Leave out frames that cannot be read, and say how many; all are read for it.
+
+        Args:
+            labels: leave out those without labels, too.
+
+        Raises:
+            ValueError: if none is left.
+        """
+        count, broken = len(self), {}
+        for index in range(count):
+            absent = [path for path in self.label_files(index) if labels and not path.is_file()]
+            try:
+                if absent:
+                    raise FileNotFoundError(f"found no file {absent[0]}")
+                self[index]
+            except (ValueError, OSError) as error:
+                broken[index] = error
+        self._leave_out(broken, count, "frames that cannot be read:")
+
+    def _lacking(self, index: int) -> Path | None:
+        """The first file of a frame that is not there or empty."""
+        for path in self.files(index):
+            try:
+                if path.stat().st_size == 0:
+                    return path
+            except OSError:
+                return path
+        return None
+
+    def _leave_out(self, which: Mapping[int, object], count: int, what: str) -> None:
+        if not which:
+            return
+        first = next(iter(which.values()))
+        if len(which) == count:
+            raise ValueError(f"found {what} {first} in all {count} frames of {self.name}, expected some frame whole")
+        log.warning("%s: left out %d of %d frames, the first for %s %s", self.name, len(which), count, what, first)
+        self.left_out += len(which)
+        self.keep_frames([index for index in range(count) if index not in which])
 
     def image_files(self, index: int) -> list[Path]:
         """The file of each image of a frame, in their order; maps are found by these paths."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from torch import Generator
@@ -12,6 +13,10 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.superpixels import SuperpixelCache
 from crosspoint.scene.data.transforms import SceneAugmentation, draw_views
+
+log = logging.getLogger("crosspoint")
+
+TRIES = 100  # frames in a row that may be left out before something else is wrong
 
 
 class SceneTrainingSet(Dataset[LidarSample]):
@@ -52,6 +57,19 @@ class SceneTrainingSet(Dataset[LidarSample]):
 
     def __getitem__(self, item: tuple[int, int]) -> LidarSample:
         index, seed = item
+        if not self.dataset.skip_incomplete:
+            return self._sample(index, seed)
+        for step in range(min(TRIES, len(self))):  # the next frames stand in for one that cannot be used
+            try:
+                return self._sample((index + step) % len(self), seed)
+            except (ValueError, OSError) as error:
+                log.warning("%s: left out frame %d: %s", self.dataset.name, (index + step) % len(self), error)
+        raise ValueError(
+            f"found {min(TRIES, len(self))} frames in a row of {self.dataset.name} that cannot be used, from number "
+            f"{index} on, expected fewer: look at the warnings above"
+        )
+
+    def _sample(self, index: int, seed: int) -> LidarSample:
         generator = Generator().manual_seed(seed)
         sample = pair_points(self.dataset[index], min_depth=self.min_depth, occlusion=self.occlusion)
         if self.weak_labels:

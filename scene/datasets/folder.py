@@ -1,8 +1,10 @@
 """A user's own rig, and how the synthetic world is kept: plain files in one folder.
 
     <root>/calibration.yaml               cameras, classes, scale of the intensity: see scene/datasets/rig.py
-    <root>/points/<name>.bin              float32 rows x y z intensity; meters, x forward, y left, z up
-    <root>/images/<camera>/<name>.png     or .jpg; without lens distortion, one size for all cameras
+    <root>/points/<name>.bin              float32 rows x y z intensity; meters, x forward, y left, z up; rows of more
+                                          numbers where the calibration says `columns`; or .npy, .ply, .pcd, .las
+    <root>/images/<camera>/<name>.png     or .jpg; without lens distortion, one size for all cameras; a LiDAR alone has
+                                          none, which is enough to segment its sweeps
     <root>/labels/<name>.label            optional: uint32 per return; lower 16 bits the class's place in `classes`
                                           from 1 on (0: ignored), upper 16 the object's number in the frame (0: none)
     <root>/boxes/<name>.txt               optional: a line per object: class x y z length width height heading;
@@ -14,13 +16,15 @@
     <root>/splits/{train,val}.txt         optional: a name per line
 
 Frames are ordered by name, so the frames of a sequence stand together when its name comes first: the digits at the end
-of a name count the frames of the sequence that the rest of it names. Where there is a folder of labels or boxes, every
-frame has a file in it.
+of a name count the frames of the sequence that the rest of it names. Frames without a file of labels or boxes have
+none.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +36,11 @@ from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.folder_writing import write_frame, write_poses, write_split
 from crosspoint.scene.datasets.readers import (
+    SWEEP_SUFFIXES,
+    find_image,
     find_sweeps,
+    layout,
+    optional_file,
     read_images,
     read_labels,
     read_lines,
@@ -44,7 +52,7 @@ from crosspoint.scene.datasets.rig import Rig, read_rig, write_rig
 
 __all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "write_rig", "write_split"]
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+_SUFFIXES = {"labels": ".label", "boxes": ".txt"}
 
 
 class FolderScenes(LidarDataset):
@@ -59,6 +67,12 @@ class FolderScenes(LidarDataset):
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
+        images: whether frames have images; None for where there is a folder `images`.
+        labels: whether points have classes; None for where a frame's file is there.
+        boxes: whether frames have boxes, likewise.
+        columns: numbers in a row of a .bin sweep; None for what calibration.yaml says, or else 4.
+        intensity_scale: the sensor's largest intensity; None for what calibration.yaml says, or else 1.
+        skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
         FileNotFoundError: if the folder, its calibration, its points or the list of the split are not there, or no
@@ -76,30 +90,42 @@ class FolderScenes(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
+        images: bool | None = None,
+        labels: bool | None = None,
+        boxes: bool | None = None,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
+        skip_incomplete: bool = False,
     ) -> None:
         check_sweeps(sweeps)
         self.root = Path(root)
         self.rig = read_rig(self.root)
         self.name = self.root.resolve().name
-        self.classes = self.rig.classes
-        self.box_classes = self.rig.box_classes
-        names = [path.stem for path in find_sweeps(self.root / "points", "sweeps <name>.bin of a rig")]
+        self.classes = [] if labels is False else self.rig.classes
+        self.box_classes = [] if boxes is False else self.rig.box_classes
+        self._labels, self._boxed = labels, boxes
+        self._images = bool(self.rig.camera_names) and (self._has("images") if images is None else images)
+        self._layout = layout(columns, intensity_scale, (self.rig.columns, self.rig.intensity_scale))
+        swept = find_sweeps(self.root / "points", "sweeps <name>.bin of a rig", SWEEP_SUFFIXES)
+        self._suffix = swept[0].suffix
+        names = [path.stem for path in swept]
         self.names = subsample(names if split is None else self._split(split, set(names)), skip)
         self._sweeps = sweeps
         self._earlier = _earlier_names(names, sweeps - 1)
         self._poses = self.poses() if sweeps > 1 or (self.root / "poses.txt").is_file() else {}
         self._times = self._read_times()
         self.open_maps(self.root, weak_labels, superpixels)
+        if skip_incomplete:
+            self.leave_out_incomplete()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> LidarSample:
         name = self.names[index]
-        sweep = read_sweep(self._points(name), full_scale=self.rig.intensity_scale)
+        sweep = read_sweep(self._points(name), *self._layout)
         fields = {"intensity": sweep.intensity}
-        if self._has("labels"):
-            path = self.root / "labels" / f"{name}.label"
+        for path in optional_file(self._file("labels", name), self._labels):
             raw = read_labels(path, sweep.kept)
             labels = to_classes(raw & 0xFFFF, {place: place - 1 for place in range(len(self.classes) + 1)}, path)
             fields |= {"label": torch.from_numpy(labels), "instance": torch.from_numpy(raw >> 16)}
@@ -107,11 +133,12 @@ class FolderScenes(LidarDataset):
             name,
             sweep.points,
             fields,
-            read_images(self.image_files(index), self.rig.cameras.size),
-            cameras=self.rig.cameras,
-            boxes=self._boxes(name) if self._has("boxes") else None,
+            boxes=self._boxes(name) if optional_file(self._file("boxes", name), self._boxed) else None,
             pose=torch.from_numpy(self._poses[name]) if name in self._poses else None,
         )
+        if self._images and self.rig.cameras is not None:
+            images = read_images(self.image_files(index), self.rig.cameras.size)
+            sample = replace(sample, images=images, cameras=self.rig.cameras)
         sample = self.with_maps(sample, index)
         if self._sweeps == 1:
             return sample
@@ -120,14 +147,23 @@ class FolderScenes(LidarDataset):
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: points, images, labels, boxes, earlier points, maps."""
         name = self.names[index]
-        labels = [self.root / "labels" / f"{name}.label"] if self._has("labels") else []
-        boxes = [self.root / "boxes" / f"{name}.txt"] if self._has("boxes") else []
+        labels = optional_file(self._file("labels", name), self._labels)
+        boxes = optional_file(self._file("boxes", name), self._boxed)
         earlier = [self._points(other) for other, _ in self._earlier[name]]
         return [self._points(name), *self.image_files(index), *labels, *boxes, *earlier, *self.map_files(index)]
 
     def image_files(self, index: int) -> list[Path]:
         """The image of each camera."""
-        return [self._image(camera, self.names[index]) for camera in self.rig.camera_names]
+        folders = [self.root / "images" / camera for camera in self.rig.camera_names] if self._images else []
+        return [find_image(folder, self.names[index]) for folder in folders]
+
+    def label_files(self, index: int) -> list[Path]:
+        """The labels of the points."""
+        return [self._file("labels", self.names[index])]
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these."""
+        self.names = [self.names[index] for index in kept]
 
     def poses(self) -> dict[str, np.ndarray]:
         """From LiDAR to world, (4, 4) for each name in `poses.txt`.
@@ -152,7 +188,7 @@ class FolderScenes(LidarDataset):
         return {name: float(_numbers(words, 1, " ".join([name, *words]), path)[0]) for name, *words in pairs}
 
     def _read_earlier(self, name: str, other: str, steps: int) -> EarlierSweep:
-        sweep = read_sweep(self._points(other), full_scale=self.rig.intensity_scale)
+        sweep = read_sweep(self._points(other), *self._layout)
         absent = [one for one in (name, other) if one not in self._poses or (self._times and one not in self._times)]
         if absent:
             raise ValueError(
@@ -179,14 +215,13 @@ class FolderScenes(LidarDataset):
         return (self.root / kind).is_dir()
 
     def _points(self, name: str) -> Path:
-        return self.root / "points" / f"{name}.bin"
+        return self.root / "points" / f"{name}{self._suffix}"
 
-    def _image(self, camera: str, name: str) -> Path:
-        places = [self.root / "images" / camera / f"{name}{suffix}" for suffix in _SUFFIXES]
-        return next((place for place in places if place.exists()), places[0])
+    def _file(self, kind: str, name: str) -> Path:
+        return self.root / kind / f"{name}{_SUFFIXES[kind]}"
 
     def _boxes(self, name: str) -> Boxes:
-        path = self.root / "boxes" / f"{name}.txt"
+        path = self._file("boxes", name)
         geometry, labels = [], []
         for line in read_lines(path, "the boxes of a frame, one a line"):
             kind, *words = line.rsplit(maxsplit=7)

@@ -69,8 +69,14 @@ def _check_frame(frame: LidarSample, rig: Rig) -> None:
     if not frame.name or frame.name != frame.name.strip() or frame.name.startswith(".") or set(frame.name) & set("/\\"):
         raise ValueError(f"found {where}, expected a name that files can have")
     cameras, given = rig.cameras, frame.cameras
-    same = given is not None and cameras.size == given.size
-    for part in ("K", "R", "t") if same else ():
+    if rig.columns != 4:
+        raise ValueError(f"found columns {rig.columns} in the rig of {where}, expected 4: frames are written as those")
+    if cameras is None:
+        if len(frame.images):
+            raise ValueError(f"found {where} with images, expected none, as its rig has no camera")
+        cameras = given  # what no image was taken with does not matter
+    same = (cameras is given is None) or (cameras is not None and given is not None and cameras.size == given.size)
+    for part in ("K", "R", "t") if same and given is not None else ():
         ours, theirs = getattr(cameras, part), getattr(given, part)
         same = same and ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=1e-9)
     if not same:

@@ -37,9 +37,13 @@ class KittiCalibration:
             ValueError: if the key is missing or its numbers are not as many or not finite.
         """
         if key not in self._lines:
+            there = ", ".join(
+                name if len(name) < 30 else f"{name.split()[0]} (without a colon)" for name in self._lines
+            )
+            source = ", fetch KITTI's data_odometry_calib.zip" if key == "Tr" else ""
             raise ValueError(
-                f"found no {key} in {self.path}, expected it beside {', '.join(self._lines) or 'nothing'}: "
-                "the file is cut off or of another dataset"
+                f"found no {key} in {self.path}, expected it beside {there or 'nothing'}: "
+                f"the file is cut off or of another dataset{source}"
             )
         try:
             numbers = np.array([float(word) for word in self._lines[key].split()])

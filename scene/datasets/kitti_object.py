@@ -1,6 +1,7 @@
 """KITTI object detection (Geiger et al. 2012, https://www.cvlibs.net/datasets/kitti/eval_object.php): boxes.
 
-    <root>/training/{calib/000000.txt, image_2/000000.png, label_2/000000.txt, velodyne/000000.bin}
+    <root>/training/{calib/000000.txt, image_2/000000.png, velodyne/000000.bin}   or .jpg
+    <root>/training/label_2/000000.txt            optional
     <root>/testing/{calib, image_2, velodyne}     optional
     <root>/ImageSets/{train,val,test}.txt         optional: a frame's number per line
 
@@ -11,6 +12,7 @@ float32 rows x y z reflectance, the reflectance in [0, 1].
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,16 @@ from crosspoint.scene.data.calibration import invert, lidar_cameras
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
-from crosspoint.scene.datasets.readers import find_sweeps, read_images, read_lines, read_sweep, subsample
+from crosspoint.scene.datasets.readers import (
+    find_image,
+    find_sweeps,
+    layout,
+    optional_file,
+    read_images,
+    read_lines,
+    read_sweep,
+    subsample,
+)
 
 BOX_CLASSES = ("Car", "Pedestrian", "Cyclist")  # the three that are evaluated; others are left out
 
@@ -32,10 +43,14 @@ class KittiObject(LidarDataset):
         root: the folder of `training`.
         split: whose numbers are read from `ImageSets/<split>.txt`; None for all frames of the part.
         skip: keep every skip-th frame, from the first on.
-        part: "training", or "testing", which has no boxes.
+        part: "training" or "testing".
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
+        boxes: whether frames have boxes; None for where label_2 has their file.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
+        skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
         FileNotFoundError: if the folder, its sweeps or the list of the split are not there, or a folder of maps or its
@@ -52,13 +67,21 @@ class KittiObject(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
+        boxes: bool | None = None,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
+        skip_incomplete: bool = False,
     ) -> None:
+        self._layout = layout(columns, intensity_scale)
         if part not in ("training", "testing"):
             raise ValueError(f'found part "{part}", expected "training" or "testing"')
         self.name = "kitti_object"
-        self.box_classes = list(BOX_CLASSES)
         self._folder = Path(root) / part
-        self._labeled = part == "training"
+        labels = self._folder / "label_2"
+        if boxes and not labels.is_dir():
+            raise FileNotFoundError(f"found no folder {labels}, expected the boxes of each frame: set boxes to false")
+        self._boxes = False if (boxes is None and part == "testing") or not labels.is_dir() else boxes
+        self.box_classes = [] if self._boxes is False else list(BOX_CLASSES)
         sweeps = find_sweeps(self._folder / "velodyne", "sweeps of KITTI's object benchmark: give the folder above")
         numbers = [path.stem for path in sweeps]
         if split is not None:
@@ -72,6 +95,8 @@ class KittiObject(LidarDataset):
                 )
         self._numbers = subsample(numbers, skip)
         self.open_maps(root, weak_labels, superpixels)
+        if skip_incomplete:
+            self.leave_out_incomplete()
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -82,8 +107,9 @@ class KittiObject(LidarDataset):
         K, shift = calibration.camera("P2")
         images = read_images(self.image_files(index))
         cameras = lidar_cameras(K[None], (shift @ to_rectified)[None], (images.shape[2], images.shape[3]))
-        boxes = read_boxes(self._file(index, "label_2", ".txt"), to_rectified) if self._labeled else None
-        sweep = read_sweep(self._file(index, "velodyne", ".bin"))
+        labels = self._box_files(index)
+        boxes = read_boxes(labels[0], to_rectified) if labels else None
+        sweep = read_sweep(self._file(index, "velodyne", ".bin"), *self._layout)
         sample = LidarSample(
             f"{self._folder.name}/{self._numbers[index]}",
             sweep.points,
@@ -96,13 +122,19 @@ class KittiObject(LidarDataset):
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, calibration, boxes, maps."""
-        places = [("velodyne", ".bin"), ("image_2", ".png"), ("calib", ".txt")]
-        places += [("label_2", ".txt")] * self._labeled
-        return [*(self._file(index, *place) for place in places), *self.map_files(index)]
+        others = [self._file(index, "calib", ".txt"), *self._box_files(index)]
+        return [self._file(index, "velodyne", ".bin"), *self.image_files(index), *others, *self.map_files(index)]
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these."""
+        self._numbers = [self._numbers[index] for index in kept]
 
     def image_files(self, index: int) -> list[Path]:
         """The left color image."""
-        return [self._file(index, "image_2", ".png")]
+        return [find_image(self._folder / "image_2", self._numbers[index])]
+
+    def _box_files(self, index: int) -> list[Path]:
+        return optional_file(self._file(index, "label_2", ".txt"), self._boxes)
 
     def _file(self, index: int, folder: str, suffix: str) -> Path:
         return self._folder / folder / f"{self._numbers[index]}{suffix}"

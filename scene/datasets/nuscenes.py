@@ -13,9 +13,10 @@ left. Images are rectified.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,21 @@ from crosspoint.scene.data.sample import IGNORED, Boxes, LidarSample
 from crosspoint.scene.data.sweeps import EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
-from crosspoint.scene.datasets.readers import Sweep, read_images, read_labels, read_sweep, to_classes
+from crosspoint.scene.datasets.readers import (
+    Sweep,
+    layout,
+    optional_file,
+    read_images,
+    read_labels,
+    read_sweep,
+    to_classes,
+)
+
+log = logging.getLogger("crosspoint")
+
+# The version whose scenes a split names, where several lie in one root
+_VERSIONS = {"mini_train": "v1.0-mini", "mini_val": "v1.0-mini", "test": "v1.0-test"}
+_VERSIONS |= dict.fromkeys(("train", "val", "parametrizing", "verifying"), "v1.0-trainval")
 
 LIDAR = "LIDAR_TOP"
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
@@ -75,9 +90,10 @@ class NuScenes(LidarDataset):
         split: "train", "val", "test", "mini_train", "mini_val", "parametrizing" (600 training scenes), "verifying" (the
             100 others), or a text file of scenes' names; None for all scenes of the version.
         skip: keeps whole scenes: 100, 20, 10, 4 for 1, 5, 10, 25 % of the training scenes, the skip-th first.
-        version: the folder of the tables; None for the only one there is.
-        cameras: their order in a frame.
-        labels: whether points have classes; None for where there is a table lidarseg.
+        version: the folder of the tables, such as "v1.0-trainval"; None for the only one there is, or of several that
+            of the split.
+        cameras: their order in a frame; none for sweeps alone.
+        labels: whether points have classes; None for where the table lidarseg names a file that is there.
         boxes: whether frames have boxes of the ten detection classes; None for where there is a table
             sample_annotation, which is large.
         sweeps: how many of the LiDAR are aggregated, the keyframe's and those before it, as the devkit does; 10 is
@@ -85,6 +101,9 @@ class NuScenes(LidarDataset):
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
+        columns: numbers in a row of a sweep; None for 5: x y z intensity ring.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for 255.
+        skip_incomplete: leave out frames that lack a file or a record, or cannot be read, and say how many.
 
     Raises:
         FileNotFoundError: if a table that is needed is not there, or a folder of maps or its manifest.
@@ -105,25 +124,31 @@ class NuScenes(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
+        skip_incomplete: bool = False,
     ) -> None:
+        self._layout = layout(columns, intensity_scale, (5, 255.0))
         check_sweeps(sweeps)
-        if not cameras or not set(cameras) <= set(CAMERAS):
-            raise ValueError(f"found cameras {', '.join(cameras) or 'no name'}, expected some of: {', '.join(CAMERAS)}")
+        if not set(cameras) <= set(CAMERAS):
+            raise ValueError(f"found cameras {', '.join(cameras)}, expected some of: {', '.join(CAMERAS)}")
         self.root = Path(root)
-        tables = Tables(self.root, version)
+        tables = Tables(self.root, version, _VERSIONS.get(split or ""))
         self.name = f"nuscenes ({split or tables.folder.name})"
-        labeled = tables.has("lidarseg") if labels is None else labels
-        self.classes = list(CLASSES) if labeled else []
         boxed = tables.has("sample_annotation") if boxes is None else boxes
         self.box_classes = list(BOX_CLASSES) if boxed else []
         self._sweeps = sweeps
-        self._keyframes = _find_keyframes(tables, split, skip, cameras, sweeps)
+        self._keyframes = _find_keyframes(tables, split, skip, cameras, sweeps, skip_incomplete)
         data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images, *frame.earlier)]
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
-        self._labels = self._find_labels(tables) if labeled else {}
+        self._labels_needed = bool(labels)
+        self._labels = self._find_labels(tables) if labels or (labels is None and tables.has("lidarseg")) else {}
+        self.classes = list(CLASSES) if self._labels else []
         self._boxes = self._find_boxes(tables) if boxed else None
         self.open_maps(self.root, weak_labels, superpixels)
+        if skip_incomplete:
+            self.leave_out_incomplete()
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -131,17 +156,18 @@ class NuScenes(LidarDataset):
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._keyframes[index]
         sweep, points, fields = self._read(frame.lidar)
-        images = read_images(self.image_files(index))
-        intrinsics = [self._mounts[image["calibrated_sensor_token"]]["camera_intrinsic"] for image in frame.images]
-        from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
-        cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
-        if self._labels:
-            path = self.root / self._labels[frame.lidar["token"]]
+        for path in self._labels_read(index):
             classes = to_classes(read_labels(path, sweep.kept, "u1"), CLASS_OF_LABEL, path)
             fields["label"] = torch.from_numpy(classes)
         boxes = None if self._boxes is None else self._frame_boxes(frame)
         pose = torch.from_numpy(self._to_world(frame.lidar))
-        sample = LidarSample(frame.name, points, fields, images, cameras=cameras, boxes=boxes, pose=pose)
+        sample = LidarSample(frame.name, points, fields, boxes=boxes, pose=pose)
+        if frame.images:
+            images = read_images(self.image_files(index))
+            intrinsics = [self._mounts[image["calibrated_sensor_token"]]["camera_intrinsic"] for image in frame.images]
+            from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
+            cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
+            sample = replace(sample, images=images, cameras=cameras)
         sample = self.with_maps(sample, index)
         if self._sweeps == 1:
             return sample
@@ -150,7 +176,7 @@ class NuScenes(LidarDataset):
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, images, labels, earlier sweeps, maps."""
         frame = self._keyframes[index]
-        labels = [self.root / self._labels[frame.lidar["token"]]] if self._labels else []
+        labels = self._labels_read(index)
         sweeps = [self._path(frame.lidar), *self.image_files(index), *labels, *map(self._path, frame.earlier)]
         return [*sweeps, *self.map_files(index)]
 
@@ -158,11 +184,27 @@ class NuScenes(LidarDataset):
         """The image of each camera."""
         return [self._path(image) for image in self._keyframes[index].images]
 
+    def label_files(self, index: int) -> list[Path]:
+        """The labels of the sweep, where the table names them."""
+        token = self._keyframes[index].lidar["token"]
+        return [self.root / self._labels[token]] if token in self._labels else []
+
+    def _labels_read(self, index: int) -> list[Path]:
+        wanted = True if self._labels_needed else None
+        return [path for named in self.label_files(index) for path in optional_file(named, wanted)]
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these."""
+        self._keyframes = [self._keyframes[index] for index in kept]
+
     def _read(self, lidar: Record) -> tuple[Sweep, Tensor, dict[str, Tensor]]:
         """A sweep, its points with x forward, and their fields."""
-        sweep = read_sweep(self._path(lidar), columns=5, full_scale=255.0)
+        sweep = read_sweep(self._path(lidar), *self._layout)
         points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
-        return sweep, points, {"intensity": sweep.intensity, "ring": sweep.others[:, 0].long()}
+        fields = {"intensity": sweep.intensity}
+        if sweep.others.shape[1]:
+            fields["ring"] = sweep.others[:, 0].long()
+        return sweep, points, fields
 
     def _read_earlier(self, lidar: Record, record: Record) -> EarlierSweep:
         _, points, fields = self._read(record)
@@ -189,14 +231,14 @@ class NuScenes(LidarDataset):
         return through_ego(lidar_mount @ invert(TO_FORWARD), lidar_ego, camera_ego, camera_mount)
 
     def _find_labels(self, tables: Tables) -> dict[str, str]:
-        """The label file of each keyframe's sweep."""
+        """The label file of each keyframe's sweep; where labels are asked for, of all of them."""
         tokens = {frame.lidar["token"] for frame in self._keyframes}
         records = tables.read("lidarseg", lambda record: record["sample_data_token"] in tokens)
         files = {record["sample_data_token"]: record["filename"] for record in records}
-        if len(files) < len(tokens):
+        if self._labels_needed and len(files) < len(tokens):
             raise ValueError(
                 f"found labels of {len(files)} of {len(tokens)} keyframes in {tables.folder}/lidarseg.json, expected "
-                "all: fetch nuScenes-lidarseg of this version, or ask for no labels"
+                "all: fetch nuScenes-lidarseg of this version, or set labels to false"
             )
         return files
 
@@ -228,7 +270,7 @@ class NuScenes(LidarDataset):
 
 
 def _find_keyframes(
-    tables: Tables, split: str | None, skip: int, cameras: Sequence[str], sweeps: int
+    tables: Tables, split: str | None, skip: int, cameras: Sequence[str], sweeps: int, skip_incomplete: bool
 ) -> list[_Keyframe]:
     """Keyframes by the order of their scenes' table, then by time."""
     scenes = tables.index("scene")
@@ -253,18 +295,23 @@ def _find_keyframes(
             swept[record["token"]] = record
         if record["is_key_frame"]:
             data[record["sample_token"]][channel] = record
-    frames = []
+    frames, left_out = [], 0
     for sample in samples:
         there = data[sample["token"]]
         absent = [channel for channel in (LIDAR, *cameras) if channel not in there]
+        if absent and skip_incomplete:
+            left_out += 1
+            continue
         if absent:
             raise ValueError(
                 f"found no keyframe of {', '.join(absent)} for sample {sample['token']} in {tables.folder}, expected "
-                "it: leave out cameras that are not there"
+                "it: leave them out of `cameras`, or such samples by `skip_incomplete`"
             )
         name = f"{scenes[sample['scene_token']]['name']}/{sample['token']}"
         earlier = _find_earlier(there[LIDAR], swept, sweeps - 1)
         frames.append(_Keyframe(name, sample["token"], there[LIDAR], [there[camera] for camera in cameras], earlier))
+    if left_out:
+        log.warning("%s: left out %d of %d samples that lack a record", tables.folder.name, left_out, len(samples))
     if not frames:
         raise ValueError(f"found no keyframe of {len(order)} scenes in {tables.folder}/sample.json, expected some")
     return frames

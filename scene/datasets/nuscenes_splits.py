@@ -83,7 +83,12 @@ def choose_scenes(names: Sequence[str], split: str | None, skip: int = 1) -> lis
     kept = inside[skip - 1 :: skip]
     if not kept:
         raise ValueError(
-            f"found {len(inside)} of {len(names)} scenes in the split {split!r}, expected at least skip = {skip}: "
-            "choose another split, version or skip"
+            f"found {len(inside)} of {len(names)} scenes ({_few(names)}) in the split {split!r}, expected "
+            f"{skip} or more, of which every {skip}-th is taken: choose another `split` or `version`, or a lower `skip`"
         )
     return kept
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first and the last of some names."""
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]}, {names[1]}, …, {names[-1]}"

@@ -24,13 +24,14 @@ class Tables:
     Args:
         root: the folder of `samples`.
         version: the folder of the tables, such as "v1.0-trainval"; None for the only one there is.
+        preferred: the version to take where none is named and there are several.
 
     Raises:
         FileNotFoundError: if there is no such version.
         ValueError: if there are several and none is named.
     """
 
-    def __init__(self, root: Path, version: str | None = None) -> None:
+    def __init__(self, root: Path, version: str | None = None, preferred: str | None = None) -> None:
         there = sorted(path.name for path in root.glob("v1.0-*") if path.is_dir()) if root.is_dir() else []
         if not there or (version is not None and version not in there):
             raise FileNotFoundError(
@@ -38,7 +39,9 @@ class Tables:
                 f"unpack {_SOURCE} there"
             )
         if version is None and len(there) > 1:
-            raise ValueError(f"found the versions {', '.join(there)} in {root}, expected one: name it as `version`")
+            if preferred not in there:
+                raise ValueError(f"found the versions {', '.join(there)} in {root}, expected one: name it as `version`")
+            version = preferred
         self.folder = root / (version or there[0])
 
     def has(self, name: str) -> bool:

@@ -17,9 +17,13 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from crosspoint.scene.data.sample import IGNORED
+from crosspoint.scene.datasets.cloud_files import SUFFIXES, read_named
+from crosspoint.scene.datasets.row_width import check_width, possible_widths
 
 Item = TypeVar("Item")
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+SWEEP_SUFFIXES = SUFFIXES
 FARTHEST = 10_000.0  # meters; no LiDAR sees farther, and bytes of another type almost always do
 
 
@@ -33,26 +37,24 @@ class Sweep(NamedTuple):
 
 
 def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
-    """Read a file of float32 rows that begin with x y z intensity.
+    """Read a sweep: float32 rows that begin with x y z intensity, or a file that says itself what it holds.
 
     Args:
-        path: the file.
-        columns: numbers in a row.
+        path: the file; a suffix of `crosspoint.scene.datasets.cloud_files` other than .bin says how it is read.
+        columns: numbers in a row of a .bin file; 3 where there is no intensity, which is then 0.
         full_scale: the largest intensity the sensor gives, which becomes 1; the few above it (some sensors overshoot on
             retroreflectors) become 1, too.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is cut off, is of another type or scale, or holds no return with a position.
+        ImportError: if a package that reads it is not installed.
+        ValueError: if the file is cut off, is of another width, type or scale, or holds no return with a position.
     """
-    row = "x y z intensity" + " …" * (columns > 4)
+    row = "x y z intensity"[: 15 if columns > 3 else 5] + " …" * (columns > 4)
     size = _size(path, f"the sweep, float32 {row}")
-    if size == 0 or size % (4 * columns):
-        raise ValueError(
-            f"found {size} bytes in {path}, expected a multiple of {4 * columns} (float32 {row}): "
-            "the file is cut off or of another format, fetch it anew"
-        )
-    returns = np.fromfile(path, dtype="<f4").reshape(-1, columns).astype(np.float32, copy=False)
+    returns = _read_rows(path, columns, size, row) if path.suffix == ".bin" else read_named(path)
+    if returns.shape[1] == 3:
+        returns = np.column_stack([returns, np.zeros(len(returns), dtype=np.float32)])
     # By columns: reducing rows of four numbers takes five times as long.
     x, y, z, intensity = returns[:, :4].T
     finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & np.isfinite(intensity)
@@ -66,16 +68,48 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
     farthest = float(np.abs(points).max())
     if farthest > FARTHEST:
         raise ValueError(
-            f"found a coordinate of {farthest:.3g} m in {path}, expected at most {FARTHEST:.0f}: is it float32 {row}?"
+            f"found a coordinate of {farthest:.3g} m in {path}, expected at most {FARTHEST:.0f}: is it float32 {row}, "
+            "in meters?"
         )
     if (intensity > full_scale).mean() > 0.5:
         raise ValueError(
             f"found intensities up to {intensity.max():g} in {path}, expected most within 0…{full_scale:g}: "
-            "give the sensor's largest intensity"
+            "give the sensor's largest intensity as `intensity_scale`"
         )
     scaled = np.clip(intensity / full_scale, 0.0, 1.0)
     others = np.ascontiguousarray(returns[:, 4:])
     return Sweep(torch.from_numpy(points), torch.from_numpy(scaled), torch.from_numpy(others), kept)
+
+
+def layout(
+    columns: int | None, intensity_scale: float | None, usual: tuple[int, float] = (4, 1.0)
+) -> tuple[int, float]:
+    """Columns and largest intensity of a dataset's sweeps: as given, or the usual ones where None.
+
+    Raises:
+        ValueError: if no sweep can have so many columns or such a largest intensity.
+    """
+    columns = usual[0] if columns is None else columns
+    intensity_scale = usual[1] if intensity_scale is None else intensity_scale
+    if columns < 3:
+        raise ValueError(f"found columns {columns}, expected 3 (x y z) or more: give the numbers in a row of a sweep")
+    if not 0 < intensity_scale < float("inf"):
+        raise ValueError(f"found the intensity_scale {intensity_scale}, expected the sensor's largest intensity")
+    return columns, intensity_scale
+
+
+def _read_rows(path: Path, columns: int, size: int, row: str) -> np.ndarray:
+    """The rows (M, columns) of a headless file."""
+    if size == 0 or size % (4 * columns):
+        others = [width for width in possible_widths(size // 4) if width != columns] if size % 4 == 0 else []
+        wider = f", or give `columns` if rows have {', '.join(map(str, others))} numbers" if others else ""
+        raise ValueError(
+            f"found {size} bytes in {path}, expected a multiple of {4 * columns} (float32 {row}): "
+            f"the file is cut off or of another format, fetch it anew{wider}"
+        )
+    numbers = np.fromfile(path, dtype="<f4").astype(np.float32, copy=False)
+    check_width(numbers, columns, path)
+    return numbers.reshape(-1, columns)
 
 
 def read_labels(path: Path, kept: np.ndarray, dtype: str = "<u4") -> np.ndarray:
@@ -175,18 +209,37 @@ def read_lines(path: Path, what: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def find_sweeps(folder: Path, where: str) -> list[Path]:
-    """The .bin files right below a folder, sorted by name.
+def find_image(folder: Path, name: str) -> Path:
+    """The image of a name in a folder, whichever suffix it has; the first suffix where there is none."""
+    places = [folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def image_names(folder: Path) -> set[str]:
+    """Names without suffix of the images right below a folder."""
+    return {path.stem for path in folder.glob("*.*") if path.suffix in IMAGE_SUFFIXES and path.name[0] != "."}
+
+
+def optional_file(path: Path, wanted: bool | None) -> list[Path]:
+    """A file that is read if `wanted`, never if not, and with None where it is there; as a list of one or none."""
+    return [path] if wanted or (wanted is None and path.is_file()) else []
+
+
+def find_sweeps(folder: Path, where: str, suffixes: Sequence[str] = (".bin",)) -> list[Path]:
+    """The sweeps right below a folder, sorted by name: .bin files, or those of the first suffix that any file has.
 
     Raises:
         FileNotFoundError: if there is no such folder or no such file; `where` says what it should have held.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"found no folder {folder}, expected {where}")
-    paths = sorted(path for path in folder.glob("*.bin") if not path.name.startswith("."))
-    if not paths:
-        raise FileNotFoundError(f"found no .bin file in {folder}, expected {where}")
-    return paths
+    for suffix in suffixes:
+        paths = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+        if paths:
+            return paths
+    kinds = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
+    there = f" (but {', '.join(kinds)})" if kinds else ""
+    raise FileNotFoundError(f"found no {' or '.join(suffixes)} file in {folder}{there}, expected {where}")
 
 
 def subsample(items: list[Item], skip: int) -> list[Item]:

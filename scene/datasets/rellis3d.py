@@ -17,6 +17,7 @@ the authors' notebook brings labels of points and pixels no closer together, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,10 @@ from crosspoint.scene.data.calibration import invert, lidar_cameras, quaternion_
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.datasets.readers import (
+    IMAGE_SUFFIXES,
     find_sweeps,
+    layout,
+    optional_file,
     read_images,
     read_labels,
     read_lines,
@@ -64,6 +68,10 @@ class Rellis3d(LidarDataset):
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
+        labels: whether points have classes; None for where a frame's file is there.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
+        skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
         FileNotFoundError: if the list, a sweep or the calibration is not there, or no sweep has an image; or a folder
@@ -79,34 +87,52 @@ class Rellis3d(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
+        labels: bool | None = None,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
+        skip_incomplete: bool = False,
     ) -> None:
+        self._layout = layout(columns, intensity_scale, (4, FULL_SCALE))
         if split is not None and split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = "rellis3d" if split is None else f"rellis3d ({split})"
-        self.classes = list(CLASSES)
+        self.classes = [] if labels is False else list(CLASSES)
+        self._labels = labels
         frames = _find_frames(Path(root), split)
         self._frames = subsample(frames, skip)
         self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}
         self.open_maps(root, weak_labels, superpixels)
+        if skip_incomplete:
+            self.leave_out_incomplete()
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
-        sweep, images = read_sweep(frame.sweep, full_scale=FULL_SCALE), read_images(self.image_files(index))
+        sweep, images = read_sweep(frame.sweep, *self._layout), read_images(self.image_files(index))
         points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
         rig = self._rigs[frame.sequence]
         cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
-        labels = to_classes(read_labels(frame.labels, sweep.kept), CLASS_OF_LABEL, frame.labels)
-        fields = {"intensity": sweep.intensity, "label": torch.from_numpy(labels)}
+        fields = {"intensity": sweep.intensity}
+        for path in optional_file(frame.labels, self._labels):
+            labels = to_classes(read_labels(path, sweep.kept), CLASS_OF_LABEL, path)
+            fields["label"] = torch.from_numpy(labels)
         sample = LidarSample(f"{frame.sequence.name}/{frame.sweep.stem}", points, fields, images, cameras=cameras)
         return self.with_maps(sample, index)
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, labels, maps."""
         frame = self._frames[index]
-        return [frame.sweep, frame.image, frame.labels, *self.map_files(index)]
+        return [frame.sweep, frame.image, *optional_file(frame.labels, self._labels), *self.map_files(index)]
+
+    def label_files(self, index: int) -> list[Path]:
+        """The labels of the sweep."""
+        return [self._frames[index].labels]
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these."""
+        self._frames = [self._frames[index] for index in kept]
 
     def image_files(self, index: int) -> list[Path]:
         """The one image."""
@@ -157,13 +183,16 @@ def _find_frames(root: Path, split: str | None) -> list[_Frame]:
         if sweep.stem in images[sequence]:
             frames.append(_Frame(sequence, sweep, images[sequence][sweep.stem], labels))
     if not frames:
-        raise FileNotFoundError(f"found no image of {len(sweeps)} sweeps in {root}, expected frame<number>-<time>.jpg")
+        raise FileNotFoundError(
+            f"found no image of {len(sweeps)} sweeps in {root}, expected frame<number>-<time>.jpg or .png"
+        )
     return frames
 
 
 def _find_images(folder: Path) -> dict[str, Path]:
     """Images by their number, the sweep's name."""
-    return {path.stem.removeprefix("frame").partition("-")[0]: path for path in sorted(folder.glob("frame*.jpg"))}
+    paths = [path for path in sorted(folder.glob("frame*.*")) if path.suffix in IMAGE_SUFFIXES]
+    return {path.stem.removeprefix("frame").partition("-")[0]: path for path in paths}
 
 
 def _read_rig(folder: Path) -> _Rig:

@@ -2,12 +2,14 @@
 
 `crosspoint.scene.datasets.folder` says what lies beside it.
 
-    cameras:
+    cameras:                             # [] for a LiDAR alone
     - name: front                        # folder of its images
       size: [720, 1280]                  # height, width in pixels; one size for all cameras
       K: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
       lidar_to_camera: [[…], […], […], [0, 0, 0, 1]]  # x_camera = R x_lidar + t; x right, y down, z forward
     pixel_centres: integer               # K puts the top-left pixel's center at (0, 0), as OpenCV does; or half
+    columns: 5                           # numbers in a row of points/*.bin, which begins x y z intensity; 4 where left
+                                         # out, 3 without intensity
     intensity_scale: 255                 # the sensor's largest intensity, which becomes 1; 1 where left out
     classes: [road, car, …]              # of the labels; may be left out
     box_classes: [car, …]                # of the boxes; may be left out
@@ -30,7 +32,8 @@ from crosspoint.scene.data.calibration import lidar_cameras
 from crosspoint.scene.datasets.readers import read_lines
 
 CALIBRATION = "calibration.yaml"
-_KEYS = {"cameras", "pixel_centres", "intensity_scale", "classes", "box_classes"}
+_KEYS = {"cameras", "pixel_centres", "columns", "intensity_scale", "classes", "box_classes"}
+_LENS = {"d", "dist", "distortion", "distortion_coefficients", "distortion_model", "k1", "k2", "k3", "p1", "p2", "xi"}
 _CAMERA_KEYS = {"name", "size", "K", "lidar_to_camera"}
 
 
@@ -38,11 +41,12 @@ _CAMERA_KEYS = {"name", "size", "K", "lidar_to_camera"}
 class Rig:
     """What `calibration.yaml` says."""
 
-    cameras: Cameras  # from the LiDAR's frame, pixel centers at +0.5
+    cameras: Cameras | None  # from the LiDAR's frame, pixel centers at +0.5; None for a LiDAR alone
     camera_names: list[str]
     classes: list[str] = field(default_factory=list)
     box_classes: list[str] = field(default_factory=list)
     intensity_scale: float = 1.0
+    columns: int = 4
 
 
 def read_rig(root: Path) -> Rig:
@@ -60,8 +64,8 @@ def read_rig(root: Path) -> Rig:
         raise ValueError(f"found no YAML in {path} ({' '.join(str(error).split())}), expected a calibration") from None
     _check_keys(content, {"cameras"}, _KEYS, f"{path}")
     entries = content["cameras"]
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f"found no list of cameras in {path}, expected at least one camera")
+    if not isinstance(entries, list):
+        raise ValueError(f"found no list of cameras in {path}, expected one; [] for a LiDAR alone")
     for entry in entries:
         _check_keys(entry, _CAMERA_KEYS, _CAMERA_KEYS, f"a camera of {path}")
     names = [str(entry["name"]) for entry in entries]
@@ -69,7 +73,8 @@ def read_rig(root: Path) -> Rig:
     classes, box_classes = content.get("classes") or [], content.get("box_classes") or []
     _check_names(classes, "classes", path)
     _check_names(box_classes, "box_classes", path)
-    return Rig(_cameras(entries, content, path), names, classes, box_classes, _scale(content, path))
+    cameras = _cameras(entries, content, path) if entries else None
+    return Rig(cameras, names, classes, box_classes, _scale(content, path), _columns(content, path))
 
 
 def write_rig(
@@ -138,6 +143,13 @@ def _scale(content: JsonObject, path: Path) -> float:
     return float(scale)
 
 
+def _columns(content: JsonObject, path: Path) -> int:
+    columns = content.get("columns", 4)
+    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 3:
+        raise ValueError(f"found columns {columns!r} in {path}, expected how many numbers a row has, 3 or more")
+    return columns
+
+
 def _check_keys(content: object, needed: set[str], known: set[str], where: str) -> None:
     if not isinstance(content, dict):
         raise ValueError(f"found {type(content).__name__} in {where}, expected the keys {', '.join(sorted(needed))}")
@@ -145,7 +157,11 @@ def _check_keys(content: object, needed: set[str], known: set[str], where: str) 
     if missing:
         raise ValueError(f"found no {', '.join(sorted(missing))} in {where}, expected it")
     if unknown:
-        raise ValueError(f"found the keys {', '.join(sorted(unknown))} in {where}, expected {', '.join(sorted(known))}")
+        lens = {name for name in unknown if name.lower() in _LENS}
+        remedy = ": undistort the images first, and give their new K" if lens else ""
+        raise ValueError(
+            f"found the keys {', '.join(sorted(unknown))} in {where}, expected {', '.join(sorted(known))}{remedy}"
+        )
 
 
 def _check_names(names: object, what: str, path: Path) -> None:

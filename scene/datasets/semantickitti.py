@@ -1,11 +1,11 @@
 """SemanticKITTI (Behley et al. 2019, https://arxiv.org/abs/1904.01416): KITTI's odometry sweeps, every return labeled.
 
     <root>/sequences/00/velodyne/000000.bin
-    <root>/sequences/00/labels/000000.label       not of the test sequences
+    <root>/sequences/00/labels/000000.label       optional: not of the test sequences
     <root>/sequences/00/calib.txt                 where images or poses are used
     <root>/sequences/00/poses.txt                 optional: where the camera was; needed for several sweeps
     <root>/sequences/00/times.txt                 optional: seconds, a line per sweep; else sweeps are 0.1 s apart
-    <root>/sequences/00/image_2/000000.png        optional: KITTI odometry's color images, a separate download
+    <root>/sequences/00/image_2/000000.png        optional, or .jpg: KITTI odometry's color images, a separate download
 
 Sweeps are float32 rows x y z remission, the remission in [0, 1]. A label is a uint32: the class in the lower 16 bits,
 the object's number in the upper 16, unique within its class.
@@ -13,6 +13,7 @@ the object's number in the upper 16, unique within its class.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,10 @@ from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.data.sweeps import INTERVAL, EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.readers import (
+    find_image,
     find_sweeps,
+    layout,
+    optional_file,
     read_images,
     read_labels,
     read_lines,
@@ -35,6 +39,8 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
+
+log = logging.getLogger("crosspoint")
 
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
@@ -68,12 +74,17 @@ class SemanticKitti(LidarDataset):
         root: the folder of `sequences`.
         split: "train" (sequences 00–07, 09, 10), "val" (08) or "test" (11–21, without labels).
         skip: keep every skip-th sweep of the split, from the first on: 100 for the 1 % of the customary protocol.
-        sequences: these instead of the split's, such as ["00"].
+        sequences: these instead of those of the split that are there, such as ["00"].
         images: whether frames come with image_2; None for where all sequences have it. Without, they have no view.
         sweeps: how many are aggregated, the frame's own and those before it; only its own points have labels.
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
+        labels: whether points have classes; None for where a sweep's file is there, as it is in all but the test
+            sequences. Without labels these are the sweeps of KITTI's odometry benchmark.
+        columns: numbers in a row of a sweep, which begins x y z intensity; 3 where there is no intensity; None for 4.
+        intensity_scale: the sensor's largest intensity, which becomes 1; None for that of the dataset.
+        skip_incomplete: leave out frames that lack a file or cannot be read, and say how many.
 
     Raises:
         FileNotFoundError: if a sequence has no sweeps, no image_2 though images are asked for, or no poses though
@@ -92,13 +103,22 @@ class SemanticKitti(LidarDataset):
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
+        labels: bool | None = None,
+        columns: int | None = None,
+        intensity_scale: float | None = None,
+        skip_incomplete: bool = False,
     ) -> None:
+        self._layout = layout(columns, intensity_scale)
         check_sweeps(sweeps)
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = f"semantickitti ({split})"
+        labels = False if labels is None and split == "test" else labels
         self.classes = list(CLASSES)
-        folders = [Path(root) / "sequences" / name for name in (SPLITS[split] if sequences is None else sequences)]
+        self._labels = labels
+        folders = [Path(root) / "sequences" / name for name in sequences or ()]
+        if sequences is None:
+            folders = _folders_of(Path(root) / "sequences", split)
         if not folders:
             raise ValueError("found no sequence, expected at least one")
         where = "the sweeps of a SemanticKITTI sequence: give the folder above `sequences`"
@@ -114,7 +134,6 @@ class SemanticKitti(LidarDataset):
                 f"found {' and '.join(sorted(self.map_names))} for {self.name} without images ({why}), expected images "
                 "in each sequence: fetch them, or leave the maps out"
             )
-        self._labeled = split != "test"
         self._sweeps_per_frame = sweeps
         self._sweeps = subsample([path for paths in found.values() for path in paths], skip)
         self._earlier: dict[Path, list[Path]] = {path: [] for path in self._sweeps}
@@ -126,16 +145,18 @@ class SemanticKitti(LidarDataset):
                 read_lines(folder / "poses.txt", "the poses of a sequence, which several sweeps need")
         self._rigs = {folder: _read_rig(folder) for folder in folders} if self._images else {}
         self._poses: dict[Path, np.ndarray] = {}
+        if skip_incomplete:
+            self.leave_out_incomplete()
 
     def __len__(self) -> int:
         return len(self._sweeps)
 
     def __getitem__(self, index: int) -> LidarSample:
         path = self._sweeps[index]
-        sweep, folder = read_sweep(path), path.parents[1]
+        sweep, folder = read_sweep(path, *self._layout), path.parents[1]
         fields = {"intensity": sweep.intensity}
-        if self._labeled:
-            labels, instances = _read_labels(_beside(path, "labels", ".label"), sweep.kept)
+        for labeled in optional_file(_beside(path, "labels", ".label"), self._labels):
+            labels, instances = _read_labels(labeled, sweep.kept)
             fields |= {"label": torch.from_numpy(labels), "instance": torch.from_numpy(instances)}
         pose = torch.from_numpy(self._pose(path)) if (folder / "poses.txt").is_file() else None
         sample = LidarSample(f"{folder.name}/{path.stem}", sweep.points, fields, pose=pose)
@@ -150,15 +171,26 @@ class SemanticKitti(LidarDataset):
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, labels, earlier sweeps, maps."""
         path = self._sweeps[index]
-        labels = [_beside(path, "labels", ".label")] * self._labeled
+        labels = optional_file(_beside(path, "labels", ".label"), self._labels)
         return [path, *self.image_files(index), *labels, *self._earlier[path], *self.map_files(index)]
 
     def image_files(self, index: int) -> list[Path]:
         """The left color image, where images are read."""
-        return [_beside(self._sweeps[index], "image_2", ".png")] * self._images
+        if not self._images:
+            return []
+        path = self._sweeps[index]
+        return [find_image(path.parents[1] / "image_2", path.stem)]
+
+    def label_files(self, index: int) -> list[Path]:
+        """The labels of the sweep."""
+        return [_beside(self._sweeps[index], "labels", ".label")]
+
+    def keep_frames(self, kept: Sequence[int]) -> None:
+        """Leave out all frames but these."""
+        self._sweeps = [self._sweeps[index] for index in kept]
 
     def _read_earlier(self, path: Path, other: Path) -> EarlierSweep:
-        sweep, steps = read_sweep(other), int(path.stem) - int(other.stem)
+        sweep, steps = read_sweep(other, *self._layout), int(path.stem) - int(other.stem)
         times = path.parents[1] / "times.txt"
         seconds = INTERVAL * steps
         if times.is_file():
@@ -176,6 +208,24 @@ class SemanticKitti(LidarDataset):
             )
         pose: np.ndarray = self._poses[folder][number]
         return pose
+
+
+def _folders_of(sequences: Path, split: str) -> list[Path]:
+    """The sequences of a split that are there."""
+    wanted = SPLITS[split]
+    there = sorted(path.parent.name for path in sequences.glob("*/velodyne") if path.is_dir())
+    if not there:
+        return [sequences / name for name in wanted]
+    found = [name for name in wanted if name in there]
+    if not found:
+        raise FileNotFoundError(
+            f"found the sequences {', '.join(there)} in {sequences}, expected some of {', '.join(wanted)}, the split "
+            f"{split!r}: choose another `split`, or name `sequences`"
+        )
+    if len(found) < len(wanted):
+        absent = ", ".join(name for name in wanted if name not in found)
+        log.warning("semantickitti (%s): left out the sequences %s, which are not in %s", split, absent, sequences)
+    return [sequences / name for name in found]
 
 
 def _line_of(path: Path, number: int) -> float:

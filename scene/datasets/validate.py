@@ -13,7 +13,7 @@ from crosspoint.scene.data.sample import LidarSample
 SHOWN = 5  # problems that one message names; more are counted
 
 
-def check_scenes(dataset: LidarDataset, *, frames: int | None = 8, pairs: bool = True) -> None:
+def check_scenes(dataset: LidarDataset, *, frames: int | None = 8, pairs: bool = True, labels: bool = False) -> None:
     """Look at a dataset before a training starts, and name all that is wrong with it at once.
 
     That each file of each frame is there costs little and is looked at for all frames; whole frames are read, and their
@@ -23,6 +23,7 @@ def check_scenes(dataset: LidarDataset, *, frames: int | None = 8, pairs: bool =
         dataset: the paths that its method `files` gives are looked for.
         frames: how many are read; None for all.
         pairs: whether each frame must have images, and each image a point, as pre-training needs it.
+        labels: whether each frame must have labels, as segmentation needs them.
 
     Raises:
         FileNotFoundError: if files are missing.
@@ -32,15 +33,21 @@ def check_scenes(dataset: LidarDataset, *, frames: int | None = 8, pairs: bool =
     count = len(dataset)
     if count == 0:
         raise ValueError(f"found no frame in {dataset.name}, expected at least one: check the split and the folder")
-    missing = [path for index in range(count) for path in dataset.files(index) if not path.is_file()]
+    wanted = (path for index in range(count) for path in (*dataset.files(index), *dataset.label_files(index) * labels))
+    missing = [path for path in dict.fromkeys(wanted) if not path.is_file()]
     if missing:
+        remedy = ": fetch them, or set `skip_incomplete` to leave such frames out" * _can_skip(dataset)
         raise FileNotFoundError(
-            f"found no file {_several(missing)}, expected all {count} frames of {dataset.name} whole"
+            f"found no file {_several(missing)}, expected all {count} frames of {dataset.name} whole{remedy}"
         )
     chosen = range(count) if frames is None else np.unique(np.linspace(0, count - 1, min(frames, count)).astype(int))
     problems = [problem for index in chosen for problem in _problems(dataset, int(index), pairs)]
-    if problems:
+    if problems and not dataset.skip_incomplete:
         raise ValueError(f"{dataset.name}: {_several(problems)}")
+
+
+def _can_skip(dataset: LidarDataset) -> bool:
+    return "skip_incomplete" in dataset.arguments
 
 
 def _problems(dataset: LidarDataset, index: int, pairs: bool) -> list[str]:

@@ -99,6 +99,8 @@ class SceneMethod(Method):
         superpixels = self.superpixels if "superpixels" in self.needs - dataset.map_names else None
         if superpixels is not None and prepare:
             log.info("superpixels of %d frames → %s", len(dataset), superpixels.folder)
+            if dataset.skip_incomplete:
+                dataset.leave_out_unreadable()  # they have no superpixels
             compute_superpixels(dataset, superpixels)
         return SceneTrainingSet(
             dataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from crosspoint.eval.supervised.semantic_segmentation import RESOURCES, semantic
 from crosspoint.eval.targets import FrameTarget
 from crosspoint.plugins import describe
 from crosspoint.renderers.cameras import Cameras
+from crosspoint.scene.checkpoints.minkowski_engine import minkowski_name
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
 from crosspoint.scene.datasets.rig import write_rig
 from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig
 
 VOXELS = VoxelConfig(kind="cartesian", size=0.5)
@@ -257,3 +260,51 @@ def test_an_encoder_of_other_voxels_is_refused(
     torch.save({"state_dict": weights_of(wide, 1.0), RECORD_KEY: record_of(wide)}, tmp_path / "wide.ckpt")
     assert semseg(tmp_path / "wide.ckpt", streets) == 2
     assert "found an encoder for 4 features of a voxel, where frames give 1" in capsys.readouterr().err
+
+
+def test_weights_of_minkowski_see_the_intensity_as_it_was_stored(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """0…255 in voxels of 0.1 m and one degree, as SLidR's data code gives it; another scale is a warning."""
+    made = MinkUNet.small()
+    weights = {minkowski_name(name): weight for name, weight in made.state_dict().items()}
+    torch.save({"model_points": weights}, tmp_path / "slidr.pt")
+    seen: list[float] = []
+    forward = MinkUNet.forward
+
+    def watched(self: MinkUNet, voxels: SparseTensor) -> torch.Tensor:
+        seen.append(float(voxels.features.max()))
+        return forward(self, voxels)
+
+    monkeypatch.setattr(MinkUNet, "forward", watched)
+    cloud = FolderScenes(streets, "val")[0].points_with("intensity")
+    pretrained = load_pretrained(tmp_path / "slidr.pt")
+    pretrained.encoder(pretrained.transform(cloud))
+    assert 200 < seen[-1] <= 255
+    seen.clear()
+    assert semseg(tmp_path / "slidr.pt", streets, "--out", tmp_path / "result.json") == 0
+    assert 200 < min(seen) <= max(seen) <= 255 and "was trained on voxels" not in caplog.text
+    voxels = Result.load(tmp_path / "result.json").constants["voxels"]
+    assert (voxels["kind"], voxels["size"], voxels["angle"], voxels["intensity_scale"]) == ("cylindrical", 0.1, 1, 255)
+    seen.clear()
+    assert semseg(tmp_path / "slidr.pt", streets, "--voxels.intensity_scale", 1.0) == 0
+    assert max(seen) <= 1
+    told = "was trained on voxels of intensity_scale 255.0, and is measured on voxels of intensity_scale 1.0"
+    assert told in caplog.text
+
+
+def test_a_lidar_alone_is_measured_and_incomplete_frames_are_counted(
+    checkpoint: Path, streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "lidar"
+    shutil.copytree(streets, root, ignore=shutil.ignore_patterns("images"))
+    whole, partial = tmp_path / "whole.json", tmp_path / "partial.json"
+    assert semseg(checkpoint, streets, "--out", whole) == semseg(checkpoint, root, "--out", partial) == 0
+    assert Result.load(whole).metrics == Result.load(partial).metrics
+    (root / "labels" / "1.label").unlink()
+    assert semseg(checkpoint, root) == 2
+    assert "labels/1.label, expected all 3 frames" in capsys.readouterr().err
+    partial.unlink()
+    assert semseg(checkpoint, root, "--skip_incomplete", "--out", partial) == 0
+    constants = Result.load(partial).constants
+    assert constants["options"] == {"skip_incomplete": True} and constants["frames_left_out"] == {"train": 1}

@@ -143,7 +143,7 @@ def test_broken_frames_are_refused(root: Path) -> None:
         dataset[0]
     (root / "labels" / "000000.label").unlink()
     with pytest.raises(FileNotFoundError, match=r"found no file .*000000.label"):
-        dataset[0]
+        FolderScenes(root, labels=True)[0]
 
 
 def test_a_rig_with_pixel_centres_at_integers(root: Path) -> None:
@@ -207,3 +207,12 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path) -> None:
     (tmp_path / "calibration.yaml").write_text("- a")
     with pytest.raises(ValueError, match=r"found list in .*, expected the keys cameras"):
         FolderScenes(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["D", "distortion", "k1"])
+def test_a_lens_is_to_be_undone_first(root: Path, key: str) -> None:
+    content = yaml.safe_load((root / "calibration.yaml").read_text())
+    content["cameras"][0][key] = [0.1, 0.2, 0, 0, 0]
+    (root / "calibration.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=rf"found the keys {key} in .*: undistort the images first"):
+        read_rig(root)

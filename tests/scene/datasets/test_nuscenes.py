@@ -168,8 +168,10 @@ def test_broken_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found 2 labels in .*scene-0001-0.bin, expected 3"):
         dataset[0]
     (root / VERSION / "lidarseg.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"found labels of 0 of 2 keyframes .* ask for no labels"):
-        NuScenes(root, **FRONT)
+    assert labels_of(NuScenes(root, **FRONT)[0]) is None
+    assert NuScenes(root, **FRONT).classes == []
+    with pytest.raises(ValueError, match=r"found labels of 0 of 2 keyframes .* set labels to false"):
+        NuScenes(root, labels=True, **FRONT)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the nuScenes keyframe in {DATA}")
