@@ -93,6 +93,11 @@ def _split(root: Path, split: str) -> tuple[Path, list[Item], list[str]]:
             f"found the layout {source.layout!r} in {root} (a mesh is {source.items[0].path}), expected "
             "<class>/{train,test}/<mesh>: give the folder of the classes"
         )
+    if source.items[0].path.count("/") == 1:
+        raise ValueError(
+            f"found one class alone in {root}, expected <class>/{{train,test}}/<mesh>: give {root.resolve().parent}, "
+            "the folder of the classes"
+        )
     items = [item for item in source.items if item.split == split]
     if not items:
         splits = sorted({item.split for item in source.items})
