@@ -50,7 +50,7 @@ def walk(root: Path) -> MeshTree:
     tree, suffixes = MeshTree(), mesh_suffixes()
     above = {path.resolve() for path in [root, *root.resolve().parents]}
     visited: set[Path] = set()
-    waiting, links = [root], []
+    waiting, links = [root], list[Path]()
     while waiting or links:
         if not waiting:  # real folders come first: a link to one of them adds nothing
             links.sort()

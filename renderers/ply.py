@@ -87,7 +87,9 @@ def _header(content: bytes, name: str) -> tuple[str | None, list[Element], list[
         what = "no end_header" if content.startswith(b"ply") else "no header"
         raise ValueError(f"found {what} in {name}, expected that of a PLY: the file is damaged or something else")
     begin = content.index(b"\n", end) + 1 if b"\n" in content[end:] else len(content)
-    order, elements, textures = "?", [], []
+    order: str | None = "?"
+    elements: list[Element] = []
+    textures: list[str] = []
     for line in content[:end].decode("utf-8", "replace").splitlines():
         words = line.split()
         match words:

@@ -49,7 +49,9 @@ def read_text(
         raise ValueError(f"found {points} points, expected at least 1")
     categories = _categories(root, parts)
     first = dict(zip(parts, np.cumsum([0, *parts.values()])[:-1].tolist(), strict=True))
-    clouds, labels, kinds = [], [], []
+    clouds: list[np.ndarray] = []
+    labels: list[int] = []
+    kinds: list[np.ndarray] = []
     for place in [place for split in splits for place in _listed(root, split)]:
         synset, _, model = place.rpartition("/")
         synset = synset.rpartition("/")[2]
