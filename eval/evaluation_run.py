@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.features import extract_features
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.ops.device import chosen_device
 from crosspoint.plugins import plain
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.ops.sparse_conv import Backend, use_backend
@@ -105,10 +105,3 @@ class EvaluationRun:
             "normalize": self.data.normalize,
             "up_axis": self.data.up_axis,
         }
-
-
-def chosen_device(name: str) -> str:
-    """The device that a flag names; "auto" is a GPU where there is one."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

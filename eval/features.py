@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,15 +13,19 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.transforms import unit_sphere
+
+FAR, NEAR = 10.0, 0.05  # a cloud that reaches farther from the origin, or is smaller, is in units of its own
 
 
 def extract_features(
     encoder: nn.Module,
-    points: np.ndarray,
+    points: np.ndarray | Tensor | Sequence[np.ndarray],
     *,
+    normalize: bool = False,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
     cache: Path | None = None,
@@ -32,7 +37,9 @@ def extract_features(
 
     Args:
         encoder: maps (B, N, 3) points to (B, C) features. Its training flags and its device are as before afterwards.
-        points: (n, N, 3) finite coordinates, y up.
+        points: (n, N, 3) finite coordinates, y up, in the unit sphere as in pre-training; or one cloud (N, 3).
+        normalize: center each cloud on its mean and scale it into the unit sphere first, as the commands do; give it
+            for clouds in units of their own. Without it, clouds far larger, smaller or off the origin cause a warning.
         batch_size: clouds per forward pass.
         device: where the passes run.
         cache: folder of feature files; a change of weights, settings or points is a miss.
@@ -44,6 +51,7 @@ def extract_features(
     Raises:
         ValueError: if `points` are not such clouds, or if the encoder returns another shape or non-finite features.
     """
+    points = _as_array(points)
     if points.ndim != 3 or points.shape[2] != 3 or points.size == 0:
         raise ValueError(f"found points of shape {points.shape}, expected (n, N, 3) with n and N at least 1")
     points = np.ascontiguousarray(points, dtype=np.float32)
@@ -52,6 +60,10 @@ def extract_features(
         raise ValueError(
             f"found {broken} clouds with NaN or infinite coordinates, expected none: repair or remove them"
         )
+    if normalize:
+        points = unit_sphere(torch.from_numpy(points)).numpy()
+    else:
+        _warn_of_units(points)
     if batch_size < 1:
         raise ValueError(f"found batch_size {batch_size}, expected at least 1")
     if cache is None:
@@ -63,6 +75,32 @@ def extract_features(
         with atomic_write(path) as file:
             np.save(file, features, allow_pickle=False)
     return features
+
+
+def _as_array(points: np.ndarray | Tensor | Sequence[np.ndarray]) -> np.ndarray:
+    """Points as an array, (1, N, 3) for one cloud."""
+    if isinstance(points, Tensor):
+        points = points.detach().cpu().numpy()
+    try:
+        array = np.asarray(points, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise ValueError(
+            "found clouds of different sizes, expected one array (n, N, 3): draw as many points from each, or pass "
+            "them one by one"
+        ) from None
+    return array[None] if array.ndim == 2 and array.shape[1] == 3 else array
+
+
+def _warn_of_units(points: np.ndarray) -> None:
+    """Warn of clouds that lie nowhere near the unit sphere, in which encoders were trained."""
+    radius = float(np.abs(points).max())  # along an axis, which no number is too large for
+    extent = float(np.ptp(points, axis=1).max(initial=0.0))
+    if radius > FAR or 0 < extent < NEAR:
+        warnings.warn(
+            f"found clouds that reach {radius:.3g} from the origin and are {extent:.3g} wide, expected ones in the "
+            "unit sphere: pass normalize=True",
+            stacklevel=3,
+        )
 
 
 def feature_key(encoder: nn.Module, points: np.ndarray) -> str:
@@ -113,6 +151,11 @@ def _forward(encoder: nn.Module, points: np.ndarray, size: int, device: torch.de
         for start in track(starts, "features", console=console, disable=hidden):
             cloud = torch.from_numpy(points[start : start + size]).to(device)
             feature = encoder(cloud)
+            if not isinstance(feature, Tensor):
+                raise ValueError(
+                    f"found an encoder that returns a {type(feature).__name__}, expected one tensor ({len(cloud)}, C): "
+                    "wrap it, so that it returns the feature alone"
+                )
             if feature.ndim != 2 or len(feature) != len(cloud):
                 raise ValueError(f"found features of shape {tuple(feature.shape)}, expected ({len(cloud)}, C)")
             batches.append(feature.float().cpu().numpy())

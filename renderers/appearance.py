@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
+from PIL import Image
 from torch import Tensor
 from trimesh.visual.material import MultiMaterial, PBRMaterial, SimpleMaterial, empty_material
 from trimesh.visual.texture import TextureVisuals
+
+TINT = "_TINT"  # attribute (V, 3) of vertices that multiplies what the visual says; NaN where there is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,17 @@ class Appearance:
     @classmethod
     def of(cls, mesh: trimesh.Trimesh) -> Appearance:
         """Read the visual of a mesh, as trimesh or `load_mesh` left it."""
+        plain = cls._of_visual(mesh)
+        if TINT not in mesh.vertex_attributes:
+            return plain
+        own = torch.from_numpy(np.asarray(mesh.vertex_attributes[TINT], dtype=np.float32)[mesh.faces])
+        if plain.tint is None:
+            return cls() if bool(own.isnan().all()) else replace(plain, tint=own)
+        both = own * torch.where(plain.tint.isnan(), 1.0, plain.tint)
+        return replace(plain, tint=torch.where(own.isnan(), plain.tint, both))
+
+    @classmethod
+    def _of_visual(cls, mesh: trimesh.Trimesh) -> Appearance:
         visual = mesh.visual
         if isinstance(visual, TextureVisuals):
             return _of_materials(mesh.faces, visual)
@@ -87,6 +101,19 @@ def _unit(colors: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(colors)[..., :3].astype(np.float32) / 255.0)
 
 
+def rgb_image(image: Image.Image) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 of an image of any mode; Pillow's own conversion cuts 16 bits off at 255."""
+    if image.mode.startswith("I"):
+        gray = np.asarray(image).astype(np.float64)
+        gray = gray / (257.0 if gray.max(initial=0.0) > 255.0 or image.mode.startswith("I;16") else 1.0)
+    elif image.mode == "F":
+        gray = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        gray = gray * (255.0 if gray.max(initial=0.0) <= 1.0 else 1.0)
+    else:
+        return np.array(image.convert("RGB"))
+    return gray.round().clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
 def _of_materials(faces: np.ndarray, visual: TextureVisuals) -> Appearance:
     materials = visual.material.materials if isinstance(visual.material, MultiMaterial) else [visual.material]
     of_face = visual.face_materials if isinstance(visual.material, MultiMaterial) else None
@@ -99,7 +126,7 @@ def _of_materials(faces: np.ndarray, visual: TextureVisuals) -> Appearance:
         number = -1
         if image is not None and has_uv:
             number = len(textures)
-            textures.append(torch.from_numpy(np.array(image.convert("RGB"))))
+            textures.append(torch.from_numpy(rgb_image(image)))
         elif image is not None:  # a texture that no coordinate refers to says nothing
             own = np.full(3, np.nan)
         tints.append(own)

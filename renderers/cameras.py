@@ -27,6 +27,7 @@ class Cameras:
     R: Tensor  # (V, 3, 3) float64, world → camera
     t: Tensor  # (V, 3) float64
     size: tuple[int, int]  # (H, W)
+    framed: bool = False  # whether they were placed around the unit sphere, so that it fills their images
 
     def __post_init__(self) -> None:
         for name, tail in (("K", (3, 3)), ("R", (3, 3)), ("t", (3,))):
@@ -43,7 +44,7 @@ class Cameras:
 
     def __getitem__(self, views: int | slice | list[int]) -> Cameras:
         chosen = [views] if isinstance(views, int) else views
-        return Cameras(self.K[chosen], self.R[chosen], self.t[chosen], self.size)
+        return Cameras(self.K[chosen], self.R[chosen], self.t[chosen], self.size, self.framed)
 
     @property
     def centers(self) -> Tensor:
@@ -67,7 +68,7 @@ class Cameras:
         """The same cameras with `factor` times as many pixels along each axis."""
         K = self.K.clone()
         K[:, :2] *= factor
-        return Cameras(K, self.R, self.t, (self.size[0] * factor, self.size[1] * factor))
+        return Cameras(K, self.R, self.t, (self.size[0] * factor, self.size[1] * factor), self.framed)
 
 
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -174,4 +175,4 @@ def _around(
     R, t = look_at(torch.from_numpy(directions * (distance / math.sin(half))[:, None]))
     focal = min(height, width) / 2 / math.tan(half)
     K = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    return Cameras(K.repeat(len(R), 1, 1), R, t, (height, width))
+    return Cameras(K.repeat(len(R), 1, 1), R, t, (height, width), framed=True)

@@ -4,6 +4,7 @@ The set is a folder of WebDataset shards, `<split>-<number>.tar`, each with an i
 
 - `set.json`: format version, settings and classes, written first;
 - `sources.json`: the meshes, their sizes in bytes;
+- `not_found.jsonl`: the meshes whose textures or materials were not all found, and which;
 - `failures.jsonl`: the meshes that could not be used and why, written last.
 
 One sample has the members `<key>.points.npy` (float32 N, 3), `<key>.normals.npy`, `<key>.colours.npy` (uint8, where
@@ -13,10 +14,11 @@ the mesh has colors), `<key>.view00.png` …, `<key>.cameras.npz` (K, R, t, size
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -26,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.layouts import Item, Source, find_meshes
 from crosspoint.renderers.manifest import begin
 from crosspoint.renderers.meshes import UpAxis
@@ -33,6 +36,8 @@ from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
 from crosspoint.renderers.shards import Sample, read_index, write_shard
+
+log = logging.getLogger("crosspoint")
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,25 @@ class Summary:
     failed: int  # meshes that could not be used, listed in failures.jsonl
     views: int  # drawn by this run, which leaves out shards that were there
     seconds: float
+    lacking: int = 0  # samples whose textures or materials were not all found, listed in not_found.jsonl
+    example: str = ""  # one of those
+    out: str = ""  # folder of the set
+    reason: str = ""  # why the first of the failed meshes could not be used
 
     def __str__(self) -> str:
         rate = f"{self.views} views in {self.seconds:.0f} s ({self.views / max(self.seconds, 1e-9):.0f} per second)"
-        return f"rendered {self.rendered} objects, drew {rate}; {self.failed} meshes failed, see failures.jsonl"
+        said = f"rendered {_counted(self.rendered, 'object')}, drew {rate}; {_counted(self.failed, 'mesh')} failed"
+        if self.failed:
+            said += f", see {Path(self.out, 'failures.jsonl')}"
+        if self.lacking:
+            listed = Path(self.out, "not_found.jsonl")
+            lacking = _counted(self.lacking, "object")
+            said += f"; {lacking} without some textures or materials ({self.example}), see {listed}"
+        return said
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('sh') else 's'}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,7 @@ class Shard:
     path: str
     items: list[Item]
     recipe: Recipe
+    textures: str | None  # folder outside of which none is read, None for the tree of each mesh
 
 
 def render_folder(
@@ -73,6 +94,7 @@ def render_folder(
     smooth: bool = True,
     up_axis: UpAxis | None = None,
     seed: int = 0,
+    test_share: float | None = None,
     shard_size: int = 32,
     jobs: int = -1,
     progress: bool = True,
@@ -82,7 +104,7 @@ def render_folder(
     A mesh that cannot be used is noted in failures.jsonl and never stops the run. Nothing is overwritten.
 
     Args:
-        source: folder of meshes; for its layouts see `find_meshes`.
+        source: folder of meshes, for whose layouts see `find_meshes`, or one mesh. What it is taken for is logged.
         out: folder of the set, new, empty, or begun with the same settings.
         views: images per mesh.
         size: image side in pixels.
@@ -93,7 +115,8 @@ def render_folder(
         supersample: samples along each axis of a pixel where neighboring pixels differ.
         smooth: smooth normals, sharp at creases; otherwise facets.
         up_axis: of the source, by default z for ModelNet's layout and y for others.
-        seed: of points and cameras.
+        seed: of points, cameras and the test split.
+        test_share: of each class, drawn as the split test where the source has no splits; the rest is train.
         shard_size: meshes per shard.
         jobs: worker processes, -1 for one per core.
         progress: show a bar, on a terminal.
@@ -111,16 +134,22 @@ def render_folder(
         raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
     style = Style(background=background, supersample=supersample, smooth=smooth)
     meshes = find_meshes(source)
+    if test_share is not None:
+        meshes = meshes.split_by(test_share, seed)
     recipe = Recipe(views, size, points, orbit, backend, up_axis or meshes.up_axis, seed, style)
-    begin(Path(out), meshes, recipe, shard_size)
-    shards = plan(Path(source), Path(out), meshes, recipe, shard_size)
+    begin(Path(out), meshes, recipe, shard_size, test_share)
+    for line in str(replace(meshes, up_axis=recipe.up_axis)).splitlines():
+        log.info("%s", line)
+    shards = plan(Path(out), meshes, recipe, shard_size)
     todo = [shard for shard in shards if read_index(Path(shard.path)) is None]
     drawn = views * _run(todo, jobs, progress)
-    rendered, failed = finish(Path(out), shards)
-    return Summary(rendered, failed, drawn, time.perf_counter() - started)
+    rendered, failures, lost = finish(Path(out), shards)
+    failed, reason = len(failures), failures[0]["reason"] if failures else ""
+    example = f"{lost[0]['names'][0]} of {lost[0]['path']}" if lost else ""
+    return Summary(rendered, failed, drawn, time.perf_counter() - started, len(lost), example, str(out), reason)
 
 
-def plan(source: Path, out: Path, meshes: Source, recipe: Recipe, shard_size: int) -> list[Shard]:
+def plan(out: Path, meshes: Source, recipe: Recipe, shard_size: int) -> list[Shard]:
     """Divide the meshes of each split over shards, shuffled by the seed, so that a shard mixes classes."""
     shards = []
     for split in sorted({item.split for item in meshes.items}):
@@ -128,39 +157,54 @@ def plan(source: Path, out: Path, meshes: Source, recipe: Recipe, shard_size: in
         order = np.random.default_rng(recipe.seed).permutation(len(items))
         for number, start in enumerate(range(0, len(items), shard_size)):
             chosen = [items[i] for i in order[start : start + shard_size]]
-            shards.append(Shard(str(source), str(out / f"{split}-{number:06d}.tar"), chosen, recipe))
+            textures = None if meshes.single else str(meshes.root)
+            path = str(out / f"{split}-{number:06d}.tar")
+            shards.append(Shard(str(meshes.root), path, chosen, recipe, textures))
     return shards
 
 
-def finish(out: Path, shards: list[Shard]) -> tuple[int, int]:
-    """Gather the failures of all shards in failures.jsonl; returns the numbers of samples and of failures."""
+def finish(out: Path, shards: list[Shard]) -> tuple[int, list[JsonObject], list[JsonObject]]:
+    """Gather what the shards say in failures.jsonl and not_found.jsonl.
+
+    Returns:
+        How many samples there are, the failures (path and reason), and what was not found (path and names).
+    """
     indices = [read_index(Path(shard.path)) or {} for shard in shards]
     failures = [failure for index in indices for failure in index["failures"]]
-    with atomic_write(out / "failures.jsonl") as file:
-        file.write("".join(json.dumps(failure) + "\n" for failure in failures).encode())
-    return sum(len(index["samples"]) for index in indices), len(failures)
+    lost = [line for index in indices for line in index.get("not_found", [])]
+    for name, lines in (("not_found.jsonl", lost), ("failures.jsonl", failures)):
+        with atomic_write(out / name) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+    return sum(len(index["samples"]) for index in indices), failures, lost
 
 
 def render_shard(shard: Shard) -> tuple[int, int]:
     """Render the meshes of one shard and write it, the work item of joblib; returns how many were read and rendered."""
-    failures: list[dict[str, str]] = []
+    failures: list[JsonObject] = []
+    lost: list[JsonObject] = []
     with _one_thread():
-        write_shard(Path(shard.path), _samples(shard, failures), {"failures": failures})
+        write_shard(Path(shard.path), _samples(shard, failures, lost), {"failures": failures, "not_found": lost})
     return len(shard.items), len(shard.items) - len(failures)
 
 
-def _samples(shard: Shard, failures: list[dict[str, str]]) -> Iterator[Sample]:
-    """The samples of a shard; meshes that cannot be used are added to `failures`."""
+def _samples(shard: Shard, failures: list[JsonObject], lost: list[JsonObject]) -> Iterator[Sample]:
+    """The samples of a shard; meshes that cannot be used are added to `failures`, names not found to `lost`."""
     for item in shard.items:
         facts = {"class": item.category, "split": item.split, "source": item.path}
+        textures = None if shard.textures is None else Path(shard.textures)
         try:
-            members = render_sample(Path(shard.source, item.path), facts, shard.recipe)
+            members = render_sample(Path(shard.source, item.path), facts, shard.recipe, textures)
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # parsers of twenty formats fail in as many ways on a broken file
-            reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+            reason = (
+                str(error) if type(error) in (ValueError, FileNotFoundError) else f"{type(error).__name__}: {error}"
+            )
             failures.append({"path": item.path, "reason": " ".join(reason.split())})
         else:
+            names = json.loads(members["json"]).get("not_found")
+            if names:
+                lost.append({"path": item.path, "names": names})
             yield Sample(item.key, item.category, members)
 
 

@@ -21,13 +21,15 @@ from crosspoint.renderers.sample import Recipe
 FORMAT = 1
 
 
-def begin(out: Path, source: Source, recipe: Recipe, shard_size: int) -> None:
+def begin(out: Path, source: Source, recipe: Recipe, shard_size: int, test_share: float | None = None) -> None:
     """Write what a set is before its first shard; or compare a set that was begun, and clear what a kill left of it.
 
     Raises:
         ValueError: if settings or source differ, naming the difference, or if the folder holds something else.
     """
     settings = json.loads(json.dumps(asdict(recipe) | {"shard_size": shard_size}))
+    if test_share is not None:  # absent from sets of earlier versions
+        settings["test_share"] = test_share
     sources = {item.path: item.bytes for item in source.items}
     if (out / "set.json").is_file():
         _same(read_manifest(out)["settings"], settings, out)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import trimesh
-from trimesh.visual.color import ColorVisuals
-from trimesh.visual.material import MultiMaterial, SimpleMaterial
-from trimesh.visual.texture import TextureVisuals
 
 from crosspoint.renderers.appearance import Appearance
+from crosspoint.renderers.mesh_files import read_parts
+from crosspoint.renderers.parts import join
 
 UpAxis = Literal["x", "y", "z"]
 
@@ -22,25 +22,44 @@ TO_Y_UP = {
 }
 
 
-def load_mesh(path: str | Path) -> trimesh.Trimesh:
+def load_mesh(path: str | Path, root: str | Path | None = None) -> trimesh.Trimesh:
     """Load a mesh of any format that trimesh reads (OFF, OBJ, PLY, STL, GLB, …) as one checked `Trimesh`.
 
     A scene is flattened. Textures, materials and vertex or face colors are kept: with several materials the visual
     is a `TextureVisuals` of a `MultiMaterial`, whose `face_materials` (F,) number the material of each face.
     Vertices are left as they are in the file, duplicates included.
 
+    Args:
+        path: the file.
+        root: folder that its textures and materials may lie in, at any depth; nothing outside of it is read. By
+            default the mesh's own folder, or the one above where that is called models, meshes or the like. What
+            could not be found is listed in `mesh.metadata["not_found"]`, and a warning says so.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the mesh cannot be used, see `check`.
     """
+    mesh = read_mesh(path, root)
+    if mesh.metadata["not_found"]:
+        names = ", ".join(mesh.metadata["not_found"])
+        warnings.warn(f"found no {names}, expected what {Path(path).name} names: it lacks their colors", stacklevel=2)
+    return mesh
+
+
+def read_mesh(path: str | Path, root: str | Path | None = None) -> trimesh.Trimesh:
+    """The same without a warning: what was not found is in `mesh.metadata["not_found"]` alone."""
     path = Path(path)
     if not path.is_file():
+        if path.is_symlink():
+            raise FileNotFoundError(
+                f"found a link at {path} to a file that is not there, expected a mesh: mend the link"
+            )
         raise FileNotFoundError(f"found no mesh at {path}, expected a file: check the path")
-    scene = trimesh.load_scene(path, process=False)
-    parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    parts, not_found = read_parts(path, root)
     if not parts:
         raise ValueError(f"found no triangle in {path.name}, expected a surface: it cannot be rendered")
-    mesh = parts[0] if len(parts) == 1 else _join(parts)
+    mesh = parts[0] if len(parts) == 1 else join(parts)
+    mesh.metadata["not_found"] = not_found
     check(mesh, path.name)
     return mesh
 
@@ -126,31 +145,3 @@ def sample_surface(mesh: trimesh.Trimesh, n: int, seed: int | np.random.Generato
 def _face_areas(corners: np.ndarray) -> np.ndarray:
     """Areas (F,) of triangles (F, 3, 3)."""
     return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-
-
-def _join(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
-    """One mesh of several, every part with its own material.
-
-    trimesh's own concatenation packs all textures into one atlas, which resamples them and breaks those that repeat.
-    """
-    if all(isinstance(part.visual, ColorVisuals) for part in parts):
-        joined = trimesh.util.concatenate(parts)
-        assert isinstance(joined, trimesh.Trimesh)
-        return joined
-    materials, uv, face_materials = [], [], []
-    for number, part in enumerate(parts):
-        visual = part.visual
-        if isinstance(visual, TextureVisuals):
-            materials.append(visual.material)
-            uv.append(np.zeros((len(part.vertices), 2)) if visual.uv is None else visual.uv)
-        else:  # colors per vertex have no place beside textures: their average stands for them
-            color = visual.main_color if visual is not None and visual.defined else None
-            materials.append(SimpleMaterial(diffuse=color))
-            uv.append(np.zeros((len(part.vertices), 2)))
-        face_materials.append(np.full(len(part.faces), number))
-    offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
-    faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
-    visual = TextureVisuals(
-        uv=np.concatenate(uv), material=MultiMaterial(materials), face_materials=np.concatenate(face_materials)
-    )
-    return trimesh.Trimesh(np.concatenate([p.vertices for p in parts]), faces, visual=visual, process=False)

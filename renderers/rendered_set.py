@@ -118,6 +118,11 @@ class RenderedSet:
 def _shards(root: Path, counts: dict[str, int], split: str | None) -> list[Path]:
     """The shards that the set must have."""
     if split is not None and split not in counts:
+        if list(counts) == ["all"]:
+            raise ValueError(
+                f"found no split {split!r} in {root}, whose objects are not split, expected one: render them with "
+                "--test_share 0.2, or from the folders train/<class>/<mesh> and test/<class>/<mesh>"
+            )
         raise ValueError(f"found no split {split!r} in {root}, expected one of {', '.join(counts)}")
     splits = list(counts) if split is None else [split]
     return [root / f"{name}-{number:06d}.tar" for name in splits for number in range(counts[name])]

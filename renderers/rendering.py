@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import trimesh
 from torch import Tensor
 
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.renderers.fragments import Fragments, Tracer
+from crosspoint.renderers.meshes import normalize
 from crosspoint.renderers.shading import Style, Surface, composite, shade
 
 # A new backend is a new file and one line here.
@@ -56,14 +58,25 @@ def render(
 ) -> Rendering:
     """Render a mesh; `pytorch3d` returns its tensors on the GPU where there is one, `raycast` on the CPU.
 
+    Cameras of `orbit`, `ring` and `sphere` stand around the unit sphere: for them, a mesh that leaves it, or fills less
+    than half of it, is centered and scaled into it as by `normalize`, and depths are in its units. Other cameras see
+    the mesh where it lies.
+
     Raises:
         ValueError: if the backend is unknown.
         ImportError: if the backend is not installed.
     """
+    if cameras.framed and not _fills_sphere(mesh):
+        mesh = normalize(mesh)
     images, fragments = zip(*draw(mesh, cameras, backend, style=style), strict=True)
     face, barycentric, depth = zip(*((f.face, f.barycentric, f.depth) for f in fragments), strict=True)
     joined = Fragments(torch.cat(face), torch.cat(barycentric), torch.cat(depth))
     return Rendering(torch.stack(images).permute(0, 3, 1, 2).contiguous(), joined)
+
+
+def _fills_sphere(mesh: trimesh.Trimesh) -> bool:
+    used = np.asarray(mesh.vertices)[np.unique(mesh.faces)]
+    return bool(0.5 <= np.linalg.norm(used, axis=1).max(initial=0.0) <= 1.0 + 1e-6)
 
 
 def draw(

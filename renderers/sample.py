@@ -14,7 +14,7 @@ from PIL import Image
 
 from crosspoint.renderers.cameras import Cameras, orbit, ring, sphere
 from crosspoint.renderers.json_object import JsonObject
-from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, normalizing_transform, sample_surface
+from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, normalize, normalizing_transform, read_mesh, sample_surface
 from crosspoint.renderers.rendering import draw
 from crosspoint.renderers.shading import Style
 
@@ -58,7 +58,7 @@ class Recipe:
         return ring(self.views, self.size) if self.orbit == "ring" else sphere(self.views, self.size)
 
 
-def render_sample(path: Path, facts: JsonObject, recipe: Recipe) -> dict[str, bytes]:
+def render_sample(path: Path, facts: JsonObject, recipe: Recipe, root: Path | None = None) -> dict[str, bytes]:
     """Render and sample one mesh → content by ending.
 
     Args:
@@ -66,12 +66,13 @@ def render_sample(path: Path, facts: JsonObject, recipe: Recipe) -> dict[str, by
         facts: what the sample's JSON says beside the geometry; what the sample draws depends on the recipe's seed and
             on `facts["source"]` alone.
         recipe: how.
+        root: folder outside of which no texture is read, see `load_mesh`. The JSON names those not found.
 
     Raises:
         ValueError: if the mesh cannot be used.
     """
     of_points, of_cameras = generators(recipe.seed, facts["source"])
-    loaded = load_mesh(path)
+    loaded = read_mesh(path, root)
     mesh = normalize(loaded, recipe.up_axis)
     cameras = recipe.cameras(of_cameras)
     surface = sample_surface(mesh, recipe.points, of_points)
@@ -83,7 +84,8 @@ def render_sample(path: Path, facts: JsonObject, recipe: Recipe) -> dict[str, by
     members["cameras.npz"] = npz(K=cameras.K, R=cameras.R, t=cameras.t, size=cameras.size)
     transform = normalizing_transform(loaded, recipe.up_axis)
     geometry = {"up_axis": recipe.up_axis, "transform": transform.tolist(), "faces": len(mesh.faces)}
-    members["json"] = json.dumps({**facts, **geometry}).encode()
+    lost = {"not_found": loaded.metadata["not_found"]} if loaded.metadata["not_found"] else {}
+    members["json"] = json.dumps({**facts, **geometry, **lost}).encode()
     return members
 
 

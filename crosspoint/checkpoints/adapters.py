@@ -25,7 +25,17 @@ ADAPTERS = (
     "crosspoint.checkpoints.crosspoint_original.adapt",
     "crosspoint.scene.checkpoints.minkowski_engine.adapt",
 )
-CONTAINERS = ("state_dict", "model_state_dict", "model", "model_points")  # where codes keep the weights of a network
+CONTAINERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "model_points",
+    "net",
+    "network",
+    "encoder",
+    "weights",
+    "params",
+)  # where codes keep the weights of a network
 
 
 class Weights(NamedTuple):
@@ -72,9 +82,11 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
     DataParallel's prefix "module." is left out.
     """
-    for container in CONTAINERS:
-        if isinstance(content.get(container), Mapping):
-            content = content[container]
+    for _ in range(3):  # one may hold another
+        inner = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from crosspoint.checkpoints.adapters import ENCODER, Weights, state_dict_of
@@ -19,7 +20,7 @@ from crosspoint.plugins import SHORT_NAMES
 from crosspoint.renderers.json_object import JsonObject
 
 NEIGHBORS = 15  # of the original's pre-training
-NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+NORM = ("weight", "bias", "running_mean", "running_var")
 
 # ours → the original's, without ".weight" (linear maps) and the entries of NORM
 CLASSIFICATION = {
@@ -55,12 +56,21 @@ def adapt(content: Mapping[str, Any], path: Path) -> Weights | None:
     Raises:
         ValueError: if a layer is missing.
     """
-    state = state_dict_of(content)
+    state = _bare(state_dict_of(content))
     if not is_original(state):
         return None
     name, arguments, weights = read_original(state)
     record = Record({"class_path": SHORT_NAMES["encoder"][name], "init_args": arguments}, Inputs())
     return Weights(record, {f"{ENCODER}{entry}": weight for entry, weight in weights.items()})
+
+
+def _bare(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's own names, where a wrapper's name such as "encoder." stands before each of them."""
+    for name in state:
+        prefix = name.removesuffix("conv1.0.weight")
+        if prefix != name and f"{prefix}conv5.0.weight" in state:
+            return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {**state}
 
 
 def is_original(state: Mapping[str, object]) -> bool:
@@ -84,6 +94,9 @@ def read_original(state: Mapping[str, Tensor]) -> tuple[str, JsonObject, dict[st
             if norm is not None:
                 prefix = ours if ours.endswith("norm") else f"{ours}.norm"
                 weights.update({f"{prefix}.{entry}": state[f"{norm}.{entry}"] for entry in NORM})
+                # torch before 0.4.1 kept no counter, and nothing that is read here needs it.
+                counter = state.get(f"{norm}.num_batches_tracked", torch.tensor(0))
+                weights[f"{prefix}.num_batches_tracked"] = counter
         if segmentation:
             weights["transform.matrix.weight"] = state["transform_net.transform.weight"]
             weights["transform.matrix.bias"] = state["transform_net.transform.bias"]

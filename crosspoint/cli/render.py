@@ -31,13 +31,15 @@ def render(
     supersample: int = 2,
     jobs: int = -1,
     seed: int = 0,
+    test_share: float | None = None,
 ) -> int:
     """Render a folder of meshes into a set of views and clouds that `pretrain` reads.
 
-    Interrupted runs go on where they stopped. Meshes that cannot be used are listed in OUT/failures.jsonl.
+    Interrupted runs go on where they stopped. Meshes that cannot be used are listed in OUT/failures.jsonl, and those
+    whose textures or materials were not found in OUT/not_found.jsonl; where no mesh can be used, the command fails.
 
     Args:
-        source: folder of meshes: a ModelNet or ShapeNetCore tree, <class>/<mesh>, or meshes alone
+        source: folder of meshes (a ModelNet or ShapeNetCore tree, <class>/<mesh>, or meshes alone), or one mesh
         out: folder of the rendered set
         views: views per mesh
         size: height and width of a view in pixels
@@ -48,7 +50,8 @@ def render(
         background: behind the object
         supersample: rays per pixel side
         jobs: processes, -1 for one per core
-        seed: decides cameras and points, whatever the number of jobs
+        seed: decides cameras, points and the test split, whatever the number of jobs
+        test_share: share of each class that becomes the split test, where the folder has no splits
     """
     from crosspoint.renderers import render_folder
 
@@ -65,7 +68,13 @@ def render(
         supersample=supersample,
         jobs=jobs,
         seed=seed,
+        test_share=test_share,
         progress=sys.stderr.isatty(),
     )
     log.info("%s", summary)
+    if summary.rendered == 0:
+        raise ValueError(
+            f"found no mesh that can be rendered: all {summary.failed} failed, the first because: {summary.reason}; "
+            f"expected at least one: see {out / 'failures.jsonl'}"
+        )
     return 0

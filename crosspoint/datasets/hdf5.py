@@ -19,7 +19,7 @@ class Archive(NamedTuple):
 
 
 def find_archives(root: Path, pattern: str, source: str) -> list[Path]:
-    """The files right below a folder whose names match, sorted.
+    """The files right below a folder whose names match, sorted; or those of the only folder below it that has some.
 
     Args:
         root: the folder.
@@ -28,47 +28,62 @@ def find_archives(root: Path, pattern: str, source: str) -> list[Path]:
 
     Raises:
         FileNotFoundError: if there is no such folder or no such file.
+        ValueError: if several folders below have such files.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"found no folder {root}, expected the one that holds {pattern}: {source}")
     paths = sorted(path for path in root.glob(pattern) if path.is_file() and not path.name.startswith("."))
     if not paths:
+        below = sorted({path.parent for path in root.glob(f"*/{pattern}") if not path.name.startswith(".")})
+        if len(below) == 1:
+            return find_archives(below[0], pattern, source)
+        if below:
+            names = ", ".join(path.name for path in below)
+            raise ValueError(f"found {pattern} in several folders of {root} ({names}), expected one: give one of them")
         inside = sorted(path.name for path in root.iterdir())[:5]
         raise FileNotFoundError(f"found {', '.join(inside) or 'nothing'} in {root}, expected {pattern}: {source}")
     return paths
 
 
-def read_archives(paths: Sequence[Path], points: int, part_key: str | None = None) -> Archive:
+def read_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] = ()) -> Archive:
     """Read `data` (n, ≥ N, 3), `label` (n,) or (n, 1), and part labels (n, ≥ N); the first N points of each cloud.
+
+    Of `data` (n, ≥ N, 6), xyz with normals or colors, the first three columns are read.
 
     Files are opened read-only, and only those points are read from them.
 
     Args:
         paths: files of one split.
         points: N, points of a cloud.
-        part_key: name of the part labels, None where there are none.
+        part_keys: names that the part labels may have; none where there are none.
 
     Raises:
         ValueError: if a file is no HDF5 file, lacks a key, holds no cloud or too few points, or if lengths differ.
     """
-    check_archives(paths, points, part_key)
+    check_archives(paths, points, part_keys)
     clouds, labels, parts = [], [], []
     for path in paths:
         with open_archive(path) as file:
-            clouds.append(np.asarray(file["data"][:, :points], dtype=np.float32))
+            clouds.append(np.asarray(file["data"][:, :points, :3], dtype=np.float32))
             labels.append(file["label"][()].reshape(-1).astype(np.int64))
+            part_key = part_key_of(file, part_keys)
             if part_key is not None:
                 parts.append(file[part_key][:, :points].astype(np.int64))
     return Archive(np.concatenate(clouds), np.concatenate(labels), np.concatenate(parts) if parts else None)
 
 
-def check_archives(paths: Sequence[Path], points: int, part_key: str | None = None) -> None:
+def part_key_of(file: h5py.File, part_keys: Sequence[str]) -> str | None:
+    """The name that part labels have in a file: the first that is there, else the first; None if none is wanted."""
+    return next((key for key in part_keys if key in file), part_keys[0] if part_keys else None)
+
+
+def check_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] = ()) -> None:
     """Look at keys, shapes and types alone; arguments and errors as those of `read_archives`."""
     if points < 1:
         raise ValueError(f"found {points} points, expected at least 1")
     for path in paths:
         with open_archive(path) as file:
-            _check(file, path.name, points, part_key)
+            _check(file, path.name, points, part_key_of(file, part_keys))
 
 
 def open_archive(path: Path) -> h5py.File:
@@ -90,10 +105,16 @@ def _check(file: h5py.File, name: str, points: int, part_key: str | None) -> Non
     keys = ["data", "label", *([part_key] if part_key is not None else [])]
     missing = [key for key in keys if not isinstance(file.get(key), h5py.Dataset)]
     if missing:
-        raise ValueError(f"{name}: found the keys {sorted(file)}, expected {keys}: this is another archive")
+        raise ValueError(
+            f"{name}: found the keys {sorted(file)}, expected {keys}: this is another archive, "
+            "give the folder of the right one"
+        )
     data, label = file["data"].shape, file["label"].shape
-    if len(data) != 3 or data[2] != 3:
-        raise ValueError(f"{name}: found data of shape {data}, expected (clouds, points, 3)")
+    if len(data) != 3 or data[2] not in (3, 6):  # with normals or colors, which are not read
+        raise ValueError(
+            f"{name}: found data of shape {data}, expected (clouds, points, 3) of xyz, or 6 with normals: "
+            " store the first three columns, data[:, :, :3]"
+        )
     if data[0] == 0:
         raise ValueError(f"{name}: found no cloud, expected at least one: download it again")
     if data[1] < points:

@@ -68,7 +68,7 @@ def modelnet_clouds(
     if up_axis not in TO_Y_UP:
         raise ValueError(f"found the up axis {up_axis!r}, expected one of: {', '.join(TO_Y_UP)}")
     root = _downloaded(Path(root), download) if download is not None else Path(root)
-    items, classes = _split(root, split)
+    root, items, classes = _split(root, split)
     settings = [_FORMAT, points, seed, up_axis, skip_broken]
     stored = Path(cache) / f"modelnet-{_digest(root, items, settings)}.npz" if cache is not None else None
     sampled = _restored(stored) if stored is not None and stored.is_file() else None
@@ -86,18 +86,23 @@ class _Sampled(NamedTuple):
     kept: np.ndarray  # (meshes,) bool
 
 
-def _split(root: Path, split: str) -> tuple[list[Item], list[str]]:
+def _split(root: Path, split: str) -> tuple[Path, list[Item], list[str]]:
     source = find_meshes(root)
     if source.layout != "modelnet":
         raise ValueError(
             f"found the layout {source.layout!r} in {root} (a mesh is {source.items[0].path}), expected "
             "<class>/{train,test}/<mesh>: give the folder of the classes"
         )
+    if source.items[0].path.count("/") == 1:
+        raise ValueError(
+            f"found one class alone in {root}, expected <class>/{{train,test}}/<mesh>: give {root.resolve().parent}, "
+            "the folder of the classes"
+        )
     items = [item for item in source.items if item.split == split]
     if not items:
         splits = sorted({item.split for item in source.items})
         raise ValueError(f"found the splits {', '.join(splits)} in {root}, expected one named {split!r}")
-    return items, source.classes
+    return source.root, items, source.classes
 
 
 def _sample_all(
@@ -122,7 +127,7 @@ def _sample_all(
     if broken and (not skip_broken or not clouds):
         raise ValueError(
             f"{root}: found {len(broken)} of {len(items)} meshes that cannot be used (the first: {broken[0]}), "
-            "expected none: remove them, or pass skip_broken=True"
+            "expected none: remove or mend them (in Python, modelnet_clouds can leave them out by skip_broken)"
         )
     return _Sampled(np.stack(clouds), kept)
 

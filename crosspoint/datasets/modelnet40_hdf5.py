@@ -28,7 +28,7 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
     Args:
         root: the folder `modelnet40_ply_hdf5_2048`, from
             https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip (Qi et al., 2017); it holds the .h5
-            files and, if complete, shape_names.txt.
+            files and, if complete, shape_names.txt. The folder above is taken, too.
         split: "train" or "test".
         points: of a cloud, at most 2,048.
 
@@ -39,8 +39,9 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
     if split not in ("train", "test"):
         raise ValueError(f"found the split {split!r}, expected one of: train, test")
     root = Path(root)
-    archive = read_archives(find_archives(root, f"ply_data_{split}*.h5", SOURCE), points)
-    names = root / "shape_names.txt"
+    paths = find_archives(root, f"ply_data_{split}*.h5", SOURCE)
+    archive = read_archives(paths, points)
+    names = paths[0].parent / "shape_names.txt"
     classes = names.read_text().split() if names.is_file() else list(MODELNET40)
     return Clouds(archive.points, archive.labels, classes, "modelnet40_hdf5", split)
 

@@ -19,6 +19,7 @@ from crosspoint.renderers.layouts import SHAPENET_CLASSES
 
 Alpha = Literal["discard", "white"]
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 CLOUDS, IMAGES = "ShapeNet", "ShapeNetRendering"
 LAYOUT = f"{CLOUDS}/<synset>/<model>.ply and {IMAGES}/<synset>/<model>/rendering/*.png"
 
@@ -99,7 +100,10 @@ class ShapeNetPairs(PairDataset):
     def _read_cloud(self, path: Path) -> np.ndarray:
         cloud = read_ply(path)
         if len(cloud) < self.points:
-            raise ValueError(f"found {len(cloud)} points in {path}, expected at least {self.points}: set points")
+            raise ValueError(
+                f"found {len(cloud)} points in {path}, expected at least {self.points}: ask for fewer with "
+                "--data.dataset.points (in Python, points)"
+            )
         return np.ascontiguousarray(cloud[: self.points])
 
 
@@ -181,7 +185,7 @@ def _list_models(root: Path, skip_missing: bool) -> _Index:
         raise ValueError(
             f"found {len(missing)} of {len(models) + len(missing)} models without an image ({', '.join(missing[:3])}"
             f"{', …' if len(missing) > 3 else ''}), expected {IMAGES}/<synset>/<model>/rendering/*.png for each: "
-            "add them, or pass skip_missing=True"
+            "add them, or leave these models out (--data.dataset.skip_missing true; in Python, skip_missing)"
         )
     return _Index(np.array(models), np.array(files), np.array(first))
 
@@ -222,6 +226,6 @@ def _folders(folder: Path) -> list[str]:
 
 def _images(folder: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".png"))
+        return sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_SUFFIXES))
     except (FileNotFoundError, NotADirectoryError):
         return []

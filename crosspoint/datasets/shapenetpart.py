@@ -9,10 +9,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, read_archives
+from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, part_key_of, read_archives
 from crosspoint.datasets.labeled import LabeledDataset
+from crosspoint.datasets.shapenetpart_text import find_text, read_text
 
-SOURCE = "get shapenet_part_seg_hdf5_data.zip (shapenet.cs.stanford.edu/media), or pass download=True"
+SOURCE = "get shapenet_part_seg_hdf5_data.zip (shapenet.cs.stanford.edu/media) and unpack it there"
+PART_KEYS = ("pid", "seg")  # of Stanford's archive, and of https://github.com/antao97/PointCloudDatasets
 
 # Categories in the order of their labels, and how many parts each has (Yi et al., 2016).
 SHAPENETPART = {
@@ -25,7 +27,9 @@ _FILES = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "t
 def shapenetpart_clouds(
     root: str | Path, split: str, points: int = 2048, download: bool = False, seed: int = 0
 ) -> Clouds:
-    """Read `*{train,val,test}*.h5` with keys data (n, 2048, 3), label (n, 1) and pid (n, 2048); y is up.
+    """Read `*{train,val,test}*.h5` with keys data (n, 2048, 3), label (n, 1) and pid or seg (n, 2048); y is up.
+
+    The text archives (`shapenetcore_partanno_segmentation_benchmark_v0` and `…_v0_normal`) are read as well.
 
     Names of categories and parts come from `categories.json` beside the files (`{"categories": […], "parts": {category:
     [part numbers]}, "part_names": {category: [names]}}`, the names optional), or are ShapeNetPart's own 16 categories
@@ -34,12 +38,12 @@ def shapenetpart_clouds(
     Args:
         root: the folder of the .h5 files, from
             https://shapenet.cs.stanford.edu/media/shapenet_part_seg_hdf5_data.zip (Yi et al., 2016); with `download`,
-            any folder.
+            any folder. The folder above is taken, too.
         split: "train", "val", "trainval" (what CrossPoint fine-tunes on) or "test".
         points: of a cloud: the first ones.
         download: get the original text files through torch_geometric.datasets.ShapeNet, which keeps them in `root`.
             Their clouds differ in size: `points` of each are drawn, with repeats only where it has fewer.
-        seed: of these draws.
+        seed: of these draws, and of those from a text archive.
 
     Raises:
         FileNotFoundError: if there is no such folder or file.
@@ -51,9 +55,13 @@ def shapenetpart_clouds(
     root = Path(root)
     if download and not list(root.glob("*.h5")):
         return _downloaded(root, split, points, seed)
+    text = find_text(root)
+    if text is not None and not list(root.glob("*.h5")):
+        drawn = read_text(text, _FILES[split], points, seed, SHAPENETPART)
+        return Clouds(drawn[0], drawn[1], STANDARD.classes, "shapenetpart/text", split, drawn[2], STANDARD.parts)
     paths = [path for part in _FILES[split] for path in find_archives(root, f"*{part}*.h5", SOURCE)]
-    archive = read_archives(paths, points, part_key="pid")
-    names, parts = _names(root), archive.parts
+    archive = read_archives(paths, points, PART_KEYS)
+    names, parts = _names(paths[0].parent), archive.parts
     clouds = Clouds(archive.points, archive.labels, names.classes, "shapenetpart", split, parts, names.parts)
     assert parts is not None
     _check_parts(clouds, parts, names)
@@ -92,11 +100,12 @@ def _names(root: Path) -> _Names:
 def _pairs(root: Path) -> set[tuple[int, int]]:
     """Which (category, part) occur in any file of a folder."""
     paths = sorted(root.glob("*.h5"))
-    check_archives(paths, 1, part_key="pid")
+    check_archives(paths, 1, PART_KEYS)
     pairs: set[tuple[int, int]] = set()
     for path in paths:
         with open_archive(path) as file:
-            labels, parts = file["label"][()].reshape(-1).astype(np.int64), file["pid"][()].astype(np.int64)
+            key = part_key_of(file, PART_KEYS)
+            labels, parts = file["label"][()].reshape(-1).astype(np.int64), file[str(key)][()].astype(np.int64)
         for category in np.unique(labels).tolist():
             pairs.update((category, part) for part in np.unique(parts[labels == category]).tolist())
     return pairs
@@ -166,5 +175,5 @@ class ShapeNetPart(LabeledDataset):
     has_parts: ClassVar[bool] = True
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
-        """Read one split: the first points of each cloud."""
-        return shapenetpart_clouds(self.root, split, points)
+        """Read one split: the first points of each cloud, or points drawn from the clouds of a text archive."""
+        return shapenetpart_clouds(self.root, split, points, seed=seed)

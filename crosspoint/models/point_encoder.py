@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import InputKind, Inputs
-from crosspoint.models.raw_cloud import read_cloud
+from crosspoint.models.raw_cloud import as_clouds, read_cloud
 from crosspoint.plugins import Recorded, plain
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.transforms import unit_sphere
@@ -35,6 +35,18 @@ class PointEncoder(Recorded, nn.Module):
 
     inputs: ClassVar[InputKind] = "points"
     feature_dim: int
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """`forward`; encoders of clouds also take NumPy arrays, one cloud (N, 3), and any type of number.
+
+        Points are taken as they are: `prepare` brings clouds of any unit into the frame of training.
+
+        Raises:
+            ValueError: if clouds have another shape.
+        """
+        if self.inputs == "points" and given:
+            given = (as_clouds(given[0], self), *given[1:])
+        return super().__call__(*given, **named)
 
     @property
     def config(self) -> JsonObject:

@@ -41,3 +41,27 @@ def read_cloud(
     if up_axis is None or up_axis == inputs.up_axis:
         return points
     return torch.cat([turn_up(points[..., :3], up_axis, inputs.up_axis), points[..., 3:]], dim=2)
+
+
+def as_clouds(points: np.ndarray | Tensor, network: nn.Module) -> Tensor:
+    """Clouds (N, 3) or (B, N, 3) of any type as a batch (B, N, 3) of floats; a batch of floats is returned as it is.
+
+    Raises:
+        ValueError: if they have another shape.
+    """
+    if not isinstance(points, Tensor):
+        try:
+            array = np.asarray(points, dtype=np.float32)
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"found {type(points).__name__} that is no array, expected clouds (B, N, 3) of one size: pass clouds "
+                "of different sizes one by one"
+            ) from None
+        weight = next(network.parameters(), None)
+        points = torch.from_numpy(array).to("cpu" if weight is None else weight.device)
+    if points.ndim not in (2, 3) or points.shape[-1] != 3:
+        beyond = ": give xyz alone, points[..., :3]" if points.ndim in (2, 3) and points.shape[-1] > 3 else ""
+        raise ValueError(f"found clouds of shape {tuple(points.shape)}, expected (N, 3) or (B, N, 3){beyond}")
+    if points.ndim == 2:
+        points = points[None]
+    return points if points.dtype in (torch.float32, torch.float16, torch.bfloat16) else points.float()

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
+from crosspoint.ops.device import require_device
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.training.config import Compute
 
@@ -37,7 +38,11 @@ def make_trainer(
         loggers: where figures go.
         log_every: steps between figures in the loggers.
         progress: show a progress bar instead of a line per epoch.
+
+    Raises:
+        ValueError: if this machine has no such accelerator.
     """
+    require_device(compute.accelerator)
     files = [] if checkpoint is None else [_every_epoch(checkpoint)]
     return lightning.Trainer(
         accelerator=compute.accelerator,

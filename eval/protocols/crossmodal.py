@@ -24,7 +24,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_dataset
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
-from crosspoint.eval.evaluation_run import EvaluationRun, chosen_device
+from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.features import extract_features, frozen
 from crosspoint.eval.protocols.benchmarks import clouds_label
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
@@ -33,6 +33,7 @@ from crosspoint.eval.report.pictures import cloud_picture, view_picture
 from crosspoint.eval.report.query_selection import NEAREST, choose_queries
 from crosspoint.eval.report.report_model import Contribution, Retrieved
 from crosspoint.eval.results import Result
+from crosspoint.ops.device import chosen_device
 from crosspoint.renderers import RenderedSet
 from crosspoint.transforms import normalize_images
 

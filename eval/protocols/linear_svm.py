@@ -26,6 +26,8 @@ from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
 from crosspoint.renderers.json_object import JsonObject
 
+PAPER_C = 0.1
+
 
 @dataclass(frozen=True)
 class Linear(FrozenClassifier):
@@ -33,14 +35,22 @@ class Linear(FrozenClassifier):
 
     Args:
         variant: validated: C and scaling by cross-validation; paper: raw features at the given C
-        C: of the paper's variant
+        C: of the paper's variant, 0.1 by default; the validated one finds its own
     """
 
     name = "linear"
     study_flags: ClassVar[Mapping[str, str]] = {"svm": "variant"}
 
     variant: Literal["validated", "paper"] = "validated"
-    C: float = 0.1
+    C: float | None = None
+
+    def check_settings(self, data: EvaluationData) -> None:
+        """Refuse a C that would not be used."""
+        if self.C is not None and self.variant == "validated":
+            raise ValueError(
+                f"found C {self.C:g} for the validated variant, which finds its own, expected none: leave --C out, or "
+                "give --variant paper"
+            )
 
     def run(self, run: EvaluationRun) -> Measured:
         """Accuracy, and the class given to each test cloud."""
@@ -51,11 +61,15 @@ class Linear(FrozenClassifier):
             run.features("test"),
             test.labels,
             protocol=self.variant,
-            C=self.C,
+            C=self._cost,
             seed=run.seed,
             jobs=run.jobs,
         )
         return on_dataset(result, train.name), {"predicted": predicted}
+
+    @property
+    def _cost(self) -> float:
+        return PAPER_C if self.C is None else self.C
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """Accuracy."""
@@ -66,7 +80,7 @@ class Linear(FrozenClassifier):
     def facts(self) -> dict[str, str]:
         """How C was found."""
         validated = self.variant == "validated"
-        return {"linear SVM": "C and scaling by cross-validation" if validated else f"raw features, C = {self.C:g}"}
+        return {"linear SVM": "C and scaling by cross-validation" if validated else f"raw features, C = {self._cost:g}"}
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
         """Its answers, for the map and the confusion matrix."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from crosspoint.eval.evaluation_data import POINTS, EvaluationData
-from crosspoint.eval.evaluation_run import EvaluationRun, chosen_device
+from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.protocol import Protocol
 from crosspoint.eval.report.report_model import Report, Row
 from crosspoint.eval.report.tables import latex_table, markdown_table
@@ -23,6 +23,7 @@ from crosspoint.eval.study.report_sections import Gallery, section
 from crosspoint.eval.study.runs import Outcome, run_all
 from crosspoint.eval.study.table import measured_row, published_rows
 from crosspoint.eval.study.table_rows import TableRow, methods
+from crosspoint.ops.device import chosen_device
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
 

@@ -119,12 +119,15 @@ def test_a_corrupt_cache_file_is_made_again(network, points, tmp_path, damage):
 def test_diverged_weights_are_named_and_not_cached(network, points, tmp_path):
     points[:3] *= 1e30
     network.power = 1e30
-    with pytest.raises(ValueError, match=r"in 3 of 10 rows.*diverged"):
+    with (
+        pytest.warns(UserWarning, match="unit sphere"),
+        pytest.raises(ValueError, match=r"in 3 of 10 rows.*diverged"),
+    ):
         extract_features(network, points, cache=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("shape", [(0, 16, 3), (4, 0, 3), (4, 3, 16), (16, 3)])
+@pytest.mark.parametrize("shape", [(0, 16, 3), (4, 0, 3), (4, 3, 16), (16, 4)])
 def test_other_shapes_are_refused(network, shape):
     with pytest.raises(ValueError, match="expected \\(n, N, 3\\)"):
         extract_features(network, np.zeros(shape, np.float32))
@@ -148,3 +151,31 @@ def test_a_bar_appears_on_a_terminal_only_and_if_asked(network, points, capsys, 
     assert "features" in capsys.readouterr().err
     extract_features(network, points)
     assert capsys.readouterr() == ("", "")
+
+
+def test_clouds_in_units_of_their_own_are_normalized_or_warned_of(network, points):
+    own = points * 1000 + 5000
+    centered = points - points.mean(axis=1, keepdims=True)
+    unit = centered / np.linalg.norm(centered, axis=2).max(axis=1)[:, None, None]
+    wanted = extract_features(network, unit)
+    np.testing.assert_allclose(extract_features(network, own, normalize=True), wanted, atol=1e-3)
+    with pytest.warns(UserWarning, match="expected ones in the unit sphere: pass normalize=True"):
+        extract_features(network, own)
+    with pytest.warns(UserWarning, match="unit sphere"):
+        extract_features(network, points * 1e-4)
+
+
+def test_tensors_and_single_clouds_are_taken(network, points):
+    wanted = extract_features(network, points)
+    for given in (torch.from_numpy(points).double(), list(points), points.astype(np.float64)):
+        np.testing.assert_array_equal(extract_features(network, given), wanted)
+    np.testing.assert_allclose(extract_features(network, points[0]), wanted[:1], rtol=1e-6)
+    with pytest.raises(ValueError, match="clouds of different sizes, expected one array"):
+        extract_features(network, [points[0], points[1, :5]])
+
+    class Pair(nn.Module):
+        def forward(self, clouds):
+            return clouds.mean(dim=1), clouds
+
+    with pytest.raises(ValueError, match="an encoder that returns a tuple, expected one tensor"):
+        extract_features(Pair(), points)

@@ -104,7 +104,7 @@ def test_each_path_draws_its_own_points_and_cameras(tmp_path: Path) -> None:
 def test_shards_divide_each_split_and_mix_classes() -> None:
     items = [Item(f"{i:03d}", f"{i:03d}", str(i // 50), "train", 1) for i in range(100)]
     recipe = Recipe(1, 8, 8, "ring", "raycast", "y", 3, Style())
-    shards = plan(Path("in"), Path("out"), Source("labeled", "y", ["0", "1"], items), recipe, 40)
+    shards = plan(Path("out"), Source("labeled", "y", ["0", "1"], items), recipe, 40)
     assert [(Path(shard.path).name, len(shard.items)) for shard in shards] == [
         ("train-000000.tar", 40),
         ("train-000001.tar", 40),
@@ -232,3 +232,39 @@ def test_colors_and_transparency_are_kept(tmp_path: Path) -> None:
     assert stored.shape == (32, 32, 4) and stored[0, 0].tolist() == [0, 0, 0, 0]
     image = objects.images(0)[0]
     assert image[:, 0, 0].tolist() == [255, 255, 255] and image[1, 16, 16] < image[0, 16, 16]
+
+
+def test_textures_that_were_not_found_are_counted_and_listed(tmp_path: Path) -> None:
+    (tmp_path / "source" / "cup").mkdir(parents=True)
+    text = "mtllib a.mtl\nusemtl m\nv 0 0 0\nv 1 0 0\nv 0 1 1\nf 1 2 3\n"
+    (tmp_path / "source" / "cup" / "a.obj").write_text(text)
+    (tmp_path / "source" / "cup" / "a.mtl").write_text("newmtl m\nKd 0 0 0\nmap_Kd gone.png\n")
+    summary = render_folder(tmp_path / "source", tmp_path / "set", jobs=1, **SMALL)
+    assert summary.lacking == 1 and "1 object without some textures or materials (gone.png of cup/a.obj)" in str(
+        summary
+    )
+    listed = json.loads((tmp_path / "set" / "not_found.jsonl").read_text())
+    assert listed == {"path": "cup/a.obj", "names": ["gone.png"]}
+    objects = RenderedSet(tmp_path / "set")
+    assert objects.colors(0) is None and objects.meta(0)["not_found"] == ["gone.png"]
+
+
+def test_a_dangling_link_is_a_failure_and_own_classes_can_be_split(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "source" / "cup").mkdir(parents=True, exist_ok=True)
+        trimesh.creation.box().export(tmp_path / "source" / "cup" / f"{number}.off")
+    (tmp_path / "source" / "cup" / "link.off").symlink_to("gone.off")
+    summary = render_folder(tmp_path / "source", tmp_path / "set", jobs=1, test_share=0.25, **SMALL)
+    assert (summary.rendered, summary.failed) == (4, 1) and "a file that is not there" in summary.reason
+    splits = {split: len(RenderedSet(tmp_path / "set", split)) for split in ("train", "test")}
+    assert sum(splits.values()) == 4 and splits["train"] >= 3
+    with pytest.raises(ValueError, match=r"begun with test_share = 0\.25, expected 0\.5"):
+        render_folder(tmp_path / "source", tmp_path / "set", jobs=1, test_share=0.5, **SMALL)
+
+
+def test_one_file_is_rendered(tmp_path: Path) -> None:
+    trimesh.creation.box().export(tmp_path / "a.off")
+    trimesh.creation.box().export(tmp_path / "b.off")
+    assert render_folder(tmp_path / "a.off", tmp_path / "set", jobs=1, **SMALL).rendered == 1
+    with pytest.raises(ValueError, match=r"not split, expected one: render them with --test_share 0\.2"):
+        RenderedSet(tmp_path / "set", "train")

@@ -92,7 +92,9 @@ def test_obj_files_keep_textures_beside_plain_materials(tmp_path: Path) -> None:
 
 def test_an_obj_whose_materials_are_missing_is_a_plain_mesh(tmp_path: Path) -> None:
     (tmp_path / "model.obj").write_text(MODEL)
-    assert sample_surface(load_mesh(tmp_path / "model.obj"), 10).colors is None
+    with pytest.warns(UserWarning, match=r"found no model\.mtl"):
+        mesh = load_mesh(tmp_path / "model.obj")
+    assert sample_surface(mesh, 10).colors is None
 
 
 @pytest.mark.parametrize(

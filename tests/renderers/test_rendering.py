@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 import trimesh
 
-from crosspoint.renderers import Style, orbit, render, ring
+from crosspoint.renderers import Style, normalize, orbit, render, ring
 
 
 def test_refined_pixels_are_the_mean_of_their_samples_and_few() -> None:
@@ -42,8 +43,21 @@ def test_fragments_are_those_of_the_pixel_centres(meshes: dict, brute_force: typ
 def test_an_object_out_of_sight_leaves_the_background() -> None:
     far = trimesh.creation.icosphere(1, radius=0.1)
     far.apply_translation([0, 50, 0])
-    assert bool((render(far, ring(1, 16)).images == 255).all())
-    assert bool((render(far, ring(1, 16), style=Style(background="transparent")).images == 0).all())
+    cameras = replace(ring(1, 16), framed=False)
+    assert bool((render(far, cameras).images == 255).all())
+    assert bool((render(far, cameras, style=Style(background="transparent")).images == 0).all())
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1000.0, 0.0), (1.0, 5e5), (1e-3, 0.0), (1.0, 0.9)])
+def test_orbits_show_a_mesh_of_any_units_as_if_normalized(scale: float, shift: float) -> None:
+    mesh = trimesh.creation.box((1.0, 2.0, 1.5))
+    mesh.apply_scale(scale)
+    mesh.apply_translation([shift, 0, shift])
+    cameras = orbit(2, 24, seed=1)
+    seen = render(mesh, cameras)
+    assert bool((seen.images == render(normalize(mesh), cameras).images).all())
+    assert 0.1 < seen.fragments.mask.float().mean() < 0.6
+    assert cameras[0].framed and cameras.scaled(2).framed
 
 
 def test_an_unknown_backend_is_refused_by_the_names_of_the_known() -> None:

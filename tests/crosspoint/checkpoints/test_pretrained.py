@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,24 @@ def test_other_k_is_taken(tmp_path: Path) -> None:
     torch.save(reference.state_dict(), tmp_path / "weights.pth")
     with torch.no_grad():
         found, expected = load_encoder(tmp_path / "weights.pth", k=5)(points()), reference(points())
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model": {"state_dict": state}, "epoch": 1},
+        lambda state: {"net": {f"module.encoder.{name}": value for name, value in state.items()}},
+        lambda state: {f"point_model.{name}": value for name, value in state.items()},
+        lambda state: {name: value for name, value in state.items() if "num_batches" not in name},
+    ],
+)
+def test_weights_in_wrappers_and_of_old_versions(wrap: Callable[[dict], dict], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = randomize(original.OriginalDGCNN())
+    torch.save(wrap(dict(reference.state_dict())), tmp_path / "weights.pth")
+    with torch.no_grad():
+        found, expected = load_encoder(tmp_path / "weights.pth")(points()), reference(points())
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 

@@ -23,7 +23,7 @@ def test_files_follow_one_another_and_first_points_are_kept(tmp_path: Path) -> N
     first, second = clouds(3, 8, 1), clouds(2, 6, 2).astype(np.float64)
     a = write(tmp_path / "a.h5", data=first, label=np.array([[4], [5], [6]], np.uint8), pid=np.arange(24).reshape(3, 8))
     b = write(tmp_path / "b.h5", data=second, label=np.array([1, 2]), pid=np.zeros((2, 6), np.int32))
-    archive = read_archives([a, b], 5, part_key="pid")
+    archive = read_archives([a, b], 5, part_keys=["pid"])
     expected = np.concatenate([first[:, :5], second[:, :5].astype(np.float32)])
     np.testing.assert_array_equal(archive.points, expected)
     np.testing.assert_array_equal(archive.labels, [4, 5, 6, 1, 2])
@@ -65,7 +65,7 @@ def test_bad_archives_are_named(tmp_path: Path, change: Callable[[h5py.File], No
     with h5py.File(bad, "a") as file:
         change(file)
     with pytest.raises(ValueError, match=rf"^bad\.h5: {message}"):
-        read_archives([good, bad], 8, part_key="pid")
+        read_archives([good, bad], 8, part_keys=["pid"])
 
 
 def replace(file: h5py.File, key: str, value: np.ndarray) -> None:
@@ -90,3 +90,19 @@ def test_missing_files_are_named_with_their_source(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(FileNotFoundError, match=r"found notes\.txt in .*, expected \*train\*\.h5: get it there"):
         find_archives(tmp_path, "*train*.h5", "get it there")
+
+
+def test_normals_after_xyz_are_left_out(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(3, 8, 6)).astype(np.float32)
+    path = write(tmp_path / "a.h5", data=data, label=np.arange(3))
+    np.testing.assert_array_equal(read_archives([path], 5).points, data[:, :5, :3])
+
+
+def test_the_folder_above_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    path = write(tmp_path / "inner" / "train0.h5", data=clouds(), label=np.arange(3))
+    assert find_archives(tmp_path, "train*.h5", "get it") == [path]
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "train0.h5", data=clouds(), label=np.arange(3))
+    with pytest.raises(ValueError, match=r"several folders of .* \(inner, other\), expected one: give one of them"):
+        find_archives(tmp_path, "train*.h5", "get it")

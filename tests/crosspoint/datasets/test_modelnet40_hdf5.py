@@ -48,3 +48,11 @@ def test_bad_input_is_named(tmp_path: Path, data: np.ndarray) -> None:
     write(tmp_path, "ply_data_train0.h5", broken, np.arange(6))
     with pytest.raises(ValueError, match=r"found 1 clouds with NaN .*number 3"):
         modelnet40_hdf5_clouds(tmp_path, "train", 8)
+
+
+def test_names_lie_beside_the_files_also_from_the_folder_above(tmp_path: Path, data: np.ndarray) -> None:
+    inner = tmp_path / "modelnet40_ply_hdf5_2048"
+    inner.mkdir()
+    write(inner, "ply_data_test0.h5", data, np.array([0, 1, 0, 1, 0, 1]))
+    (inner / "shape_names.txt").write_text("cup\nhat\n")
+    assert modelnet40_hdf5_clouds(tmp_path, "test", 8).classes == ["cup", "hat"]

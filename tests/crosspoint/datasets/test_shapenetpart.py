@@ -114,3 +114,53 @@ def test_real_archive() -> None:
     assert (len(clouds), len(clouds.classes)) == (285, 19)
     assert clouds.part_names is not None and len(clouds.part_names) == 94
     assert clouds.part_names[0] == "Airplane/body"
+
+
+def test_part_labels_may_be_called_seg(tmp_path: Path) -> None:
+    write(tmp_path / "train0.h5", [0, 15], [[0, 3, 1], [47, 49, 48]])
+    wanted = shapenetpart_clouds(tmp_path, "train", 3)
+    with h5py.File(tmp_path / "train0.h5", "a") as file:
+        file.move("pid", "seg")
+    clouds = shapenetpart_clouds(tmp_path, "train", 3)
+    np.testing.assert_array_equal(clouds.points, wanted.points)
+    np.testing.assert_array_equal(clouds.parts, [[0, 3, 1], [47, 49, 48]])
+    assert clouds.part_names == wanted.part_names
+
+
+def text_archive(root: Path, normal: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """An archive of one airplane and one bag in train; points and parts (0…49) by synset."""
+    (root / "train_test_split").mkdir(parents=True)
+    (root / "synsetoffset2category.txt").write_text("Airplane\t02691156\nBag\t02773838\n")
+    made = {}
+    for synset, first, count in (("02691156", 0, 4), ("02773838", 4, 2)):
+        rng = np.random.default_rng(first)
+        points, parts = rng.normal(size=(20, 3)).round(4), first + rng.integers(0, count, 20)
+        made[synset] = (points.astype(np.float32), parts)
+        (root / synset / "points").mkdir(parents=True)
+        (root / synset / "points_label").mkdir()
+        if normal:
+            np.savetxt(root / synset / "a1.txt", np.column_stack([points, np.zeros((20, 3)), parts]), fmt="%.4f")
+        else:
+            np.savetxt(root / synset / "points" / "a1.pts", points, fmt="%.4f")
+            np.savetxt(root / synset / "points_label" / "a1.seg", parts - first + 1, fmt="%d")
+    listed = [f"shape_data/{synset}/a1" for synset in made]
+    (root / "train_test_split" / "shuffled_train_file_list.json").write_text(json.dumps(listed))
+    return made
+
+
+@pytest.mark.parametrize("normal", [True, False])
+@pytest.mark.parametrize("above", [True, False])
+def test_text_archives_are_read_where_they_lie(tmp_path: Path, normal: bool, above: bool) -> None:
+    root = tmp_path / "shapenetcore_partanno_segmentation_benchmark_v0"
+    made = text_archive(root, normal)
+    clouds = shapenetpart_clouds(tmp_path if above else root, "train", 12, seed=3)
+    assert [clouds.classes[label] for label in clouds.labels] == ["Airplane", "Bag"] and clouds.parts is not None
+    for cloud, parts, (points, labels) in zip(clouds.points, clouds.parts, made.values(), strict=True):
+        of_point = {tuple(point): label for point, label in zip(points.tolist(), labels.tolist(), strict=True)}
+        assert [of_point[tuple(point)] for point in cloud.tolist()] == parts.tolist()
+        assert len({tuple(point) for point in cloud.tolist()}) == 12
+    with pytest.raises(FileNotFoundError, match=r"shuffled_test_file_list\.json, expected the list of the split test"):
+        shapenetpart_clouds(root, "test", 12)
+    (root / "02691156" / ("a1.txt" if normal else "points/a1.pts")).write_text("1 2 three 4 5 6 7\n")
+    with pytest.raises(ValueError, match=r"02691156/a1 in .* cannot be read"):
+        shapenetpart_clouds(root, "train", 12)

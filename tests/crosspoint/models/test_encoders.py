@@ -121,3 +121,17 @@ def test_gradients_reach_every_parameter() -> None:
     for encoder in (DGCNN(k=5, channels=[8, 8], embedding=16), PointNet(embedding=16), PartSegDGCNN(k=5)):
         encoder(torch.rand(4, 30, 3, generator=torch.Generator().manual_seed(1))).square().sum().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet"])
+def test_encoders_take_arrays_of_any_kind(network: str) -> None:
+    encoder = small(network, 4).eval()
+    points = torch.randn(2, 24, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    wanted = encoder(points.float())
+    for given in (points, points.numpy(), points.numpy().astype("f4"), points.tolist()):
+        assert torch.equal(encoder(given), wanted)
+    torch.testing.assert_close(encoder(points[0].numpy()), wanted[:1])
+    with pytest.raises(ValueError, match=r"shape \(2, 24, 6\), expected \(N, 3\) or \(B, N, 3\): give xyz alone"):
+        encoder(torch.zeros(2, 24, 6))
+    with pytest.raises(ValueError, match=r"expected clouds .* of one size"):
+        encoder([points[0].numpy(), points[1, :5].numpy()])

@@ -8,7 +8,8 @@ from sklearn.svm import SVC
 
 from crosspoint.eval import Result, linear_svm
 from crosspoint.eval.classifiers.cross_validation import stratified_folds
-from crosspoint.eval.protocols.linear_svm import answer_linear_svm
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.protocols.linear_svm import Linear, answer_linear_svm
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,12 @@ def test_answers_are_those_of_the_machine_that_is_scored(split, protocol):
     if result.constants["scaling"] == "standardized":
         machine = make_pipeline(StandardScaler(), machine)
     np.testing.assert_array_equal(answers, machine.fit(train_x, train_y).predict(test_x))
+
+
+def test_a_cost_that_would_not_be_used_is_refused():
+    data = EvaluationData()
+    with pytest.raises(ValueError, match=r"found C 0\.01 for the validated variant.*leave --C out, or give --variant"):
+        Linear(C=0.01).check_settings(data)
+    Linear().check_settings(data)
+    Linear(variant="paper", C=0.01).check_settings(data)
+    assert Linear(variant="paper").facts() == {"linear SVM": "raw features, C = 0.1"}
