@@ -143,6 +143,7 @@ def find_meshes(root: str | Path) -> Source:
         root = root / tops[0]
         found = {path.removeprefix(tops[0] + "/"): size for path, size in found.items()}
     own = _class_of_its_own(root, list(found))
+    places: dict[str, tuple[str | None, str]]
     if own is not None:
         layout, category = own
         places = {path: (category, split_of(path.split("/")[0]) or "all") for path in sorted(found)}
