@@ -264,7 +264,7 @@ class OLIVINE(VoxelMethod):
         return self.distributions.negative_log_likelihood(features, classes)
 
     def _points(self, head: nn.Module, voxels: Tensor, rows: Tensor) -> Tensor:
-        return F.normalize(full_precision(head(voxels[rows])), dim=1)
+        return F.normalize(full_precision(head(voxels.index_select(0, rows))), dim=1)
 
     def _pixels(self, decoder: nn.Module, maps: Tensor, batch: LidarBatch, chosen: Tensor) -> Tensor:
         size = (batch.images.shape[2], batch.images.shape[3])

@@ -93,7 +93,8 @@ class PPKT(VoxelMethod):
         """
         check_pairs(batch)
         chosen = self.draw(len(batch.pair_point), generator)
-        points = describe_voxels(self.encoder, self.head, batch.voxelized)[batch.pair_voxel[chosen]]
+        voxels = describe_voxels(self.encoder, self.head, batch.voxelized)
+        points = voxels.index_select(0, batch.pair_voxel[chosen])  # its gradient adds up in one order on all threads
         pixels = self.image_encoder.at(batch.images, batch.pair_image[chosen], batch.pair_pixel[chosen])
         return {"loss": info_nce(points, pixels, temperature=self.temperature, normalize=False)}
 

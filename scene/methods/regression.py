@@ -147,7 +147,7 @@ class Regression(VoxelMethod):
         """
         image, pixel = batch.pair_image[chosen], batch.pair_pixel[chosen]
         used, place = batch.pair_voxel[chosen].unique(return_inverse=True)
-        predicted = full_precision(self.head(voxels[used]))[place]
+        predicted = full_precision(self.head(voxels[used])).index_select(0, place)
         maps = self.standardize(full_precision(self.image_encoder.features(batch.images)))
         size = (batch.images.shape[2], batch.images.shape[3])
         if not self.patch_mean:

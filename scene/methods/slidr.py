@@ -113,7 +113,9 @@ class SLidR(VoxelMethod):
             )
         segment = (batch.pair_image * count + region)[paired]
         voxels = describe_voxels(self.encoder, self.head, batch.voxelized)
-        points, present = mean_by_segment(voxels[batch.pair_voxel[paired]], segment, count * len(superpixels))
+        points, present = mean_by_segment(
+            voxels.index_select(0, batch.pair_voxel[paired]), segment, count * len(superpixels)
+        )
         pixels = self.image_encoder.means(batch.images, superpixels, count).flatten(0, 1)
         return {"loss": info_nce(points[present], pixels[present], temperature=self.temperature, normalize=False)}
 

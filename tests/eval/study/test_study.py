@@ -243,7 +243,7 @@ def test_trained_protocols_and_stored_folds(
     for fold in range(10):
         parts = {
             split: [
-                ((generator.normal(size=(study.points, 6)) * (1 + 4 * way)).astype(np.float32), way, way)
+                ((generator.normal(size=(study.points, 6)) * (1 + 4 * way) / 16).astype(np.float32), way, way)
                 for way in range(2)
                 for _ in range(count)
             ]
