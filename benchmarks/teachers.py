@@ -1,4 +1,4 @@
-"""How well a linear classifier tells the classes of points by a teacher's features of their pixels, layer by layer.
+"""Linear classification of points by a teacher's features of their pixels, layer by layer.
 
     python -m benchmarks.teachers --frames data/streets6 --network tf_efficientnet_lite0 --weights WEIGHTS
 

@@ -1,4 +1,4 @@
-"""How many numbers a row of a headless binary file has, as far as the numbers themselves tell it.
+"""The width of a row of numbers in a headless binary file, as far as the numbers themselves tell it.
 
 A file of float32 rows does not say how long they are, and a size that divides by one width often divides by another.
 But the numbers of a column are alike, and those of different columns are not: coordinates, heights, intensities and

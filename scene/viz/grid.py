@@ -1,4 +1,4 @@
-"""How the images of a frame stand in a grid: as large as the paper allows."""
+"""A grid for the images of a frame: as large as the paper allows."""
 
 from __future__ import annotations
 
