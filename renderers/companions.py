@@ -72,7 +72,7 @@ class Companions(Resolver):
 
     def write(self, name: str, data: str | bytes) -> None:
         """Refused: reading a mesh writes nothing."""
-        raise NotImplementedError("found a file to write beside a mesh, expected reading alone")
+        raise ValueError(f"found the file {name} to write beside a mesh, expected reading alone")
 
     def namespaced(self, namespace: str) -> Companions:
         """The same: the whole tree is looked through anyway."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from crosspoint.checkpoints.image_weights import ResNetName
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.map_cache import MapCache, weights_digest
 from crosspoint.models.resnet_trunk import RANDOM, ResNetTrunk
-from crosspoint.models.timm_trunk import TimmTrunk
+
+if TYPE_CHECKING:
+    from crosspoint.models.timm_trunk import TimmTrunk
 
 log = logging.getLogger(__name__)
 
@@ -119,4 +121,6 @@ def image_trunk(network: str, *, dilated: bool, weights: str, layers: Sequence[i
     """The network of a name up to its maps: torchvision's ResNets by theirs, all others by timm's."""
     if network in RESNETS:
         return ResNetTrunk(RESNETS[network], dilated=dilated, weights=weights, layers=layers)
+    from crosspoint.models.timm_trunk import TimmTrunk  # timm takes long to import, and ResNets need none of it
+
     return TimmTrunk(network, dilated=dilated, weights=weights, layers=layers)

@@ -128,6 +128,8 @@ def _create(network: str, dilated: bool, pretrained: bool) -> Any:
                 f"found dilated for {network}, expected a convolutional network that timm can dilate: leave it out"
             ) from error
         except (OSError, RuntimeError) as error:
+            if not pretrained:
+                raise
             raise FileNotFoundError(
                 f"found no way to download the weights of {network} ({' '.join(str(error).split())[:120]}), expected "
                 "them from timm's hub: fetch the file where there is a connection, and give its path as weights"
