@@ -17,6 +17,7 @@ from crosspoint.models.dgcnn_partseg import PartSegDGCNN
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.image_encoder import ImageEncoder
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_transformer import PointTransformer
 from crosspoint.models.pointnet import PointNet
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.knn import knn
@@ -43,6 +44,7 @@ __all__ = [
     "PartSegDGCNN",
     "PointEncoder",
     "PointNet",
+    "PointTransformer",
     "Pretrained",
     "ProbeConfig",
     "TrainingConfig",

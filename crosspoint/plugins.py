@@ -23,6 +23,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     "encoder": {
         "dgcnn": "crosspoint.models.dgcnn.DGCNN",
         "pointnet": "crosspoint.models.pointnet.PointNet",
+        "point_transformer": "crosspoint.models.point_transformer.PointTransformer",
         "dgcnn_partseg": "crosspoint.models.dgcnn_partseg.PartSegDGCNN",
         "minkunet": "crosspoint.scene.models.minkunet.MinkUNet",
         "pointnet2": "crosspoint.scene.models.pointnet2.PointNet2",

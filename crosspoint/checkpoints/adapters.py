@@ -23,6 +23,7 @@ ENCODER = "encoder."  # before those of its point encoder
 ADAPTERS = (
     "crosspoint.checkpoints.first_format.adapt",
     "crosspoint.checkpoints.crosspoint_original.adapt",
+    "crosspoint.checkpoints.point_mae.adapt",
     "crosspoint.scene.checkpoints.minkowski_engine.adapt",
 )
 CONTAINERS = (

@@ -13,7 +13,9 @@ from crosspoint.ops.precision import full_precision
 
 
 @torch.no_grad()
-def farthest_points(points: Tensor, count: int, *, generator: Generator | None = None) -> Tensor:
+def farthest_points(
+    points: Tensor, count: int, *, generator: Generator | None = None, first: Tensor | None = None
+) -> Tensor:
     """Indices of `count` points, each the farthest from those before it.
 
     All clouds advance together, one point a step; a step costs two passes over the distances of all points to the
@@ -23,6 +25,7 @@ def farthest_points(points: Tensor, count: int, *, generator: Generator | None =
         points: (B, N, 3) float.
         count: how many, 1 ≤ count ≤ N.
         generator: draws the first point of each cloud; without it that is point 0.
+        first: (B,) int64, the first point of each cloud, where it is neither drawn nor point 0.
 
     Returns:
         (B, count) int64, in the order of their choice: any leading part covers the cloud, too.
@@ -37,7 +40,8 @@ def farthest_points(points: Tensor, count: int, *, generator: Generator | None =
         full_precision(points).permute(2, 0, 1).contiguous()
     )  # (3, B, N): one coordinate after the other runs along memory
     chosen = torch.empty(batch, count, dtype=torch.int64, device=points.device)
-    first = torch.zeros(batch, dtype=torch.int64, device=points.device)
+    if first is None:
+        first = torch.zeros(batch, dtype=torch.int64, device=points.device)
     if generator is not None:
         first = torch.randint(size, (batch,), generator=generator, device=points.device)
     nearest = axes.new_full((batch, size), torch.inf)  # squared distance to the nearest chosen point

@@ -10,6 +10,7 @@ from crosspoint.models.dgcnn import DGCNN
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter, TransformNet
 from crosspoint.models.image_encoder import ImageEncoder
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_transformer import PointTransformer
 from crosspoint.models.pointnet import PointNet
 from crosspoint.models.projection_heads import cloud_head, image_head
 
@@ -19,6 +20,7 @@ def small(network: str, k: int) -> PointEncoder:
         "dgcnn": lambda: DGCNN(k=k, channels=[16, 16], embedding=32),
         "pointnet": lambda: PointNet(embedding=32),
         "dgcnn_partseg": lambda: PartSegDGCNN(k=k),
+        "point_transformer": lambda: PointTransformer(groups=12, size=k, width=24, depth=2, heads=3),
     }
     return made[network]()
 
@@ -42,7 +44,7 @@ def test_sizes_are_those_of_the_original() -> None:
     assert parameters(PartSegDGCNN(), cloud_head(1024)) + idle == 2_341_001
 
 
-@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg", "point_transformer"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_features_do_not_depend_on_batch_or_order(network: str, batch: int) -> None:
     torch.manual_seed(0)
@@ -56,7 +58,7 @@ def test_features_do_not_depend_on_batch_or_order(network: str, batch: int) -> N
     assert torch.allclose(features, encoder(points[:, order]), atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg", "point_transformer"])
 def test_a_network_builds_another_like_itself(network: str) -> None:
     encoder = small(network, k=7)
     again = encoder.fresh()
@@ -65,7 +67,7 @@ def test_a_network_builds_another_like_itself(network: str) -> None:
     assert copy.deepcopy(encoder).config == encoder.config
 
 
-@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg"])
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg", "point_transformer"])
 def test_features_of_points_follow_the_order_of_points(network: str) -> None:
     torch.manual_seed(0)
     encoder = small(network, k=8).eval()

@@ -1,0 +1,118 @@
+"""The standard point transformer: patches as tokens, plain attention between them.
+
+Point-BERT (Yu et al., CVPR 2022, https://arxiv.org/abs/2111.14819) and Point-MAE (Pang et al., ECCV 2022,
+https://arxiv.org/abs/2203.06604) brought it; Point-JEPA, CrossJEPA and most newer methods keep it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crosspoint.models.patches import PatchEmbedding, cut_patches
+from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.ops.interpolation import interpolate_nearest
+
+
+class PointTransformer(PointEncoder):
+    """Encode clouds (B, N, 3) as features (B, 2 · width): one of all tokens, and the maximum over them.
+
+    The defaults are the usual S size: 21,825,024 parameters, 21,825,792 with a class token. Its classifiers of public
+    codes bring that to the 22.1 M that papers print.
+
+    Example:
+        >>> import torch
+        >>> PointTransformer(groups=8, size=4, width=24, depth=2, heads=3)(torch.rand(2, 64, 3)).shape
+        torch.Size([2, 48])
+
+    Args:
+        groups: patches of a cloud.
+        size: points of a patch.
+        width: of a token.
+        depth: blocks.
+        heads: of attention; they divide the width.
+        class_token: a learned token stands for the whole cloud, as where Point-MAE's weights are fine-tuned; else the
+            mean of all tokens does.
+
+    Raises:
+        ValueError: if a number is below 1, or the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        *,
+        groups: int = 64,
+        size: int = 32,
+        width: int = 384,
+        depth: int = 12,
+        heads: int = 6,
+        class_token: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(groups, size, width, depth, heads) < 1 or width % heads:
+            raise ValueError(
+                f"found groups {groups}, size {size}, width {width}, depth {depth} and heads {heads}, expected all at "
+                "least 1, and heads that divide the width"
+            )
+        self.feature_dim = 2 * width
+        self.groups, self.size = groups, size
+        self.embed = PatchEmbedding(width)
+        self.position = nn.Sequential(nn.Linear(3, 128), nn.GELU(), nn.Linear(128, width))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        # Two parameters, as in public codes: what the token is, and where it is.
+        self.class_token = nn.Parameter(torch.zeros(2, width)) if class_token else None
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        if self.class_token is not None:
+            nn.init.trunc_normal_(self.class_token, std=0.02)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → (B, 2 · width); raises ValueError if N is below `groups` or `size`."""
+        tokens, _, whole = self._tokens(points)
+        first = tokens.mean(dim=1) if whole is None else whole
+        return torch.cat([first, tokens.amax(dim=1)], dim=1)
+
+    def forward_features(self, points: Tensor) -> Tensor:
+        """points (B, N, 3) → features of every point (B, N, width): of the three nearest patches, by distance.
+
+        As Point-MAE's part segmentation carries tokens to points (PointNet++'s interpolation).
+        """
+        tokens, centers, _ = self._tokens(points)
+        return interpolate_nearest(points, centers, tokens)
+
+    def _tokens(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens (B, G, width) behind the last block, their centers (B, G, 3), and the class token (B, width)."""
+        patches = cut_patches(points, self.groups, self.size)
+        x, where = self.embed(patches.points), self.position(patches.centers)
+        if self.class_token is not None:
+            token, place = self.class_token[:, None, None].expand(-1, len(x), -1, -1)
+            x, where = torch.cat([token, x], dim=1), torch.cat([place, where], dim=1)
+        for block in self.blocks:
+            x = block(x + where)
+        x = self.norm(x)
+        if self.class_token is None:
+            return x, patches.centers, None
+        return x[:, 1:], patches.centers, x[:, 0]
+
+
+class Block(nn.Module):
+    """Attention and a perceptron of two layers, each behind a LayerNorm and beside a shortcut; (B, T, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, width) → (B, T, width)."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm2(x))
