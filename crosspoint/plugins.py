@@ -30,12 +30,15 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "image_encoder": {
         "resnet": "crosspoint.models.image_encoder.ImageEncoder",
+        "timm": "crosspoint.models.timm_encoder.TimmEncoder",
+        "embedded": "crosspoint.models.embedded_views.EmbeddedViews",
         "image_teacher": "crosspoint.models.image_teacher.ImageTeacher",
         "pixel_encoder": "crosspoint.scene.models.pixel_encoder.PixelEncoder",
         "resnet_maps": "crosspoint.scene.models.pixel_encoder.ResNetMaps",
     },
     "method": {
         "crosspoint": "crosspoint.methods.crosspoint.CrossPoint",
+        "crossjepa": "crosspoint.methods.crossjepa.CrossJEPA",
         "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
         "olivine": "crosspoint.scene.methods.olivine.OLIVINE",
         "regression": "crosspoint.scene.methods.regression.Regression",
@@ -45,6 +48,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "dataset": {
         "rendered": "crosspoint.datasets.rendered.RenderedPairs",
+        "embedded": "crosspoint.datasets.embedded.pairs.EmbeddedPairs",
         "shapenet": "crosspoint.datasets.shapenet.ShapeNetPairs",
         "folder": "crosspoint.scene.datasets.folder.FolderScenes",
         "kitti_object": "crosspoint.scene.datasets.kitti_object.KittiObject",

@@ -63,8 +63,7 @@ class CloudAugmentation:
             low, high = (math.log(limit) for limit in self.stretch)
             points = points * _uniform((len(points), 1, 3), (low, high), points, generator).exp()
         if self.rotation != "none":
-            draw = _rotation_about_y if self.rotation == "up" else _any_rotation
-            points = points @ draw(points, generator).transpose(1, 2)
+            points = points @ rotations(self.rotation, points, generator).transpose(1, 2)
         extent = points.amax(dim=1, keepdim=True) - points.amin(dim=1, keepdim=True)
         limit = self.translation
         points = points + extent * _uniform((len(points), 1, 3), (-limit, limit), points, generator)
@@ -186,6 +185,11 @@ def random_resized_crop(images: Tensor, size: int, area: tuple[float, float], ge
 def _per_channel(values: tuple[float, float, float], images: Tensor) -> Tensor:
     """Constants (1, 3, 1, 1) filled in on the device of `images`: a copy from the host would wait for all its work."""
     return torch.cat([torch.full((1, 1, 1, 1), value, device=images.device) for value in values], dim=1)
+
+
+def rotations(kind: Rotation, points: Tensor, generator: Generator) -> Tensor:
+    """A rotation (B, 3, 3) for each of the clouds (B, N, 3): "up", about the y axis by any angle, or "any" one."""
+    return _rotation_about_y(points, generator) if kind == "up" else _any_rotation(points, generator)
 
 
 def _rotation_about_y(points: Tensor, generator: Generator) -> Tensor:

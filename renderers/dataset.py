@@ -17,13 +17,11 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -36,6 +34,7 @@ from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
 from crosspoint.renderers.shards import Sample, read_index, write_shard
+from crosspoint.renderers.threads import one_thread
 
 log = logging.getLogger("crosspoint")
 
@@ -182,7 +181,7 @@ def render_shard(shard: Shard) -> tuple[int, int]:
     """Render the meshes of one shard and write it, the work item of joblib; returns how many were read and rendered."""
     failures: list[JsonObject] = []
     lost: list[JsonObject] = []
-    with _one_thread():
+    with one_thread():
         write_shard(Path(shard.path), _samples(shard, failures, lost), {"failures": failures, "not_found": lost})
     return len(shard.items), len(shard.items) - len(failures)
 
@@ -229,14 +228,3 @@ def _run(shards: list[Shard], jobs: int, progress: bool) -> int:
             views = rendered * shards[0].recipe.views
             bar.update(task, completed=read, rate=views / (time.perf_counter() - started))
     return rendered
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread inside a job: the jobs themselves fill the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

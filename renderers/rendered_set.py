@@ -60,11 +60,16 @@ class RenderedSet:
         if not self.keys:
             raise ValueError(f"found no object in {root}, expected some: see its failures.jsonl")
         self.labels = np.array(labels, dtype=np.int64)  # (n,), -1 where the class is unknown
-        self._shards, self._shard = shards, np.array(shard_numbers)
+        self.shards = shards
+        self._shard = np.array(shard_numbers)
         self._places = np.array(places, dtype=np.int64)  # (n, endings, 2): offset, size
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def shard_of(self, index: int) -> Path:
+        """The shard that holds an object."""
+        return self.shards[self._shard[index]]
 
     def points(self, index: int) -> np.ndarray:
         """Surface samples (N, 3) float32."""
@@ -109,10 +114,10 @@ class RenderedSet:
         if ending not in self._endings:
             raise IndexError(f"found a request for {ending}, expected views 0…{self.views - 1}")
         offset, size = self._places[index, self._endings.index(ending)].tolist()
-        return read_member(self._shards[self._shard[index]], offset, size)
+        return read_member(self.shards[self._shard[index]], offset, size)
 
     def _where(self, index: int, view: int) -> str:
-        return f"view {view} of {self.keys[index]} in {self._shards[self._shard[index]]}"
+        return f"view {view} of {self.keys[index]} in {self.shards[self._shard[index]]}"
 
 
 def _shards(root: Path, counts: dict[str, int], split: str | None) -> list[Path]:

@@ -21,6 +21,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 COMMANDS = {
     "render": "meshes → a set of views and clouds",
+    "embed-views": "views → embeddings of a frozen image network, for pre-training without images",
     "pretrain": "train an encoder without labels, on objects or scenes",
     "evaluate": "measure an encoder",
     "show": "draw a LiDAR–camera frame",
@@ -82,7 +83,7 @@ def _run(words: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f": did you mean {near[0]}?" if near else ""
         raise ValueError(f"found the command {name!r}, expected one of {', '.join(COMMANDS)}{hint}")
-    module = importlib.import_module(f"crosspoint.cli.{name}")
+    module = importlib.import_module(f"crosspoint.cli.{name.replace('-', '_')}")
     return int(module.run(rest))
 
 

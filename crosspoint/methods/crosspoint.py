@@ -6,14 +6,17 @@ https://arxiv.org/abs/2203.00680.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
 
+from crosspoint.datasets.embedded.pairs import EmbeddedPair, EmbeddedPairs, check_embeddings, stack_embedded
 from crosspoint.datasets.pairs import ObjectPair, PairDataset
 from crosspoint.losses import nt_xent
 from crosspoint.methods.object_method import ObjectMethod
+from crosspoint.models.embedded_views import EmbeddedViews
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.models.projection_heads import PROJECTION, cloud_head, image_head
@@ -88,11 +91,33 @@ class CrossPoint(ObjectMethod):
         """Those that the augmentation leaves."""
         return self.clouds.points or super().points_per_cloud(dataset)
 
-    def training_step(self, batch: ObjectPair, generator: Generator) -> dict[str, Tensor]:
+    def training_samples(self, dataset: Any, *, prepare: bool = True) -> PairDataset:
+        """The pairs as they are, with images, or with embeddings of them where the branch says so.
+
+        Raises:
+            ValueError: if they are no pairs of clouds and views, or the branch is for the other kind of pairs.
+        """
+        pairs = super().training_samples(dataset, prepare=prepare)
+        embedded, wanted = isinstance(pairs, EmbeddedPairs), isinstance(self.image_encoder, EmbeddedViews)
+        if self.image_encoder is not None and embedded != wanted:
+            raise ValueError(
+                f"found data.dataset {type(pairs).__name__} and the image encoder {type(self.image_encoder).__name__}, "
+                "expected both with embeddings or both with images: set both to embedded, or the dataset to rendered"
+            )
+        if isinstance(pairs, EmbeddedPairs) and isinstance(self.image_encoder, EmbeddedViews):
+            check_embeddings(pairs, self.image_encoder.feature_dim, "image_encoder.feature_dim")
+        return pairs
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Pairs → a batch."""
+        embedded = isinstance(samples[0], EmbeddedPair)
+        return stack_embedded(samples) if embedded else super().collate(samples)
+
+    def training_step(self, batch: ObjectPair | EmbeddedPair, generator: Generator) -> dict[str, Tensor]:
         """One batch of pairs → "loss" and its parts "intra" and "cross", all scalars.
 
         Args:
-            batch: points (B, N, 3), images (B, V, 3, H, W) uint8.
+            batch: points (B, N, 3), images (B, V, 3, H, W) uint8, or embeddings (B, V, D) in their place.
             generator: on the device of the batch; augmentations draw from it alone.
         """
         z1, z2 = self.project_clouds(batch.points, generator)
@@ -100,7 +125,7 @@ class CrossPoint(ObjectMethod):
         loss = self.intra_weight * parts["intra"]
         if self.image_encoder is not None:
             # The mean of the projections as they are; the loss normalizes it.
-            z_images = self.project_images(batch.images, generator)
+            z_images = self.project_views(batch, generator)
             parts["cross"] = nt_xent((z1 + z2) / 2, z_images, temperature=self.temperature)
             loss = loss + self.cross_weight * parts["cross"]
         return {"loss": loss, **parts}
@@ -114,6 +139,17 @@ class CrossPoint(ObjectMethod):
             both = torch.cat([self.clouds(points, generator), self.clouds(points, generator)])
         z1, z2 = full_precision(self.head(self.encoder(both))).chunk(2)
         return z1, z2
+
+    def project_views(self, batch: ObjectPair | EmbeddedPair, generator: Generator) -> Tensor:
+        """The views of a batch → (B, projection), the mean over the views of an object."""
+        if isinstance(batch, EmbeddedPair):
+            assert self.image_head is not None
+            return (
+                full_precision(self.image_head(batch.embeddings.flatten(0, 1)))
+                .view(*batch.embeddings.shape[:2], -1)
+                .mean(dim=1)
+            )
+        return self.project_images(batch.images, generator)
 
     def project_images(self, images: Tensor, generator: Generator) -> Tensor:
         """images (B, V, 3, H, W) uint8 → (B, projection), the mean over the views of an object."""

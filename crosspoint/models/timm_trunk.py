@@ -74,13 +74,7 @@ class TimmTrunk(nn.Module):
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise ValueError if the network does not take images of a size (H, W), or gives no maps of them."""
-        patch = getattr(getattr(self.model, "patch_embed", None), "patch_size", None)
-        if patch is not None and (size[0] % patch[0] or size[1] % patch[1]):
-            near = [max(1, round(side / step)) * step for side, step in zip(size, patch, strict=True)]
-            raise ValueError(
-                f"found images of {size[0]} × {size[1]} for {self.network} with patches of {patch[0]} × {patch[1]}, "
-                f"expected sides that the patch divides: set augmentation.size to {near}"
-            )
+        check_patches(self.model, self.network, size, "augmentation.size")
         try:
             with torch.no_grad():
                 maps = self(torch.zeros(1, 3, *size, device=next(self.parameters()).device))
@@ -94,6 +88,17 @@ class TimmTrunk(nn.Module):
                 f"found {self.network} giving {tuple(maps.shape)} for an image, expected maps (1, {self.channels}, h, "
                 "w): choose a network with spatial maps"
             )
+
+
+def check_patches(model: Any, network: str, size: tuple[int, int], setting: str) -> None:
+    """Raise ValueError if the patches of a transformer do not divide images of a size (H, W), which `setting` sets."""
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if patch is not None and (size[0] % patch[0] or size[1] % patch[1]):
+        near = [max(1, round(side / step)) * step for side, step in zip(size, patch, strict=True)]
+        raise ValueError(
+            f"found images of {size[0]} × {size[1]} for {network} with patches of {patch[0]} × {patch[1]}, "
+            f"expected sides that the patch divides: set {setting} to {near}"
+        )
 
 
 def make_model(network: str, *, dilated: bool, pretrained: bool) -> Any:

@@ -1,0 +1,98 @@
+"""Clouds of a rendered set with embeddings of their views: pairs without an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosspoint.datasets.embedded.view_embeddings import ViewEmbeddings
+from crosspoint.datasets.embedded.view_facts import camera_facts
+from crosspoint.datasets.pairs import PairDataset, draw_views
+from crosspoint.renderers import RenderedSet
+
+
+class EmbeddedPair(NamedTuple):
+    """One object and embeddings of its views; a batch of pairs stacks every field along a new first axis."""
+
+    points: Tensor  # (N, 3) float32, y up
+    embeddings: Tensor  # (V, D) float32, of a frozen network
+    cameras: Tensor  # (V, 16) float32, see `camera_facts`
+    colors: Tensor  # (V, 64) float32, see `color_shares`
+    label: Tensor  # () int64, -1 where the class is unknown
+
+
+class EmbeddedPairs(PairDataset):
+    """Clouds of a rendered set and embeddings of its views, as `crosspoint embed-views` wrote them.
+
+    Args:
+        root: folder of the set.
+        split: "train", "test", … ("all" where the source had none), or None for every split.
+        views: embeddings per access, drawn by the access's seed.
+        embeddings: name of the folder below SET/embeddings; None where there is one alone.
+        cache: keep all points in memory, once, when the set is opened.
+
+    Attributes:
+        stored: the embeddings.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or there are no embeddings.
+        ValueError: if set or embeddings are not complete or do not belong to each other, or views is below 1.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        split: str | None = None,
+        views: int = 1,
+        embeddings: str | None = None,
+        cache: bool = False,
+    ) -> None:
+        if views < 1:
+            raise ValueError(f"found views {views}, expected at least 1")
+        self.set = RenderedSet(root, split)
+        self.stored = ViewEmbeddings(self.set, embeddings)
+        self.classes, self.labels = self.set.classes, self.set.labels
+        self.views = views
+        self._points: Tensor | None = None  # (n, N, 3) float32
+        self._cameras: Tensor | None = None  # (n, all views, 16) float32
+        if cache:
+            everything = range(len(self))
+            self._points = torch.stack([torch.from_numpy(self.set.points(i)) for i in everything])
+            self._cameras = torch.stack([camera_facts(self.set.cameras(i)) for i in everything])
+
+    def __getitem__(self, item: tuple[int, int]) -> EmbeddedPair:  # type: ignore[override] # no images
+        """The pair at (index, seed); the seed draws its views."""
+        index, seed = item
+        views = draw_views(self.set.views, self.views, seed)
+        cameras = camera_facts(self.set.cameras(index)) if self._cameras is None else self._cameras[index]
+        return EmbeddedPair(
+            torch.from_numpy(self.set.points(index)) if self._points is None else self._points[index],
+            self.stored.embeddings(index, views),
+            cameras[views],
+            self.stored.colors(index, views),
+            torch.tensor(self.labels[index]),
+        )
+
+    def read_points(self, index: int) -> np.ndarray:
+        """The cloud alone, (N, 3) float32."""
+        return self.set.points(index)
+
+
+def stack_embedded(pairs: Sequence[EmbeddedPair]) -> EmbeddedPair:
+    """Collate pairs into one batch: points (B, N, 3), embeddings (B, V, D), cameras (B, V, 16), colors (B, V, 64)."""
+    return EmbeddedPair(*(torch.stack(field) for field in zip(*pairs, strict=True)))
+
+
+def check_embeddings(dataset: EmbeddedPairs, wanted: int, setting: str) -> None:
+    """Raise ValueError if embeddings have another length than `setting` says."""
+    found = dataset.stored.teacher.feature_dim
+    if found != wanted:
+        raise ValueError(
+            f"found embeddings of {found} numbers in {dataset.stored.folder}, expected {wanted}: set {setting} to "
+            f"{found}"
+        )
