@@ -142,7 +142,7 @@ class CrossJEPA(ObjectMethod):
         """Those that the augmentation leaves."""
         return self.clouds.points or super().points_per_cloud(dataset)
 
-    def training_step(self, batch: EmbeddedPair, generator: Generator) -> dict[str, Tensor]:  # type: ignore[override]
+    def training_step(self, batch: EmbeddedPair, generator: Generator) -> dict[str, Tensor]:
         """One batch of pairs → "loss", a scalar.
 
         Args:

@@ -48,7 +48,7 @@ class ToyEmbedded(EmbeddedPairs):
         self.stored: Any = ToyEmbeddings(self.labels)
         self.cameras = torch.randn(len(self.labels), 3, 16, generator=torch.Generator().manual_seed(1))
 
-    def __getitem__(self, item: tuple[int, int]) -> EmbeddedPair:
+    def __getitem__(self, item: tuple[int, int]) -> EmbeddedPair:  # type: ignore[override] # no images
         index, seed = item
         views = np.random.default_rng(seed).permutation(3)[:2].tolist()
         colors = torch.full((2, 64), 1 / 64)
