@@ -35,7 +35,7 @@ class DGCNN(PointEncoder):
 
     def __init__(self, *, k: int = 15, channels: Sequence[int] = (64, 64, 128, 256), embedding: int = 1024) -> None:
         super().__init__()
-        self.feature_dim = 2 * embedding
+        self.feature_dim, self.level_dim = 2 * embedding, sum(channels)
         widths = [3, *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
         self.embed = SharedMLP(sum(channels), embedding)
@@ -47,6 +47,11 @@ class DGCNN(PointEncoder):
     def forward_features(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → features of every point (B, N, embedding), before pooling."""
         return self.embed(self._levels(points))
+
+    def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points (B, N, 3) → pooled (B, 2 · embedding), and the outputs of all EdgeConv layers (B, N, level_dim)."""
+        levels = self._levels(points)
+        return layer_max_and_mean(self.embed, levels), levels
 
     def _levels(self, points: Tensor) -> Tensor:
         """Outputs of all EdgeConv layers side by side: points (B, N, 3) → (B, N, sum of channels)."""

@@ -47,7 +47,7 @@ class PartSegDGCNN(PointEncoder):
 
     def __init__(self, *, k: int = 15) -> None:
         super().__init__()
-        self.feature_dim = EMBEDDING
+        self.feature_dim, self.level_dim = EMBEDDING, LEVELS
         self.k = k
         self.transform = TransformNet()
         self.edge1 = EdgeMLP(3, 64, 64)
@@ -71,33 +71,3 @@ class PartSegDGCNN(PointEncoder):
         x2 = self.edge2(x1, knn(x1, self.k))
         levels = torch.cat([x1, x2, self.edge3(x2)], dim=-1)
         return layer_max(self.embed, levels), levels
-
-
-class PartSegmenter(nn.Module):
-    """Part logits for every point from a `PartSegDGCNN` and the cloud's category.
-
-    Args:
-        encoder: the (pre-trained) encoder.
-        categories: how many categories the one-hot vector has (16 in ShapeNetPart).
-        parts: how many parts over all categories (50 in ShapeNetPart).
-        dropout: after the first two decoder layers.
-    """
-
-    def __init__(self, encoder: PartSegDGCNN, *, categories: int, parts: int, dropout: float = 0.5) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.category = SharedMLP(categories, 64)
-        self.decoder = nn.Sequential(
-            SharedMLP(EMBEDDING + 64 + LEVELS, 256),
-            nn.Dropout(dropout),
-            SharedMLP(256, 256),
-            nn.Dropout(dropout),
-            SharedMLP(256, 128),
-            nn.Linear(128, parts, bias=False),
-        )
-
-    def forward(self, points: Tensor, category: Tensor) -> Tensor:
-        """points (B, N, 3), category one-hot (B, categories) → logits (B, N, parts)."""
-        pooled, levels = self.encoder.forward_levels(points)
-        context = torch.cat([pooled, self.category(category)], dim=1).unsqueeze(1).expand(-1, levels.shape[1], -1)
-        return self.decoder(torch.cat([context, levels], dim=-1))

@@ -31,10 +31,12 @@ class PointEncoder(Recorded, nn.Module):
     Attributes:
         inputs: what `forward` takes.
         feature_dim: how many features it gives.
+        level_dim: how many features `forward_levels` gives of every point; None where it has none.
     """
 
     inputs: ClassVar[InputKind] = "points"
     feature_dim: int
+    level_dim: int | None = None
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """`forward`; encoders of clouds also take NumPy arrays, one cloud (N, 3), and any type of number.
@@ -90,6 +92,32 @@ class PointEncoder(Recorded, nn.Module):
         raise ValueError(
             f"found {type(self).__name__}, which has no features per point, expected a network with forward_features"
         )
+
+    def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (B, N, 3) → features of the cloud (B, feature_dim), and of every point (B, N, level_dim).
+
+        What a decoder of parts reads: features of several depths side by side.
+
+        Raises:
+            ValueError: if the network has none, as it does not define this method.
+        """
+        raise ValueError(
+            f"found {type(self).__name__}, which keeps no levels of features, expected a network with forward_levels"
+        )
+
+
+def level_dim(network: PointEncoder) -> int:
+    """How many features a network keeps of every point.
+
+    Raises:
+        ValueError: if it keeps none.
+    """
+    if network.level_dim is None:
+        raise ValueError(
+            f"found no level_dim on {type(network).__name__}, expected the number of features that forward_levels "
+            "gives of a point: define both"
+        )
+    return network.level_dim
 
 
 def feature_dim(network: nn.Module) -> int:

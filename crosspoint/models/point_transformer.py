@@ -14,6 +14,8 @@ from crosspoint.models.patches import PatchEmbedding, cut_patches
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.interpolation import interpolate_nearest
 
+LEVELS = 3  # depths whose tokens a decoder of parts reads: a third, two thirds and all of the blocks, as Point-MAE's
+
 
 class PointTransformer(PointEncoder):
     """Encode clouds (B, N, 3) as features (B, 2 · width): one of all tokens, and the maximum over them.
@@ -55,7 +57,7 @@ class PointTransformer(PointEncoder):
                 f"found groups {groups}, size {size}, width {width}, depth {depth} and heads {heads}, expected all at "
                 "least 1, and heads that divide the width"
             )
-        self.feature_dim = 2 * width
+        self.feature_dim, self.level_dim = 2 * width, LEVELS * width
         self.groups, self.size = groups, size
         self.embed = PatchEmbedding(width)
         self.position = nn.Sequential(nn.Linear(3, 128), nn.GELU(), nn.Linear(128, width))
@@ -73,31 +75,46 @@ class PointTransformer(PointEncoder):
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 2 · width); raises ValueError if N is below `groups` or `size`."""
-        tokens, _, whole = self._tokens(points)
-        first = tokens.mean(dim=1) if whole is None else whole
-        return torch.cat([first, tokens.amax(dim=1)], dim=1)
+        return self._pooled(self._tokens(points)[0][-1])
 
     def forward_features(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → features of every point (B, N, width): of the three nearest patches, by distance.
 
         As Point-MAE's part segmentation carries tokens to points (PointNet++'s interpolation).
         """
-        tokens, centers, _ = self._tokens(points)
-        return interpolate_nearest(points, centers, tokens)
+        levels, centers = self._tokens(points)
+        return interpolate_nearest(points, centers, self._patches(levels[-1]))
 
-    def _tokens(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens (B, G, width) behind the last block, their centers (B, G, 3), and the class token (B, width)."""
+    def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points (B, N, 3) → pooled (B, 2 · width), and tokens of three depths at every point (B, N, 3 · width)."""
+        levels, centers = self._tokens(points)
+        tokens = torch.cat([self._patches(level) for level in levels], dim=-1)
+        return self._pooled(levels[-1]), interpolate_nearest(points, centers, tokens)
+
+    def _tokens(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Normalized tokens (B, T, width) of three depths, the last ones last, and the patches' centers (B, G, 3)."""
         patches = cut_patches(points, self.groups, self.size)
         x, where = self.embed(patches.points), self.position(patches.centers)
         if self.class_token is not None:
             token, place = self.class_token[:, None, None].expand(-1, len(x), -1, -1)
             x, where = torch.cat([token, x], dim=1), torch.cat([place, where], dim=1)
-        for block in self.blocks:
+        levels, depth = [], len(self.blocks)
+        ends = {-(-depth * level // LEVELS) for level in range(1, LEVELS + 1)}
+        for number, block in enumerate(self.blocks, start=1):
             x = block(x + where)
-        x = self.norm(x)
-        if self.class_token is None:
-            return x, patches.centers, None
-        return x[:, 1:], patches.centers, x[:, 0]
+            if number in ends:
+                levels.append(self.norm(x))
+        return [levels[0]] * (LEVELS - len(levels)) + levels, patches.centers
+
+    def _patches(self, tokens: Tensor) -> Tensor:
+        """Tokens of patches alone: (B, T, width) → (B, G, width)."""
+        return tokens if self.class_token is None else tokens[:, 1:]
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T, width) → the feature of the cloud (B, 2 · width)."""
+        patches = self._patches(tokens)
+        first = patches.mean(dim=1) if self.class_token is None else tokens[:, 0]
+        return torch.cat([first, patches.amax(dim=1)], dim=1)
 
 
 class Block(nn.Module):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from crosspoint.models.point_encoder import PointEncoder
@@ -29,18 +30,32 @@ class PointNet(PointEncoder):
 
     def __init__(self, *, embedding: int = 1024) -> None:
         super().__init__()
-        self.feature_dim = embedding
         widths = [3, 64, 64, 64, 128, embedding]
+        self.feature_dim, self.level_dim = embedding, sum(widths[1:-1])
         self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, embedding)."""
-        *layers, last = self.layers
-        assert isinstance(last, SharedMLP)
-        for layer in layers:
-            points = layer(points)
-        return layer_max(last, points)
+        return self._pooled(self._levels(points)[-1])
 
     def forward_features(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → features of every point (B, N, embedding), before the maximum."""
         return self.layers(points)
+
+    def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points (B, N, 3) → pooled (B, embedding), and the outputs of the first four layers (B, N, 320)."""
+        levels = self._levels(points)
+        return self._pooled(levels[-1]), torch.cat(levels, dim=-1)
+
+    def _levels(self, points: Tensor) -> list[Tensor]:
+        """Outputs of all layers but the last."""
+        levels: list[Tensor] = []
+        for layer in self.layers[:-1]:
+            levels.append(layer(levels[-1] if levels else points))
+        return levels
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        """The last layer, and the maximum over points: (B, N, 128) → (B, embedding)."""
+        last = self.layers[-1]
+        assert isinstance(last, SharedMLP)
+        return layer_max(last, features)

@@ -24,7 +24,7 @@ from crosspoint.eval.supervised.cloud_training import PREDICTIONS
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import PARTS, Mode, check_encoder, segment_parts
 from crosspoint.eval.supervised.splits import split_clouds
-from crosspoint.models.dgcnn_partseg import PartSegDGCNN
+from crosspoint.models.point_encoder import PointEncoder
 
 SHOWN = 8  # clouds in a report
 K = 40  # neighbors per point, whatever the encoder was pre-trained with
@@ -32,8 +32,9 @@ K = 40  # neighbors per point, whatever the encoder was pre-trained with
 
 @dataclass(frozen=True)
 class PartSegmentation(Protocol):
-    """Part segmentation fine-tuned from a part-segmentation encoder, on ShapeNetPart's layout (--dataset shapenetpart).
+    """Part segmentation fine-tuned from an encoder, on ShapeNetPart's layout (--dataset shapenetpart).
 
+    The encoder keeps features of points: dgcnn_partseg, which is CrossPoint's, dgcnn, pointnet or point_transformer.
     Neighbors per point are --k, and 40 where it is not given.
 
     Args:
@@ -75,9 +76,9 @@ class PartSegmentation(Protocol):
             )
 
     def unsupported(self, checkpoint: Checkpoint) -> str | None:
-        """Other networks than those for parts."""
-        known = issubclass(checkpoint.network, PartSegDGCNN)
-        return super().unsupported(checkpoint) or (None if known else "no part-segmentation encoder")
+        """Networks that keep no features of points for a decoder."""
+        known = checkpoint.network.forward_levels is not PointEncoder.forward_levels
+        return super().unsupported(checkpoint) or (None if known else "an encoder without forward_levels")
 
     def check(self, data: EvaluationData) -> None:
         """Refuse splits that do not fit each other, are too small, or have no parts."""

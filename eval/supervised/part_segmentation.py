@@ -24,7 +24,8 @@ from crosspoint.eval.supervised.cloud_training import Evaluation, check_free, pr
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources, ScaleAndShift
 from crosspoint.eval.supervised.splits import Splits, split_clouds
 from crosspoint.eval.supervised.trainer import seeded
-from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter
+from crosspoint.models.part_segmenter import PartSegmenter
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.training.epoch_sampler import step_seed
 from crosspoint.transforms import CloudAugmentation
 
@@ -67,7 +68,7 @@ class Voting(nn.Module):
 
 
 def segment_parts(
-    encoder: PartSegDGCNN,
+    encoder: PointEncoder,
     train: Clouds,
     test: Clouds,
     *,
@@ -94,12 +95,12 @@ def segment_parts(
     the same result on a CPU; a GPU adds in varying order.
 
     Args:
-        encoder: a (pre-trained) part-segmentation encoder.
+        encoder: a (pre-trained) encoder with `forward_levels`; CrossPoint's is PartSegDGCNN.
         train: the training split, with parts; CrossPoint trains on train and validation together ("trainval").
         test: the test split, with parts.
         mode: "finetuned" trains on from the encoder's weights, "scratch" from random ones in their place.
         recipe: of training; an augmentation must keep every point.
-        k: neighbors per point, whatever the encoder was pre-trained with.
+        k: neighbors per point, whatever the encoder was pre-trained with; not read where it has no graph.
         validation: clouds of their own (the dataset's "val" split), or the share of each category of `train`; 0
             trains on all and takes the last epoch.
         fraction: of the labeled clouds of each category that is trained on, after validation clouds are set aside.
@@ -120,10 +121,11 @@ def segment_parts(
     check_encoder(encoder)
     resources = resources or Resources()
     splits = split_clouds(train, test, validation, fraction, seed)
-    _check(recipe, mode, k, votes, splits)
+    graph = {"k": k} if "k" in encoder.config else {}
+    _check(recipe, mode, graph.get("k", 1), votes, splits)
     parts_of_category = category_parts(train, *splits.present.values())
     with seeded(seed):
-        start = PartSegDGCNN(k=k)
+        start = type(encoder)(**{**encoder.config, **graph})
         if mode == "finetuned":
             start.load_state_dict(encoder.state_dict())
         network = PartSegmenter(
@@ -153,7 +155,7 @@ def segment_parts(
         save_trained(out, network, splits.train, **answers)
     constants = {
         "mode": mode,
-        "k": k,
+        "k": graph.get("k"),
         "fraction": fraction,
         "votes": votes,
         "voting": {"scale": list(voting.scale), "shift": voting.shift} if votes > 1 else None,
@@ -184,17 +186,17 @@ def category_parts(*clouds: Clouds) -> np.ndarray:
     return parts_of_category
 
 
-def check_encoder(encoder: nn.Module) -> PartSegDGCNN:
+def check_encoder(encoder: nn.Module) -> PointEncoder:
     """The encoder, if parts can be segmented from it.
 
     Raises:
         ValueError: if not.
     """
-    if isinstance(encoder, PartSegDGCNN):
+    if isinstance(encoder, PointEncoder) and encoder.level_dim is not None:
         return encoder
     raise ValueError(
-        f"found an encoder of type {type(encoder).__name__}, expected PartSegDGCNN: pre-train one with "
-        "encoder.network dgcnn_partseg"
+        f"found an encoder of type {type(encoder).__name__}, expected one with forward_levels: pre-train "
+        "dgcnn_partseg, dgcnn, pointnet or point_transformer"
     )
 
 

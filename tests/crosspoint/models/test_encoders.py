@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from crosspoint.models.dgcnn import DGCNN
-from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter, TransformNet
+from crosspoint.models.dgcnn_partseg import PartSegDGCNN, TransformNet
 from crosspoint.models.image_encoder import ImageEncoder
+from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.models.point_transformer import PointTransformer
 from crosspoint.models.pointnet import PointNet
@@ -76,6 +77,18 @@ def test_features_of_points_follow_the_order_of_points(network: str) -> None:
     assert features.shape[:2] == (2, 40)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(2))
     assert torch.allclose(encoder.forward_features(points[:, order]), features[:, order], atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["dgcnn", "pointnet", "dgcnn_partseg", "point_transformer"])
+def test_levels_come_with_the_feature_of_the_cloud(network: str) -> None:
+    torch.manual_seed(0)
+    encoder = small(network, k=8).eval()
+    points = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1))
+    pooled, levels = encoder.forward_levels(points)
+    assert torch.allclose(pooled, encoder(points), atol=1e-6)
+    assert levels.shape == (2, 40, encoder.level_dim)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(encoder.forward_levels(points[:, order])[1], levels[:, order], atol=1e-4)
 
 
 def test_a_network_without_features_per_point_says_so() -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,15 +8,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from crosspoint import DGCNN, load_pretrained
+from crosspoint import DGCNN, PointEncoder, PointNet, PointTransformer, load_pretrained
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.datasets.shapenetpart import shapenetpart_clouds
 from crosspoint.eval import Result
 from crosspoint.eval.metrics.part_iou import part_scores
+from crosspoint.eval.protocols.partseg import PartSegmentation
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources, ScaleAndShift
 from crosspoint.eval.supervised.part_segmentation import PARTS, Voting, category_parts, part_answers, segment_parts
-from crosspoint.models.dgcnn_partseg import PartSegDGCNN, PartSegmenter
+from crosspoint.models.dgcnn_partseg import PartSegDGCNN
+from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.transforms import CloudAugmentation
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "labeled_parts_hdf5"
@@ -51,6 +54,36 @@ def test_a_network_learns_four_clouds_by_heart(splits):
     assert result.metrics["instance_miou"] > 85 > 60 > result.records[0]["test_instance_miou"]
     assert result.metrics["point_accuracy"] > 95
     assert (result.constants["epoch"], result.constants["chosen_by"]) == (60, "last epoch")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: DGCNN(k=4, channels=[8, 8], embedding=16),
+        lambda: PointNet(embedding=16),
+        lambda: PointTransformer(groups=8, size=6, width=12, depth=3, heads=2),
+    ],
+    ids=["dgcnn", "pointnet", "point_transformer"],
+)
+def test_parts_are_learned_from_any_encoder_with_levels(made, splits):
+    torch.manual_seed(0)
+    network = made()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recipe = FinetuneConfig(epochs=12, batch_size=4, optimizer="adam", augmentation=None)
+    result = segment_parts(network, *splits, **SHORT | {"recipe": recipe, "validation": 0.0})
+    first, last = result.records[0], result.records[-1]
+    assert last["test_point_accuracy"] > first["test_point_accuracy"] + 5
+    assert result.constants["k"] == (6 if isinstance(network, DGCNN) else None)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
+
+
+def test_the_protocol_leaves_out_encoders_without_levels():
+    class Mean(PointEncoder):
+        feature_dim = 3
+
+    checkpoints = [SimpleNamespace(inputs="points", network=network) for network in (Mean, PointNet)]
+    found = [PartSegmentation().unsupported(checkpoint) for checkpoint in checkpoints]
+    assert found == ["an encoder without forward_levels", None]
 
 
 def test_the_epoch_is_the_best_on_validation_and_figures_are_of_it(kept, splits, tmp_path):
@@ -182,7 +215,7 @@ def test_parts_of_categories_come_from_names_and_from_labels(splits):
 def test_what_does_not_fit_is_named(splits):
     train, test = splits
     cases = {
-        "found an encoder of type DGCNN, expected PartSegDGCNN": ({"encoder": DGCNN(k=4, channels=[4], embedding=4)}),
+        "found an encoder of type Linear, expected one with forward_levels": ({"encoder": nn.Linear(3, 4)}),
         "found the mode 'frozen', expected one of: finetuned, scratch": {"mode": "frozen"},
         "found 0 votes": {"votes": 0},
         "found clouds of 64 points, expected at least k = 65": {"k": 65},
