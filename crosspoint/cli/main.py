@@ -24,6 +24,7 @@ COMMANDS = {
     "embed-views": "views → embeddings of a frozen image network, for pre-training without images",
     "pretrain": "train an encoder without labels, on objects or scenes",
     "evaluate": "measure an encoder",
+    "embed": "features of your own data, in one file",
     "show": "draw a LiDAR–camera frame",
     "label": "weak labels of camera images, by vision foundation models",
     "synthesize": "write the embedded driving world to disk",
