@@ -12,6 +12,7 @@ import numpy as np
 from crosspoint.eval.embedding.cloud_reading import cloud_suffixes, read_cloud
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.layouts import split_of
+from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 
@@ -50,7 +51,7 @@ class FileSource:
         if not root.exists():
             raise FileNotFoundError(f"found no {root}, expected a folder of meshes or clouds, or one file: check it")
         self.root, self.points = root, points
-        self.up_axis: str | None = None
+        self.up_axis: UpAxis | None = None
         if root.is_file():
             self.root, self.names, self.labels = root.parent, [root.name], [""]
             return

@@ -84,8 +84,9 @@ def _safetensors(found: Embeddings, facts: Mapping[str, Any]) -> bytes:
 
 def _npz(found: Embeddings, facts: Mapping[str, Any]) -> bytes:
     content = io.BytesIO()
-    words = {"names": np.array(found.names, dtype=np.str_), "labels": np.array(found.labels, dtype=np.str_)}
-    np.savez(content, **found.arrays(), **words, facts=np.array(json.dumps(facts)))
+    arrays: dict[str, Any] = {**found.arrays(), "facts": np.array(json.dumps(facts))}
+    arrays |= {name: np.array(getattr(found, name), dtype=np.str_) for name in ("names", "labels")}
+    np.savez(content, **arrays)
     return content.getvalue()
 
 
