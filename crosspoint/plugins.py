@@ -81,6 +81,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "crossmodal": "crosspoint.eval.protocols.crossmodal.Crossmodal",
         "finetune": "crosspoint.eval.protocols.finetune.Finetune",
         "partseg": "crosspoint.eval.protocols.partseg.PartSegmentation",
+        "robustness": "crosspoint.eval.protocols.robustness.Robustness",
         "semseg": "crosspoint.eval.protocols.semseg.SemanticSegmentation",
     },
 }

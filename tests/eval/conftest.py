@@ -78,13 +78,13 @@ def make_report() -> Callable[..., Report]:
 def write_clouds() -> Callable[..., None]:
     """Writes ellipsoids of three proportions, turned at random, as ModelNet40's archive; counts per split and class."""
 
-    def write(root: Path, **splits: int) -> None:
+    def write(root: Path, *, points: int = POINTS, **splits: int) -> None:
         root.mkdir()
         generator = np.random.default_rng(0)
         axes = np.array([[1, 1, 1], [1, 0.25, 1], [0.3, 1, 0.5]])
         for split, count in splits.items():
             labels = np.repeat(np.arange(len(CLASSES)), count)
-            clouds = generator.normal(size=(len(labels), POINTS, 3))
+            clouds = generator.normal(size=(len(labels), points, 3))
             clouds *= (axes[labels] * generator.uniform(0.5, 1.5, (len(labels), 3)))[:, None]
             order = generator.permutation(len(labels))
             with h5py.File(root / f"ply_data_{split}0.h5", "w") as file:

@@ -1,0 +1,100 @@
+"""Benchmarks of corruptions, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from crosspoint.eval.corruptions import modelnet40_c, modelnet_c
+
+SEVERITIES = 5
+LEAST_POINTS = 600  # of a cloud: at most 500 are removed
+
+Corruption = Callable[[np.ndarray, int, Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark of corruptions.
+
+    Args:
+        corruptions: by name.
+        doubled: those that take twice as many points as they give.
+    """
+
+    corruptions: Mapping[str, Corruption]
+    doubled: frozenset[str] = frozenset()
+
+
+def _named(*functions: Corruption) -> dict[str, Corruption]:
+    return {function.__name__: function for function in functions}
+
+
+SUITES: dict[str, Suite] = {
+    "modelnet_c": Suite(
+        _named(
+            modelnet_c.scale,
+            modelnet_c.jitter,
+            modelnet_c.rotate,
+            modelnet_c.dropout_global,
+            modelnet_c.dropout_local,
+            modelnet_c.add_global,
+            modelnet_c.add_local,
+        )
+    ),
+    "modelnet40_c": Suite(
+        _named(
+            modelnet40_c.uniform,
+            modelnet40_c.gaussian,
+            modelnet40_c.background,
+            modelnet40_c.impulse,
+            modelnet40_c.upsampling,
+            modelnet40_c.distortion_rbf,
+            modelnet40_c.distortion_rbf_inv,
+            modelnet40_c.distortion,
+            modelnet40_c.rotation,
+            modelnet40_c.shear,
+            modelnet40_c.density,
+            modelnet40_c.density_inc,
+            modelnet40_c.cutout,
+        ),
+        frozenset({"density_inc"}),
+    ),
+}
+
+
+def corrupt(points: np.ndarray, suite: str, name: str, severity: int, generator: Generator) -> np.ndarray:
+    """A corrupted cloud.
+
+    Args:
+        points: (N, 3) finite; the functions are made for 1,024 of them (2,048 for density_inc) in the unit sphere.
+        suite: "modelnet_c" or "modelnet40_c".
+        name: of the corruption.
+        severity: from 1 to 5.
+        generator: all that is drawn comes from it.
+
+    Returns:
+        (N', 3) float32.
+
+    Raises:
+        ValueError: if there is no such suite, corruption or severity, or the cloud has too few points for it.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"found the corruptions {suite!r}, expected one of {', '.join(SUITES)}")
+    functions = SUITES[suite].corruptions
+    if name not in functions:
+        raise ValueError(f"found the corruption {name!r}, expected one of {', '.join(functions)}")
+    if severity not in range(1, SEVERITIES + 1):
+        raise ValueError(f"found severity {severity}, expected 1 to {SEVERITIES}")
+    cloud = np.asarray(points, dtype=np.float64)
+    if cloud.ndim != 2 or cloud.shape[1] != 3 or not np.isfinite(cloud).all():
+        raise ValueError(f"found a cloud of shape {cloud.shape}, expected (N, 3), finite")
+    least = LEAST_POINTS * (2 if name in SUITES[suite].doubled else 1)
+    if len(cloud) < least:
+        raise ValueError(
+            f"found a cloud of {len(cloud)} points, expected at least {least}: {suite} removes up to 500 of 1,024"
+        )
+    return functions[name](cloud, severity, generator).astype(np.float32)
