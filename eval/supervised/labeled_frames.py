@@ -36,7 +36,7 @@ class LabeledFrames:
     Args:
         dataset: with classes and labels.
         voxels: how space is cut.
-        every: keep every n-th frame of the dataset, from the first on.
+        every: keep one of n frames, as `LidarDataset.thinned` chooses them: every n-th, of nuScenes every n-th scene's.
         augment: turn each cloud about z by any angle and mirror its x and its y, as the item's seed says.
 
     Raises:
@@ -45,7 +45,7 @@ class LabeledFrames:
 
     def __init__(self, dataset: LidarDataset, voxels: VoxelConfig, *, every: int = 1, augment: bool = False) -> None:
         self.dataset = dataset
-        self.indices = range(0, len(dataset), every)
+        self.indices = dataset.thinned(every)
         self.voxels = voxels
         self.augment = augment
         if len(self) == 0:

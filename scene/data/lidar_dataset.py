@@ -28,6 +28,8 @@ class LidarDataset(SampleDataset, ABC):
 
     Attributes:
         name: of the dataset, for messages and results.
+        splits: names of the parts of the data that the argument `split` takes; empty where it takes none, or others in
+            each folder.
         classes: names of the classes that the point field "label" counts from 0; empty where nothing is labeled.
         box_classes: names of the classes that `Boxes.labels` counts from 0; empty where there are no boxes.
         map_names: names of the pixel maps that each frame brings, such as "weak_labels" and "superpixels".
@@ -37,6 +39,7 @@ class LidarDataset(SampleDataset, ABC):
     """
 
     name: str
+    splits: Sequence[str] = ()
     classes: Sequence[str] = ()
     box_classes: Sequence[str] = ()
     map_names: frozenset[str] = frozenset()
@@ -64,6 +67,16 @@ class LidarDataset(SampleDataset, ABC):
     def label_files(self, index: int) -> list[Path]:
         """The file of a frame's labels, which segmentation needs and pre-training does not."""
         return []
+
+    def thinned(self, step: int) -> Sequence[int]:
+        """The frames, by their indices, that a share of the labels takes: every step-th, from the first on.
+
+        A dataset of which papers take shares in another way defines it: nuScenes takes whole scenes.
+
+        Args:
+            step: 100, 20, 10, 4, 2 and 1 for the customary 1, 5, 10, 25, 50 and 100 %.
+        """
+        return range(0, len(self), step)
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these, by their indices; a dataset that knows `skip_incomplete` defines it."""

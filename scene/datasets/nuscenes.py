@@ -111,6 +111,9 @@ class NuScenes(LidarDataset):
             is below 1.
     """
 
+    splits = ("train", "val", "test", "mini_train", "mini_val")
+    label_table = "lidarseg"  # which names the files of labels
+
     def __init__(
         self,
         root: str | Path,
@@ -143,7 +146,7 @@ class NuScenes(LidarDataset):
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
         self._labels_needed = bool(labels)
-        self._labels = self._find_labels(tables) if labels or (labels is None and tables.has("lidarseg")) else {}
+        self._labels = self._find_labels(tables) if labels or (labels is None and tables.has(self.label_table)) else {}
         self.classes = list(CLASSES) if self._labels else []
         self._boxes = self._find_boxes(tables) if boxed else None
         self.open_maps(self.root, weak_labels, superpixels)
@@ -157,8 +160,7 @@ class NuScenes(LidarDataset):
         frame = self._keyframes[index]
         sweep, points, fields = self._read(frame.lidar)
         for path in self._labels_read(index):
-            classes = to_classes(read_labels(path, sweep.kept, "u1"), CLASS_OF_LABEL, path)
-            fields["label"] = torch.from_numpy(classes)
+            fields |= self._label_fields(path, sweep.kept)
         boxes = None if self._boxes is None else self._frame_boxes(frame)
         pose = torch.from_numpy(self._to_world(frame.lidar))
         sample = LidarSample(frame.name, points, fields, boxes=boxes, pose=pose)
@@ -189,9 +191,28 @@ class NuScenes(LidarDataset):
         token = self._keyframes[index].lidar["token"]
         return [self.root / self._labels[token]] if token in self._labels else []
 
+    def _label_fields(self, path: Path, kept: np.ndarray) -> dict[str, Tensor]:
+        """The point fields that a file of labels gives the returns that were kept (M,) bool."""
+        return {"label": torch.from_numpy(to_classes(read_labels(path, kept, "u1"), CLASS_OF_LABEL, path))}
+
     def _labels_read(self, index: int) -> list[Path]:
         wanted = True if self._labels_needed else None
         return [path for named in self.label_files(index) for path in optional_file(named, wanted)]
+
+    def thinned(self, step: int) -> Sequence[int]:
+        """The frames of every step-th scene, the step-th first, as SLidR takes 1 % of the labels.
+
+        Raises:
+            ValueError: if there are fewer scenes.
+        """
+        scenes = [frame.name.partition("/")[0] for frame in self._keyframes]
+        kept = {*[*dict.fromkeys(scenes)][step - 1 :: step]}
+        if not kept:
+            raise ValueError(
+                f"found {len(set(scenes))} scenes in {self.name}, expected {step} or more, of which every {step}-th is "
+                "taken: give a larger share of the labels"
+            )
+        return [index for index, scene in enumerate(scenes) if scene in kept]
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""
@@ -233,12 +254,12 @@ class NuScenes(LidarDataset):
     def _find_labels(self, tables: Tables) -> dict[str, str]:
         """The label file of each keyframe's sweep; where labels are asked for, of all of them."""
         tokens = {frame.lidar["token"] for frame in self._keyframes}
-        records = tables.read("lidarseg", lambda record: record["sample_data_token"] in tokens)
+        records = tables.read(self.label_table, lambda record: record["sample_data_token"] in tokens)
         files = {record["sample_data_token"]: record["filename"] for record in records}
         if self._labels_needed and len(files) < len(tokens):
             raise ValueError(
-                f"found labels of {len(files)} of {len(tokens)} keyframes in {tables.folder}/lidarseg.json, expected "
-                "all: fetch nuScenes-lidarseg of this version, or set labels to false"
+                f"found labels of {len(files)} of {len(tokens)} keyframes in {tables.folder}/{self.label_table}.json, "
+                f"expected all: fetch nuScenes-{self.label_table} of this version, or set labels to false"
             )
         return files
 

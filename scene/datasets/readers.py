@@ -150,10 +150,10 @@ def to_classes(raw: np.ndarray, classes: Mapping[int, int], path: Path) -> np.nd
     Raises:
         ValueError: if a label is not in `classes`.
     """
-    unknown = IGNORED - 1
-    table = np.full(max(max(classes), int(raw.max(initial=0))) + 1, unknown, dtype=np.int64)
+    unknown, beyond = IGNORED - 1, max(classes) + 1
+    table = np.full(beyond + 1, unknown, dtype=np.int64)
     table[list(classes)] = list(classes.values())
-    found = table[raw]
+    found = table[np.minimum(raw, beyond)]  # bytes of another type are numbers up to four billion
     if (found == unknown).any():
         raise ValueError(
             f"found the label {raw[found == unknown][0]} in {path}, expected one of: "

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -42,11 +42,12 @@ from crosspoint.scene.datasets.readers import (
 )
 
 SPLITS = ("train", "val", "test")
+ClassMap = Literal["papers", "official"]
 TO_FORWARD = rigid(np.diag([-1, -1, 1]), [0, 0, 0])  # the OS1's frame → x forward, y left, z up
 # Files hold the raw 16-bit intensity over 65,535, of which the OS1 uses the lowest 1,024 but for retroreflectors.
 FULL_SCALE = 1 / 64
 
-# The labels of the authors' ontology; 0 is void. All 19 are kept, as Seal (Liu et al. 2023) and OLIVINE do.
+# The labels of the authors' ontology; 0 is void. Seal (Liu et al. 2023) and OLIVINE keep all 19.
 _NAMES = {
     1: "dirt", 3: "grass", 4: "tree", 5: "pole", 6: "water", 7: "sky", 8: "vehicle", 9: "object", 10: "asphalt",
     12: "building", 15: "log", 17: "person", 18: "fence", 19: "bush", 23: "concrete", 27: "barrier", 31: "puddle",
@@ -54,6 +55,14 @@ _NAMES = {
 }  # fmt: skip
 CLASSES = tuple(_NAMES.values())
 CLASS_OF_LABEL = {0: IGNORED} | {label: place for place, label in enumerate(_NAMES)}
+
+# The authors' own benchmark of sweeps has 14 classes: dirt and sky have no point at all, and object, asphalt and
+# building next to none (2, 479 and 10 of all points).
+_LEFT_OUT = (1, 7, 9, 10, 12)
+_OFFICIAL = {label: name for label, name in _NAMES.items() if label not in _LEFT_OUT}
+OFFICIAL_CLASSES = tuple(_OFFICIAL.values())
+_OFFICIAL_OF_LABEL = dict.fromkeys((0, *_LEFT_OUT), IGNORED) | {label: place for place, label in enumerate(_OFFICIAL)}
+_CLASS_MAPS = {"papers": (CLASSES, CLASS_OF_LABEL), "official": (OFFICIAL_CLASSES, _OFFICIAL_OF_LABEL)}
 
 _SWEEPS, _LABELS, _IMAGES = "os1_cloud_node_kitti_bin", "os1_cloud_node_semantickitti_label_id", "pylon_camera_node"
 
@@ -65,6 +74,9 @@ class Rellis3d(LidarDataset):
         root: the folder of the sequences, or of one sequence's files.
         split: "train", "val" or "test", read from `pt_<split>.lst`; None for all sweeps there are.
         skip: keep every skip-th frame, from the first on.
+        class_map: official, the 14 classes of the authors' benchmark; or papers, all 19, as papers on pre-training have
+            it: five of those have no point or next to none, so that `miou_absent_as_100` gives points for them.
+        images: whether frames have images, which are then those that have one; False takes all sweeps.
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
             the suffix .png: 0 for nothing, 1 to K for the classes of its manifest.
         superpixels: folder of PNG maps of regions, likewise.
@@ -79,11 +91,15 @@ class Rellis3d(LidarDataset):
         ValueError: if the split is unknown, or the calibration or the list broken.
     """
 
+    splits = SPLITS
+
     def __init__(
         self,
         root: str | Path,
         split: str | None = None,
         skip: int = 1,
+        class_map: ClassMap = "papers",
+        images: bool = True,
         *,
         weak_labels: str | Path | None = None,
         superpixels: str | Path | None = None,
@@ -96,12 +112,17 @@ class Rellis3d(LidarDataset):
         if split is not None and split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
         self.name = "rellis3d" if split is None else f"rellis3d ({split})"
-        self.classes = [] if labels is False else list(CLASSES)
+        if class_map not in _CLASS_MAPS:
+            raise ValueError(f"found the class_map {class_map!r}, expected one of: {', '.join(_CLASS_MAPS)}")
+        classes, self._class_of_label = _CLASS_MAPS[class_map]
+        self.classes = [] if labels is False else list(classes)
         self._labels = labels
-        frames = _find_frames(Path(root), split)
+        frames = _find_frames(Path(root), split, images)
         self._frames = subsample(frames, skip)
-        self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames}}
+        self._rigs = {folder: _read_rig(folder) for folder in {frame.sequence for frame in self._frames if images}}
         self.open_maps(root, weak_labels, superpixels)
+        if self.map_names and not images:
+            raise ValueError("found maps of images for rellis3d without images, expected `images`: leave the maps out")
         if skip_incomplete:
             self.leave_out_incomplete()
 
@@ -110,21 +131,23 @@ class Rellis3d(LidarDataset):
 
     def __getitem__(self, index: int) -> LidarSample:
         frame = self._frames[index]
-        sweep, images = read_sweep(frame.sweep, *self._layout), read_images(self.image_files(index))
+        sweep, name = read_sweep(frame.sweep, *self._layout), f"{frame.sequence.name}/{frame.sweep.stem}"
         points = sweep.points @ torch.from_numpy(TO_FORWARD[:3, :3].T).float()
-        rig = self._rigs[frame.sequence]
-        cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
         fields = {"intensity": sweep.intensity}
         for path in optional_file(frame.labels, self._labels):
-            labels = to_classes(read_labels(path, sweep.kept), CLASS_OF_LABEL, path)
+            labels = to_classes(read_labels(path, sweep.kept), self._class_of_label, path)
             fields["label"] = torch.from_numpy(labels)
-        sample = LidarSample(f"{frame.sequence.name}/{frame.sweep.stem}", points, fields, images, cameras=cameras)
-        return self.with_maps(sample, index)
+        if frame.image is None:
+            return LidarSample(name, points, fields)
+        rig, images = self._rigs[frame.sequence], read_images([frame.image])
+        cameras = lidar_cameras(rig.intrinsics, rig.from_lidar, (images.shape[2], images.shape[3]))
+        return self.with_maps(LidarSample(name, points, fields, images, cameras=cameras), index)
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, labels, maps."""
         frame = self._frames[index]
-        return [frame.sweep, frame.image, *optional_file(frame.labels, self._labels), *self.map_files(index)]
+        labels = optional_file(frame.labels, self._labels)
+        return [frame.sweep, *self.image_files(index), *labels, *self.map_files(index)]
 
     def label_files(self, index: int) -> list[Path]:
         """The labels of the sweep."""
@@ -135,14 +158,19 @@ class Rellis3d(LidarDataset):
         self._frames = [self._frames[index] for index in kept]
 
     def image_files(self, index: int) -> list[Path]:
-        """The one image."""
-        return [self._frames[index].image]
+        """The one image, where images are read."""
+        image = self._frames[index].image
+        return [] if image is None else [image]
+
+    def thinned(self, step: int) -> Sequence[int]:
+        """Every step-th frame in the order of the sweeps' paths, which is not that of the lists."""
+        return sorted(range(len(self)), key=lambda index: self._frames[index].sweep)[::step]
 
 
 class _Frame(NamedTuple):
     sequence: Path
     sweep: Path
-    image: Path
+    image: Path | None
     labels: Path
 
 
@@ -151,7 +179,7 @@ class _Rig(NamedTuple):
     from_lidar: np.ndarray  # (1, 4, 4)
 
 
-def _find_frames(root: Path, split: str | None) -> list[_Frame]:
+def _find_frames(root: Path, split: str | None, with_images: bool) -> list[_Frame]:
     flat = (root / "transforms.yaml").is_file()
     where = "the sweeps of a RELLIS-3D sequence"
     if flat:
@@ -178,6 +206,9 @@ def _find_frames(root: Path, split: str | None) -> list[_Frame]:
     frames = []
     for sweep, labels in sweeps:
         sequence = sweep.parent if flat else sweep.parents[1]
+        if not with_images:
+            frames.append(_Frame(sequence, sweep, None, labels))
+            continue
         if sequence not in images:
             images[sequence] = _find_images(sequence if flat else sequence / _IMAGES)
         if sweep.stem in images[sequence]:

@@ -92,6 +92,10 @@ class SemanticKitti(LidarDataset):
         ValueError: if the split is unknown, a calibration broken, `sweeps` below 1, or maps are given without images.
     """
 
+    splits = tuple(SPLITS)
+    title = "semantickitti"
+    label_folder = "labels"  # of a sequence
+
     def __init__(
         self,
         root: str | Path,
@@ -112,7 +116,7 @@ class SemanticKitti(LidarDataset):
         check_sweeps(sweeps)
         if split not in SPLITS:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(SPLITS)}")
-        self.name = f"semantickitti ({split})"
+        self.name = f"{self.title} ({split})"
         labels = False if labels is None and split == "test" else labels
         self.classes = list(CLASSES)
         self._labels = labels
@@ -155,7 +159,7 @@ class SemanticKitti(LidarDataset):
         path = self._sweeps[index]
         sweep, folder = read_sweep(path, *self._layout), path.parents[1]
         fields = {"intensity": sweep.intensity}
-        for labeled in optional_file(_beside(path, "labels", ".label"), self._labels):
+        for labeled in optional_file(self._label_file(path), self._labels):
             labels, instances = _read_labels(labeled, sweep.kept)
             fields |= {"label": torch.from_numpy(labels), "instance": torch.from_numpy(instances)}
         pose = torch.from_numpy(self._pose(path)) if (folder / "poses.txt").is_file() else None
@@ -171,7 +175,7 @@ class SemanticKitti(LidarDataset):
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: sweep, image, labels, earlier sweeps, maps."""
         path = self._sweeps[index]
-        labels = optional_file(_beside(path, "labels", ".label"), self._labels)
+        labels = optional_file(self._label_file(path), self._labels)
         return [path, *self.image_files(index), *labels, *self._earlier[path], *self.map_files(index)]
 
     def image_files(self, index: int) -> list[Path]:
@@ -183,11 +187,14 @@ class SemanticKitti(LidarDataset):
 
     def label_files(self, index: int) -> list[Path]:
         """The labels of the sweep."""
-        return [_beside(self._sweeps[index], "labels", ".label")]
+        return [self._label_file(self._sweeps[index])]
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""
         self._sweeps = [self._sweeps[index] for index in kept]
+
+    def _label_file(self, sweep: Path) -> Path:
+        return sweep.parents[1] / self.label_folder / f"{sweep.stem}.label"
 
     def _read_earlier(self, path: Path, other: Path) -> EarlierSweep:
         sweep, steps = read_sweep(other, *self._layout), int(path.stem) - int(other.stem)
@@ -282,7 +289,3 @@ def _read_labels(path: Path, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     instances = np.zeros(len(raw), dtype=np.int64)
     instances[objects] = np.unique(raw[objects], return_inverse=True)[1].reshape(-1) + 1
     return to_classes(raw & 0xFFFF, CLASS_OF_LABEL, path), instances
-
-
-def _beside(sweep: Path, folder: str, suffix: str) -> Path:
-    return sweep.parents[1] / folder / f"{sweep.stem}{suffix}"

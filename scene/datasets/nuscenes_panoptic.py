@@ -1,0 +1,68 @@
+"""nuScenes panoptic (Fong et al. 2022, https://www.nuscenes.org): a class and an object for each point of a keyframe.
+
+    <root>/panoptic/v1.0-trainval/…_panoptic.npz  beside all that `crosspoint.scene.datasets.nuscenes` reads
+    <root>/v1.0-trainval/panoptic.json
+
+A file holds `data`, a uint16 per point: 1,000 × the lidarseg label + the object's number within its class, 0 for none.
+Points in more than one box are 0, so they are ignored, while lidarseg has a class for them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosspoint.scene.datasets.nuscenes import CLASS_OF_LABEL, NuScenes
+from crosspoint.scene.datasets.readers import to_classes
+
+DIVISOR = 1000
+
+
+class NuScenesPanoptic(NuScenes):
+    """Keyframes of nuScenes whose points have one of 16 classes, and an `instance`; all arguments as of `NuScenes`."""
+
+    label_table = "panoptic"
+
+    def _label_fields(self, path: Path, kept: np.ndarray) -> dict[str, Tensor]:
+        raw = read_panoptic(path, len(kept))[kept]
+        objects = raw % DIVISOR > 0
+        instances = np.zeros(len(raw), dtype=np.int64)
+        instances[objects] = np.unique(raw[objects], return_inverse=True)[1].reshape(-1) + 1
+        classes = to_classes(raw // DIVISOR, CLASS_OF_LABEL, path)
+        return {"label": torch.from_numpy(classes), "instance": torch.from_numpy(instances)}
+
+
+def read_panoptic(path: Path, count: int) -> np.ndarray:
+    """Read the `data` of a panoptic file.
+
+    Args:
+        path: the file.
+        count: returns of the sweep.
+
+    Returns:
+        (count,) int64: 1,000 × label + object.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read, or holds another number of labels.
+    """
+    try:
+        with np.load(path) as stored:
+            data = stored["data"]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"found no file {path}, expected the panoptic labels of a sweep") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"found no array named data in {path} ({' '.join(str(error).split())}), expected panoptic labels: fetch it anew"
+        ) from None
+    if data.shape != (count,) or data.dtype.kind not in "iu":
+        raise ValueError(
+            f"found labels of shape {data.shape} and type {data.dtype} in {path}, expected {count} whole numbers, one "
+            "per return: the file is cut off or belongs to another sweep"
+        )
+    found: np.ndarray = data.astype(np.int64)
+    return found
