@@ -51,7 +51,7 @@ def read_panoptic(path: Path, count: int) -> np.ndarray:
         ValueError: if it cannot be read, or holds another number of labels.
     """
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             data = stored["data"]
     except FileNotFoundError:
         raise FileNotFoundError(f"found no file {path}, expected the panoptic labels of a sweep") from None

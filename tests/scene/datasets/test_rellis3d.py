@@ -125,3 +125,28 @@ def test_labels_of_points_and_pixels_agree_in_a_real_frame() -> None:
     assert agreement > 0.75
     for turn in (-15.0, -8.0, 8.0, 15.0):
         assert label_agreement(dataset, turn) < agreement - 0.03
+
+
+def test_the_official_classes_are_fourteen(tmp_path: Path) -> None:
+    """learning_map of https://github.com/unmannedlab/RELLIS-3D, benchmarks/SalsaNext, where 0 is ignored."""
+    write_frames(tmp_path, "00000")
+    dataset = Rellis3d(tmp_path, class_map="official")
+    theirs = {3: 1, 4: 2, 5: 3, 6: 4, 8: 5, 15: 6, 17: 7, 18: 8, 19: 9, 23: 10, 27: 11, 31: 12, 33: 13, 34: 14}
+    theirs |= dict.fromkeys((0, 1, 7, 9, 10, 12), 0)
+    assert {label: place + 1 for label, place in dataset._class_of_label.items()} == theirs
+    assert set(theirs) == set(CLASS_OF_LABEL) and len(dataset.classes) == 14
+    for label, name in ((3, "grass"), (34, "rubble")):
+        assert dataset.classes[theirs[label] - 1] == name == CLASSES[CLASS_OF_LABEL[label]]
+    assert labels_of(dataset[0]).tolist() == [0, 13, IGNORED]
+    np.array([1, 0, 12, 8], dtype=np.uint32).tofile(dataset.label_files(0)[0])
+    assert labels_of(dataset[0]).tolist() == [IGNORED, IGNORED, dataset.classes.index("vehicle")]
+    with pytest.raises(ValueError, match=r"found the class_map 'seal', expected one of: papers, official"):
+        Rellis3d(tmp_path, class_map="seal")
+
+
+def test_sweeps_without_images(tmp_path: Path) -> None:
+    write_frames(tmp_path, "00000", images="1")
+    with_image, every = Rellis3d(tmp_path)[0], Rellis3d(tmp_path, images=False)
+    assert len(every) == 4 and every.image_files(1) == [] and len(every.files(1)) == 2
+    assert every[1].name == with_image.name and np.array_equal(returns(every[1]), returns(with_image))
+    assert len(every[1].images) == 0 and labels_of(every[1]).tolist() == labels_of(with_image).tolist()
