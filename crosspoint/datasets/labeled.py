@@ -26,6 +26,7 @@ class LabeledDataset(ABC):
         root: the folder.
     """
 
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")  # that `clouds` reads
     up_axis: ClassVar[UpAxis] = "y"  # of the clouds that `clouds` returns
     has_parts: ClassVar[bool] = False  # whether they have a part label at every point
     has_views: ClassVar[bool] = False  # whether `views` gives some
@@ -46,6 +47,10 @@ class LabeledDataset(ABC):
             FileNotFoundError: if files are missing.
             ValueError: if files hold something else, or there is no such split.
         """
+
+    def count(self, split: str) -> int:
+        """How many clouds a split has; a dataset that knows it without reading them defines it. Errors of `clouds`."""
+        return len(self.clouds(split, 1, 0))
 
     def views(self, split: str) -> RenderedSet | None:
         """Views of the same objects in the same order; None where the dataset has none."""

@@ -1,4 +1,10 @@
-"""ModelNet: triangle meshes in folders of classes, sampled into clouds (Wu et al., 2015, https://arxiv.org/abs/1406.5670)."""
+"""ModelNet: triangle meshes in folders of classes, sampled into clouds (Wu et al., 2015, https://arxiv.org/abs/1406.5670).
+
+    <root>/<class>/train/<mesh>.off               and test
+
+as https://modelnet.cs.princeton.edu/ModelNet40.zip unpacks, or
+https://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip; other formats that trimesh reads will do.
+"""
 
 from __future__ import annotations
 
@@ -179,6 +185,10 @@ class ModelNet(LabeledDataset):
     """Clouds sampled from the meshes that `modelnet_clouds` reads, z up as they are in the files."""
 
     up_axis: ClassVar[UpAxis] = "z"
+
+    def count(self, split: str) -> int:
+        """The meshes of a split; none is opened."""
+        return len(_split(self.root, split)[1])
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Sample one split, without turning it."""

@@ -1,4 +1,10 @@
-"""ModelNet40 as 2,048 points per shape, in HDF5: the archive that DGCNN and CrossPoint evaluate on."""
+"""ModelNet40 as 2,048 points per shape, in HDF5: the archive that DGCNN and CrossPoint evaluate on.
+
+    <root>/ply_data_train0.h5                     0 to 4; test0, test1
+    <root>/shape_names.txt                        optional
+
+as https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip unpacks (Qi et al., 2017).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Rendered sets, as `crosspoint render` writes them, for pre-training and for the protocols."""
+"""Rendered sets, as `crosspoint render` writes them, for pre-training and for the protocols.
+
+    <root>/manifest.json, and shards with clouds, views and cameras
+
+Nothing to download: `crosspoint render MESHES <root>` makes them of a folder of meshes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""ScanObjectNN: 15 classes of objects cut from indoor scans (Uy et al., ICCV 2019, https://arxiv.org/abs/1908.04616)."""
+"""ScanObjectNN: 15 classes of objects cut from indoor scans (Uy et al., ICCV 2019, https://arxiv.org/abs/1908.04616).
+
+    <root>/main_split/training_objectdataset.h5                       obj_bg: objects with background; and test_…
+    <root>/main_split_nobg/training_objectdataset.h5                  obj_only: without
+    <root>/main_split/training_objectdataset_augmentedrot_scale75.h5  pb_t50_rs: moved, turned and scaled
+
+as h5_files.zip unpacks, which https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use; of obj_bg also
+CrossPoint's copy, <root>/main_split/{train,test}.h5.
+"""
 
 from __future__ import annotations
 

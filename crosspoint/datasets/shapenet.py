@@ -1,4 +1,10 @@
-"""CrossPoint's own pre-training data: ShapeNet clouds as .ply files, and their renderings as .png files."""
+"""CrossPoint's own pre-training data: ShapeNet clouds as .ply files, and their renderings as .png files.
+
+    <root>/ShapeNet/<synset>/<model>.ply
+    <root>/ShapeNetRendering/<synset>/<model>/rendering/*.png
+
+as shapenet.tar.gz and shapenet_render.tar.gz of https://github.com/MohamedAfham/CrossPoint unpack.
+"""
 
 from __future__ import annotations
 

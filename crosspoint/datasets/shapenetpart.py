@@ -1,4 +1,11 @@
-"""ShapeNetPart and anything laid out like it: clouds with a category each and a part label per point."""
+"""ShapeNetPart and anything laid out like it: clouds with a category each and a part label per point.
+
+    <root>/ply_data_train0.h5                     and further ones, val0, test0, …
+    <root>/categories.json                        optional: names of categories and parts
+
+as https://shapenet.cs.stanford.edu/media/shapenet_part_seg_hdf5_data.zip unpacks (Yi et al., 2016). The text archives,
+shapenetcore_partanno_segmentation_benchmark_v0 and …_v0_normal, will do, too.
+"""
 
 from __future__ import annotations
 
@@ -172,6 +179,7 @@ def _downloaded(root: Path, split: str, points: int, seed: int) -> Clouds:
 class ShapeNetPart(LabeledDataset):
     """Clouds with a part label at every point, from the folder that `shapenetpart_clouds` reads, y up."""
 
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     has_parts: ClassVar[bool] = True
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:

@@ -68,6 +68,15 @@ class LidarDataset(SampleDataset, ABC):
         """The file of a frame's labels, which segmentation needs and pre-training does not."""
         return []
 
+    def misfit(self, index: int) -> str | None:
+        """What the sizes of a frame's files, all of them there, say is wrong, without reading any; None for nothing."""
+        return None
+
+    @classmethod
+    def splits_in(cls, root: Path | None) -> Sequence[str]:
+        """The splits that a folder may have: `splits`, or what a dataset finds written there."""
+        return cls.splits
+
     def thinned(self, step: int) -> Sequence[int]:
         """The frames, by their indices, that a share of the labels takes: every step-th, from the first on.
 

@@ -118,6 +118,11 @@ class FolderScenes(LidarDataset):
         if skip_incomplete:
             self.leave_out_incomplete()
 
+    @classmethod
+    def splits_in(cls, root: Path | None) -> Sequence[str]:
+        """The lists that are there."""
+        return sorted(path.stem for path in (root / "splits").glob("*.txt")) if root is not None else []
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -15,6 +15,7 @@ from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.datasets.readers import (
     find_sweeps,
     layout,
+    misfit,
     optional_file,
     read_labels,
     read_sweep,
@@ -107,6 +108,11 @@ class LabeledSweeps(LidarDataset, ABC):
     def label_files(self, index: int) -> list[Path]:
         """The labels of the sweep."""
         return [self._frames[index].labels]
+
+    def misfit(self, index: int) -> str | None:
+        """What the sizes of sweep and labels say is wrong."""
+        sweep, *labels = self.files(index)
+        return misfit(sweep, self._layout[0], labels)
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

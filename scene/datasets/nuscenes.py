@@ -6,9 +6,9 @@
     <root>/sweeps/LIDAR_TOP/…                                                  where several sweeps are aggregated
     <root>/lidarseg/v1.0-trainval/…_lidarseg.bin                               nuScenes-lidarseg, where labels are used
 
-as the archives unpack; the devkit is not needed. Sweeps are float32 rows x y z intensity ring, the intensity 0…255.
-nuScenes' LiDAR looks along its y axis with x to the right; points, boxes and cameras are turned here to x forward, y
-left. Images are rectified.
+as the archives of https://www.nuscenes.org/nuscenes#download unpack; the devkit is not needed. Sweeps are float32 rows
+x y z intensity ring, the intensity 0…255. nuScenes' LiDAR looks along its y axis with x to the right; points, boxes and
+cameras are turned here to x forward, y left. Images are rectified.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
 from crosspoint.scene.datasets.readers import (
     Sweep,
     layout,
+    misfit,
     optional_file,
     read_images,
     read_labels,
@@ -198,6 +199,16 @@ class NuScenes(LidarDataset):
     def _labels_read(self, index: int) -> list[Path]:
         wanted = True if self._labels_needed else None
         return [path for named in self.label_files(index) for path in optional_file(named, wanted)]
+
+    def misfit(self, index: int) -> str | None:
+        """What the sizes of sweep and labels say is wrong."""
+        labels = self._labels_read(index) if self.label_table == "lidarseg" else []
+        return misfit(self._path(self._keyframes[index].lidar), self._layout[0], labels, width=1)
+
+    @classmethod
+    def splits_in(cls, root: Path | None) -> Sequence[str]:
+        """The splits of the versions that are there."""
+        return [split for split in cls.splits if root is not None and (root / _VERSIONS[split]).is_dir()]
 
     def thinned(self, step: int) -> Sequence[int]:
         """The frames of every step-th scene, the step-th first, as SLidR takes 1 % of the labels.

@@ -56,8 +56,9 @@ def read_panoptic(path: Path, count: int) -> np.ndarray:
     except FileNotFoundError:
         raise FileNotFoundError(f"found no file {path}, expected the panoptic labels of a sweep") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        what = " ".join(str(error).split())
         raise ValueError(
-            f"found no array named data in {path} ({' '.join(str(error).split())}), expected panoptic labels: fetch it anew"
+            f"found no array named data in {path} ({what}), expected panoptic labels: fetch it anew"
         ) from None
     if data.shape != (count,) or data.dtype.kind not in "iu":
         raise ValueError(

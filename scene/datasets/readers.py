@@ -136,6 +136,30 @@ def read_labels(path: Path, kept: np.ndarray, dtype: str = "<u4") -> np.ndarray:
     return np.fromfile(path, dtype=dtype)[kept].astype(np.int64)
 
 
+def misfit(sweep: Path, columns: int, labels: Sequence[Path] = (), width: int = 4) -> str | None:
+    """What the sizes of a sweep and its labels say is wrong with them; None for nothing.
+
+    Args:
+        sweep: the file; nothing is said of one that is no .bin.
+        columns: numbers in its rows.
+        labels: its file of labels, if it has one.
+        width: bytes of a label.
+    """
+    if sweep.suffix != ".bin":
+        return None
+    size = sweep.stat().st_size
+    if size % (4 * columns):
+        return (
+            f"found {size} bytes in {sweep}, expected a multiple of {4 * columns}: the file is cut off, fetch it anew"
+        )
+    returns = size // (4 * columns)
+    for path in labels:
+        count = path.stat().st_size / width
+        if count != returns:
+            return f"found {count:g} labels in {path}, expected {returns}, one per return: fetch the file anew"
+    return None
+
+
 def to_classes(raw: np.ndarray, classes: Mapping[int, int], path: Path) -> np.ndarray:
     """A file's labels as a dataset's classes.
 

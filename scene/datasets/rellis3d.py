@@ -32,6 +32,7 @@ from crosspoint.scene.datasets.readers import (
     IMAGE_SUFFIXES,
     find_sweeps,
     layout,
+    misfit,
     optional_file,
     read_images,
     read_labels,
@@ -152,6 +153,16 @@ class Rellis3d(LidarDataset):
     def label_files(self, index: int) -> list[Path]:
         """The labels of the sweep."""
         return [self._frames[index].labels]
+
+    def misfit(self, index: int) -> str | None:
+        """What the sizes of sweep and labels say is wrong."""
+        frame = self._frames[index]
+        return misfit(frame.sweep, self._layout[0], optional_file(frame.labels, self._labels))
+
+    @classmethod
+    def splits_in(cls, root: Path | None) -> Sequence[str]:
+        """The splits whose lists are there."""
+        return [split for split in SPLITS if root is not None and (root / f"pt_{split}.lst").is_file()]
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

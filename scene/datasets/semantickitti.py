@@ -7,6 +7,7 @@
     <root>/sequences/00/times.txt                 optional: seconds, a line per sweep; else sweeps are 0.1 s apart
     <root>/sequences/00/image_2/000000.png        optional, or .jpg: KITTI odometry's color images, a separate download
 
+Labels come from the site that https://github.com/PRBonn/semantic-kitti-api names, all else from KITTI's odometry.
 Sweeps are float32 rows x y z remission, the remission in [0, 1]. A label is a uint32: the class in the lower 16 bits,
 the object's number in the upper 16, unique within its class.
 """
@@ -31,6 +32,7 @@ from crosspoint.scene.datasets.readers import (
     find_image,
     find_sweeps,
     layout,
+    misfit,
     optional_file,
     read_images,
     read_labels,
@@ -188,6 +190,11 @@ class SemanticKitti(LidarDataset):
     def label_files(self, index: int) -> list[Path]:
         """The labels of the sweep."""
         return [self._label_file(self._sweeps[index])]
+
+    def misfit(self, index: int) -> str | None:
+        """What the sizes of sweep and labels say is wrong."""
+        path = self._sweeps[index]
+        return misfit(path, self._layout[0], optional_file(self._label_file(path), self._labels))
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

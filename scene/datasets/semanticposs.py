@@ -3,7 +3,8 @@
     <root>/sequences/00/velodyne/000000.bin       00 to 05
     <root>/sequences/00/labels/000000.label
 
-Sweeps are float32 rows x y z intensity, the intensity 0…255. A label is a uint32 with the class in the lower 16 bits.
+as the archive of the dataset's own site at Peking University unpacks. Sweeps are float32 rows x y z intensity, the
+intensity 0…255. A label is a uint32 with the class in the lower 16 bits.
 The files `tag`, which place the points in a range image, are not needed.
 """
 

@@ -31,6 +31,9 @@ LABELS = {
 }  # fmt: skip
 CLASSES = tuple(LABELS)
 IGNORED_LABELS = (0, 3, 13, 14, 18, 19, 20, 21)  # noise, other, sky, ground, traffic light, static, dynamic, water
+_ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")  # before NumPy 2, and since
+_ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy", "str_"), ("_codecs", "encode")}
+_ALLOWED |= {(module, name) for module in _ARRAYS for name in ("_reconstruct", "scalar")}
 _FILES = {"train": "training_split.pkl", "val": "validation_split.pkl"}
 
 
@@ -116,29 +119,26 @@ def read_split(path: Path) -> dict[str, list[str]]:
     try:
         with path.open("rb") as file:
             stored = _Names(file).load()
-        listed = {str(town): [f"{name:06}" if isinstance(name, int) else str(name) for name in np.asarray(names).tolist()]
-                  for town, names in stored.items()}  # fmt: skip
+        listed = {str(town): [_name(name) for name in np.asarray(names).tolist()] for town, names in stored.items()}
     except Exception as error:  # a pickle can be broken in any way
+        what = " ".join(str(error).split())
         raise ValueError(
-            f"found no table of names in {path} ({' '.join(str(error).split())}), expected frames by town: fetch it anew"
+            f"found no table of names in {path} ({what}), expected frames by town: fetch it anew"
         ) from None
     if not any(listed.values()):
         raise ValueError(f"found no name in {path}, expected frames by town: fetch it anew")
     return listed
 
 
+def _name(name: object) -> str:
+    return f"{name:06}" if isinstance(name, int) else str(name)
+
+
 class _Names(pickle.Unpickler):
     """Tables, lists, texts, numbers and arrays of them; nothing that could run."""
 
-    _ALLOWED = {
-        ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "scalar"),
-        ("numpy._core.multiarray", "scalar"), ("_codecs", "encode"), ("numpy", "str_"),
-        ("collections", "OrderedDict"),
-    }  # fmt: skip
-
     def find_class(self, module: str, name: str) -> Any:
         """Refuse all others."""
-        if (module, name) not in self._ALLOWED:
+        if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return super().find_class(module, name)

@@ -1,6 +1,6 @@
 """Waymo Open Dataset (Sun et al. 2020, https://waymo.com/open): range images of the LiDAR on the roof, 22 classes.
 
-    <root>/training/lidar/<segment>.parquet               and validation, as the bucket waymo_open_dataset_v_2_0_1 has it
+    <root>/training/lidar/<segment>.parquet               and validation, as bucket waymo_open_dataset_v_2_0_1 has it
     <root>/training/lidar_pose/<segment>.parquet
     <root>/training/lidar_calibration/<segment>.parquet
     <root>/training/vehicle_pose/<segment>.parquet

@@ -21,7 +21,10 @@ class Calibration(NamedTuple):
 
 
 def range_points(
-    ranges: np.ndarray, calibration: Calibration, pixel_pose: np.ndarray | None = None, from_world: np.ndarray | None = None
+    ranges: np.ndarray,
+    calibration: Calibration,
+    pixel_pose: np.ndarray | None = None,
+    from_world: np.ndarray | None = None,
 ) -> np.ndarray:
     """Points of the pixels that met something, row by row.
 

@@ -16,7 +16,7 @@ _MOUNT = "[LiDARCalibrationComponent]"
 
 
 def list_frames(folder: Path) -> list[tuple[str, int]]:
-    """The frames that a table has of the LiDAR on the roof: segments in the order of their names, frames in that of time.
+    """The frames that a table has of the LiDAR on the roof, by the names of segments and by time.
 
     Raises:
         FileNotFoundError: if there is no such folder or no file in it.
@@ -27,7 +27,7 @@ def list_frames(folder: Path) -> list[tuple[str, int]]:
     if not paths:
         raise FileNotFoundError(
             f"found no .parquet file in {folder}, expected one for each segment of Waymo Open 2: give the folder of "
-            "`training` and `validation` as root"
+            "training and validation as `root`"
         )
     times = joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(_times)(path) for path in paths)
     return [(path.stem, time) for path, found in zip(paths, times, strict=True) for time in found]

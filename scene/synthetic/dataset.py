@@ -1,4 +1,4 @@
-"""Frames of the embedded world, made when they are asked for."""
+"""Frames of the embedded world, made when they are asked for: there is nothing to download."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class SyntheticScenes(LidarDataset):
     Raises:
         ValueError: if the split is unknown, a number out of range, or both true and imperfect classes are asked for.
     """
+
+    splits = SPLITS
 
     def __init__(
         self,

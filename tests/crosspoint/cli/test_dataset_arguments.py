@@ -19,7 +19,8 @@ from crosspoint.scene.datasets.folder import FolderScenes
 from tests.scene.datasets.test_needed_files import write_rig
 from tests.scene.datasets.test_row_width import rows
 
-READERS = ["folder", "kitti_object", "kitti_raw", "nuscenes", "rellis3d", "semantickitti"]
+READERS = ["folder", "kitti_object", "kitti_raw", "nuscenes", "rellis3d", "semantickitti", "daps3d"]
+READERS += ["nuscenes_panoptic", "scribblekitti", "semanticposs", "semanticstf", "synlidar", "synth4d", "waymo"]
 SOURCES = Path(inspect.getfile(FolderScenes)).parent
 
 

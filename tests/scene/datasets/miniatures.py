@@ -24,7 +24,12 @@ def write_labels(path: Path, labels: Sequence[int]) -> None:
 
 
 def write_frames(
-    folder: Path, labels: Sequence[int], count: int = 2, sweeps: str = "velodyne", columns: int = 4, scale: float = 255.0
+    folder: Path,
+    labels: Sequence[int],
+    count: int = 2,
+    sweeps: str = "velodyne",
+    columns: int = 4,
+    scale: float = 255.0,
 ) -> Path:
     """A sequence of equal frames; the numbers in their names do not begin at 0."""
     for number in range(3, 3 + count):

@@ -62,7 +62,7 @@ def test_motion_during_a_turn_is_taken_out() -> None:
     pose[2, 4, 3:] += AWAY[:3, :3] @ [1, 0, 0]
     calibration = Calibration(MOUNT, 0, 0, INCLINATIONS)
     found = range_points(ranges, calibration, pose, np.linalg.inv(AWAY))
-    assert np.allclose(found, [spherical(2, 3, 10), spherical(2, 4, 10) + [1, 0, 0]])
+    assert np.allclose(found, [spherical(2, 3, 10), spherical(2, 4, 10) + np.array([1, 0, 0])])
     assert np.allclose(range_points(ranges, calibration)[0], found[0])
 
 
@@ -145,7 +145,11 @@ def test_frames_of_the_roof(tmp_path: Path) -> None:
 def test_frames_without_labels_and_first_returns(tmp_path: Path) -> None:
     root = write(tmp_path, tables())
     every = Waymo(root, "val", labels=False, returns=1)
-    assert len(every) == 3 and every.classes == [] and every[1].point_fields.keys() == {"intensity", "elongation", "return"}
+    assert (
+        len(every) == 3
+        and every.classes == []
+        and every[1].point_fields.keys() == {"intensity", "elongation", "return"}
+    )
     assert len(every[1].points) == 2 and len(Waymo(root, "val", skip=2)) == 1
     assert len(every.files(0)) == 4 and len(Waymo(root, "val").files(0)) == 5
     write(root, tables(labeled=(1,)), segment="r")
@@ -169,15 +173,21 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
         Waymo(root, "val", skip_incomplete=True)
     made = tables()
     made["vehicle_pose"] = made["vehicle_pose"][1:]
-    with pytest.raises(ValueError, match=rf"found 0 rows of frame {TIMES[0]} in .*vehicle_pose/s.parquet, expected one"):
+    with pytest.raises(
+        ValueError, match=rf"found 0 rows of frame {TIMES[0]} in .*vehicle_pose/s.parquet, expected one"
+    ):
         Waymo(write(root, made), "val")[0]
     made = tables()
     column = "[LiDARSegmentationLabelComponent].range_image_return1.values"
     made["lidar_segmentation"][0][column][2 * (W + 3) + 1] = 23
-    with pytest.raises(ValueError, match=r"found the label 23 in .*lidar_segmentation/s.parquet, expected one of: 0, 1"):
+    with pytest.raises(
+        ValueError, match=r"found the label 23 in .*lidar_segmentation/s.parquet, expected one of: 0, 1"
+    ):
         Waymo(write(root, made), "val")[0]
     made["lidar_segmentation"][0][column].pop()
-    with pytest.raises(ValueError, match=r"found 63 numbers of shape \(4, 8, 2\) in .*return1 of .*, expected \(H, W, 2"):
+    with pytest.raises(
+        ValueError, match=r"found 63 numbers of shape \(4, 8, 2\) in .*return1 of .*, expected \(H, W, 2"
+    ):
         Waymo(write(root, made), "val")[0]
     made = tables()
     made["lidar_pose"] = [
