@@ -102,7 +102,7 @@ def _counts(dataset: LidarDataset, labeled: int, reads: Sequence[_Read]) -> str:
     if labeled:
         said.append(f"{labeled:,} with labels of {len(dataset.classes)} classes")
     if reads and dataset.classes:
-        points = sum(read.points for read in reads)
+        points = np.sum([read.points for read in reads], axis=0)
         never = [name for name, number in zip(dataset.classes, points, strict=True) if number == 0]
         said.append(f"no point of: {', '.join(never)}" if never else "points of all classes")
     return "; ".join(said)

@@ -10,6 +10,7 @@ as it is on the Hugging Face Hub, AR-X/SemanticSTF. Sweeps are float32 rows x y 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from crosspoint.scene.datasets.labeled_sweeps import LabeledSweeps, SweepFiles, beside_sweeps, classes_of
@@ -47,7 +48,7 @@ class SemanticStf(LabeledSweeps):
     title = "semanticstf"
     splits = ("train", "val", "test")
     usual = (5, 255.0)
-    classes = CLASSES
+    classes: Sequence[str] = CLASSES
     class_of_label = classes_of({name: (place,) for place, name in enumerate(CLASSES, start=1)}, (0, 20))
 
     def __init__(

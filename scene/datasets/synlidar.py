@@ -31,10 +31,15 @@ _ALL = (
     "table", "chair", "bench", "other-object",
 )  # fmt: skip
 # Which of them make up the classes of two other datasets, number by number of theirs (PointDR's synlidar.yaml, CoSMix)
-_KITTI = ((1,), (5,), (6,), (2, 3), (4, 7), (12, 13, 14, 15), (16,), (17,), (8,), (10,), (9,), (11,), (18,), (26,))
-_KITTI += ((20,), (21,), (22,), (24,), (23,))
-_POSS = ((12, 13, 14, 15), (16, 17), (1,), (21,), (20,), (23,), (24,), (27,), (18,), (25,), (26,), (5,), (8,))
-_MAPS = {
+_Numbers = tuple[tuple[int, ...], ...]
+_KITTI: _Numbers = (
+    (1,), (5,), (6,), (2, 3), (4, 7), (12, 13, 14, 15), (16,), (17,), (8,), (10,), (9,), (11,), (18,), (26,), (20,),
+    (21,), (22,), (24,), (23,),
+)  # fmt: skip
+_POSS: _Numbers = (
+    (12, 13, 14, 15), (16, 17), (1,), (21,), (20,), (23,), (24,), (27,), (18,), (25,), (26,), (5,), (8,),
+)  # fmt: skip
+_MAPS: dict[str, dict[str, tuple[int, ...]]] = {
     "semantickitti": dict(zip(KITTI_CLASSES, _KITTI, strict=True)),
     "semanticposs": dict(zip(POSS_CLASSES, _POSS, strict=True)),
     "all": {name: (number,) for number, name in enumerate(_ALL, start=1)},
