@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from crosspoint.plugins import SampleDataset
 from crosspoint.scene.data.pixel_maps import PixelMaps
 from crosspoint.scene.data.sample import LidarSample
@@ -86,6 +88,18 @@ class LidarDataset(SampleDataset, ABC):
             step: 100, 20, 10, 4, 2 and 1 for the customary 1, 5, 10, 25, 50 and 100 %.
         """
         return range(0, len(self), step)
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """A frame's file as the benchmark's server takes it: its place, and a number for each return of the sweep.
+
+        Args:
+            index: of the frame.
+            predicted: (N,) the class of each point, counted from 0.
+        """
+        raise ValueError(
+            f"found {self.name}, expected a dataset with a format of submissions: semantickitti, nuscenes, or your own "
+            "that defines submission"
+        )
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these, by their indices; a dataset that knows `skip_incomplete` defines it."""

@@ -39,6 +39,7 @@ from crosspoint.scene.datasets.readers import (
     read_sweep,
     to_classes,
 )
+from crosspoint.scene.datasets.submission import spread_classes
 
 log = logging.getLogger("crosspoint")
 
@@ -204,6 +205,15 @@ class NuScenes(LidarDataset):
         """What the sizes of sweep and labels say is wrong."""
         labels = self._labels_read(index) if self.label_table == "lidarseg" else []
         return misfit(self._path(self._keyframes[index].lidar), self._layout[0], labels, width=1)
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """The file of a sweep's predictions; errors as of `spread_classes`."""
+        lidar = self._keyframes[index].lidar
+        kept = read_sweep(self._path(lidar), *self._layout).kept
+        numbers = np.arange(1, len(CLASSES) + 1, dtype=np.uint8)
+        return f"{lidar['token']}_lidarseg.bin", spread_classes(
+            predicted, numbers, kept, str(self._path(lidar)), other=1
+        )
 
     @classmethod
     def splits_in(cls, root: Path | None) -> Sequence[str]:

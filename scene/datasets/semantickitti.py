@@ -41,6 +41,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
+from crosspoint.scene.datasets.submission import spread_classes
 
 log = logging.getLogger("crosspoint")
 
@@ -67,6 +68,8 @@ _LABELS = {
 _IGNORED = (0, 1, 52, 99)  # unlabeled, outlier, other structure, other object
 CLASS_OF_LABEL = {label: place for place, name in enumerate(CLASSES) for label in _LABELS[name]}
 CLASS_OF_LABEL |= dict.fromkeys(_IGNORED, IGNORED)
+# What a class is written as: a label of objects that stand. The server joins those of a class again.
+_WRITTEN = np.array([_LABELS[name][0] for name in CLASSES], dtype="<u4")
 
 
 class SemanticKitti(LidarDataset):
@@ -195,6 +198,12 @@ class SemanticKitti(LidarDataset):
         """What the sizes of sweep and labels say is wrong."""
         path = self._sweeps[index]
         return misfit(path, self._layout[0], optional_file(self._label_file(path), self._labels))
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """The file of a sweep's predictions; errors as of `spread_classes`."""
+        path = self._sweeps[index]
+        kept, place = read_sweep(path, *self._layout).kept, f"{path.parents[1].name}/predictions/{path.stem}.label"
+        return f"sequences/{place}", spread_classes(predicted, _WRITTEN, kept, str(path), other=0)
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

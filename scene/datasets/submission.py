@@ -1,0 +1,74 @@
+"""Predictions as the files that a benchmark's server takes, in the benchmark's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from crosspoint.renderers.atomic import atomic_write
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+
+
+def write_submission(dataset: LidarDataset, predicted: Iterable[np.ndarray], out: Path) -> list[Path]:
+    """Write a file for each frame; those that are there are written over.
+
+    SemanticKITTI: `sequences/NN/predictions/NNNNNN.label`, uint32, 0 for returns without a position. nuScenes:
+    `<token>_lidarseg.bin`, uint8 from 1 to 16, as its server refuses 0.
+
+    Args:
+        dataset: one that has such a format, of single sweeps.
+        predicted: for each of its frames in order, the class (N,) of each point, counted from 0.
+        out: folder of the files.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: if a sweep is not there.
+        ValueError: if the dataset has no such format, or predictions do not fit the frames.
+    """
+    written = []
+    answers = list(predicted)
+    if len(answers) != len(dataset):
+        raise ValueError(
+            f"found predictions of {len(answers)} frames, expected {len(dataset)}, those of {dataset.name}: predict all"
+        )
+    for index, classes in enumerate(answers):
+        place, numbers = dataset.submission(index, np.asarray(classes))
+        with atomic_write(out / place) as file:
+            file.write(numbers.tobytes())
+        written.append(out / place)
+    return written
+
+
+def spread_classes(classes: np.ndarray, numbers: np.ndarray, kept: np.ndarray, where: str, other: int) -> np.ndarray:
+    """A number for each return of a file.
+
+    Args:
+        classes: (N,) predicted, counted from 0.
+        numbers: (K,) the benchmark's number of each class, of the type of its files.
+        kept: (M,) bool, which returns are points.
+        where: which frame, for the error.
+        other: number of the returns that are no points.
+
+    Returns:
+        (M,) of the type of `numbers`.
+
+    Raises:
+        ValueError: if there are not as many predictions as points, or one is no class.
+    """
+    points = int(kept.sum())
+    if classes.shape != (points,) or classes.dtype.kind not in "iu":
+        raise ValueError(
+            f"found predictions of shape {classes.shape} and type {classes.dtype} for {where}, expected {points} whole "
+            "numbers, one for each point of one sweep"
+        )
+    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(numbers):
+        raise ValueError(
+            f"found the classes {classes.min()}…{classes.max()} for {where}, expected 0 to {len(numbers) - 1}"
+        )
+    spread = np.full(len(kept), other, dtype=numbers.dtype)
+    spread[kept] = numbers[classes]
+    return spread
