@@ -49,7 +49,7 @@ def show(
     """Draw a LiDAR–camera frame: a PNG (points over each image, bird's eye view), and a page that turns the cloud.
 
     Args:
-        dataset: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or an import path
+        dataset: kitti_raw, semantickitti, nuscenes, folder, synthetic, … (crosspoint data lists all), or an import path
         root: folder of the dataset; synthetic needs none
         frame: number of the frame
         split: of the dataset; null takes its first, or everything where it has none; with predictions, val

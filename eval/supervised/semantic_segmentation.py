@@ -95,7 +95,7 @@ def semantic_segmentation(
 
     Args:
         encoder: a (pre-trained) network that describes voxels.
-        train: frames to learn from, with labels; a scene-wise share of them is the dataset's own affair.
+        train: frames to learn from, with labels.
         test: frames to measure on, of the same classes.
         voxels: how space is cut, best as in pre-training.
         mode: "linear" trains one linear layer on the encoder, whose weights and BatchNorms are held still; "finetuned"
@@ -103,7 +103,8 @@ def semantic_segmentation(
         recipe: of training.
         validation: frames that choose the epoch; None takes the last one. Neighboring frames of one drive are nearly
             the same, so no share of `train` is set aside here.
-        fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on.
+        fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on, unless
+            the dataset takes shares otherwise (`LidarDataset.thinned`): nuScenes takes whole scenes.
         seed: of the linear layer, random weights, the order and the augmentation.
         resources: what it runs on.
         progress: show progress bars.

@@ -19,6 +19,7 @@ from tests.scene.datasets.test_needed_files import write_rig
 from tests.scene.datasets.test_nuscenes import write as write_nuscenes
 from tests.scene.datasets.test_semantickitti import write_sequence
 
+REAL = Path(__file__).parents[4] / "shared" / "data"
 NAMES = sorted({*SHORT_NAMES["dataset"], *SHORT_NAMES["labeled_dataset"]})
 
 
@@ -181,3 +182,23 @@ def test_what_is_typed_wrong_is_one_line(tmp_path: Path, ask) -> None:
     ):
         code, _, _, text = ask(*words)
         assert code == 2 and re.search(message, text) and text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "expected"),
+    [
+        ("semantickitti", "semantickitti_scan", {"val": "1 frame; 1 with labels of 19 classes"}),
+        ("nuscenes", "nuscenes", {"all": "1 frame; 6 images each"}),
+        ("rellis3d", "rellis3d_frame", {"all": "1 frame; 1 image each; 1 with labels of 19 classes"}),
+        ("kitti_raw", "kitti_raw", {"all": "26 frames; 1 image each"}),
+        ("kitti_object", "kitti_object", {"all": "5 frames; 1 image each"}),
+        ("shapenetpart", "labeled_parts_hdf5", {"train": "247 clouds", "val": "38 clouds", "test": "95 clouds"}),
+        ("modelnet", "objects40", {"train": "1,020 clouds", "test": "326 clouds"}),
+    ],
+)
+def test_real_data(name: str, folder: str, expected: dict[str, str], ask) -> None:
+    if not (REAL / folder).is_dir():
+        pytest.skip(f"needs the data in {REAL / folder}")
+    code, there, wrong, _ = ask(name, "--root", REAL / folder, "--jobs", 1)
+    assert (code, wrong) == (0, ["nothing"])
+    assert {split: text for split, text in there.items() if text != "not there"} == expected
