@@ -105,7 +105,7 @@ class FrameTarget:
 
     Args:
         checkpoint: of pretrain (.ckpt), or weights of MinkowskiEngine's networks
-        dataset: semantickitti, nuscenes, waymo, folder, … (crosspoint data lists all), or the import path of a dataset
+        dataset: kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or the import path of a dataset
         root: where the frames lie; of synthetic nowhere
         train_split: frames to learn from
         test_split: frames to measure on

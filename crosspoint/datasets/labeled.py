@@ -48,13 +48,13 @@ class LabeledDataset(ABC):
             ValueError: if files hold something else, or there is no such split.
         """
 
-    def count(self, split: str) -> int:
-        """How many clouds a split has; a dataset that knows it without reading them defines it. Errors of `clouds`."""
-        return len(self.clouds(split, 1, 0))
-
     def views(self, split: str) -> RenderedSet | None:
         """Views of the same objects in the same order; None where the dataset has none."""
         return None
+
+    def count(self, split: str) -> int:
+        """How many clouds a split has; a dataset that knows it without reading them defines it. Errors of `clouds`."""
+        return len(self.clouds(split, 1, 0))
 
 
 def labeled_dataset(name: str) -> type[LabeledDataset]:

@@ -42,7 +42,7 @@ class SemanticSegmentation(Protocol):
 
     Args:
         mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
-        fraction: of the training frames whose labels are used: 0.01 takes every hundredth (nuScenes: scene)
+        fraction: of the training frames whose labels are used: 0.01 takes every hundredth
         recipe: of training; the defaults are SLidR's
         resources: what it runs on
     """
