@@ -115,9 +115,8 @@ def in_chunks(
         threads: where the work waits for files.
     """
     parallel = joblib.Parallel(n_jobs=jobs, prefer="threads" if threads else "processes")
-    done = parallel(
-        joblib.delayed(work)(dataset, chunk) for chunk in _chunks(indices, 8 * parallel._effective_n_jobs())
-    )
+    chunks = _chunks(indices, 8 * joblib.effective_n_jobs(jobs))
+    done = parallel(joblib.delayed(work)(dataset, chunk) for chunk in chunks)
     return [each for part in done for each in part]
 
 

@@ -84,7 +84,7 @@ def _examine(dataset: LidarDataset, split: str, deep: bool, jobs: int) -> Part:
             f"found no labels of {len(unlabeled):,} of {count:,} frames, the first {unlabeled[0]}, expected all: fetch "
             "them"
         )
-    problems += [look.misfit for look in looks if look.misfit is not None and look.missing is None]
+    problems += [look.misfit for look in looks if look.misfit is not None]
     problems += [read.problem for read in reads if read.problem is not None]
     return Part(split, _counts(dataset, labeled, reads if deep else []), problems)
 
@@ -115,7 +115,7 @@ def _look(dataset: LidarDataset, indices: Sequence[int]) -> list[_Look]:
         missing = next((path for path in dataset.files(index) if not _has_content(path)), None)
         labels = dataset.label_files(index)
         absent = next((path for path in labels if not path.is_file()), None)
-        misfit = dataset.misfit(index) if missing is None and absent is None else None
+        misfit = dataset.misfit(index) if missing is None else None
         looks.append(_Look(missing, absent, bool(labels) and absent is None, misfit))
     return looks
 

@@ -79,7 +79,8 @@ def test_frames_by_split(tmp_path: Path, ask) -> None:
     assert "expected some of 11, 12" in text
     code, there, wrong, _ = ask("semantickitti", "--root", tmp_path, "--split", "test")
     assert (code, there) == (2, {"test": "cannot be used"}) and "expected some of 11, 12" in wrong[0]
-    code, there, _, _ = ask("semantickitti", "--root", tmp_path, "--split", "train", "--images", "false", "--jobs", 1)
+    path = "crosspoint.scene.datasets.semantickitti.SemanticKitti"  # as one's own dataset is named
+    code, there, _, _ = ask(path, "--root", tmp_path, "--split", "train", "--images", "false", "--jobs", 1)
     assert (code, there) == (0, {"train": "3 frames; 3 with labels of 19 classes"})
 
 
