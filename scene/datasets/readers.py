@@ -150,7 +150,8 @@ def misfit(sweep: Path, columns: int, labels: Sequence[Path] = (), width: int = 
     size = sweep.stat().st_size
     if size % (4 * columns):
         return (
-            f"found {size} bytes in {sweep}, expected a multiple of {4 * columns}: the file is cut off, fetch it anew"
+            f"found {size} bytes in {sweep}, expected a multiple of {4 * columns}: fetch it anew, or give the "
+            "numbers in a row as `columns`"
         )
     returns = size // (4 * columns)
     for path in labels:
