@@ -116,7 +116,7 @@ def test_splits_of_nuscenes_are_those_of_the_versions_there(tmp_path: Path, ask)
     root = write_nuscenes(tmp_path / "excerpt", ["scene-0061"], version="v1.0-test")
     code, there, wrong, text = ask("nuscenes", "--root", root, "--cameras", "[CAM_FRONT]", "--jobs", 1)
     assert (code, there["test"], wrong) == (0, "not there", ["nothing"])
-    assert there["all"].startswith("2 frames; ") and "found 0 of 1 scenes" in text
+    assert there["all"].startswith("2 frames; ") and "the split 'test'" in text
     np.zeros(2, dtype=np.uint8).tofile(root / "lidarseg" / "scene-0061-1.bin")
     code, _, wrong, _ = ask("nuscenes", "--root", root, "--cameras", "[CAM_FRONT]", "--jobs", 1)
     assert code == 2 and "found 2 labels in " in wrong[0]
