@@ -17,7 +17,7 @@ BLENDER_FOV = math.degrees(2 * math.atan(16 / 35))  # 49.1°: 35 mm lens, 32 mm 
 
 @dataclass(frozen=True, eq=False)
 class Cameras:
-    """V pinhole cameras that share one image size.
+    """V pinhole cameras, whose images lie in arrays of one size.
 
     Raises:
         ValueError: if shapes do not fit, a number is not finite, or the size is not positive.
@@ -28,6 +28,7 @@ class Cameras:
     t: Tensor  # (V, 3) float64
     size: tuple[int, int]  # (H, W)
     framed: bool = False  # whether they were placed around the unit sphere, so that it fills their images
+    sizes: Tensor | None = None  # (V, 2) int64, H and W of each image at the top left of its array; None fills it
 
     def __post_init__(self) -> None:
         for name, tail in (("K", (3, 3)), ("R", (3, 3)), ("t", (3,))):
@@ -38,13 +39,28 @@ class Cameras:
                 raise ValueError(f"found NaN or infinite numbers in the cameras' {name}, expected finite ones")
             object.__setattr__(self, name, value)
         object.__setattr__(self, "size", image_size(self.size))
+        if self.sizes is not None:
+            sizes = torch.as_tensor(self.sizes, dtype=torch.int64)
+            within = sizes.shape == (len(self.K), 2) and bool(((sizes >= 1) & (sizes <= torch.tensor(self.size))).all())
+            if not within:
+                raise ValueError(
+                    f"found images of sizes {sizes.tolist()} in arrays of {self.size[0]}×{self.size[1]} pixels, "
+                    f"expected {len(self.K)} sizes, from 1×1 to that of the arrays"
+                )
+            object.__setattr__(self, "sizes", sizes)
 
     def __len__(self) -> int:
         return len(self.K)
 
     def __getitem__(self, views: int | slice | list[int]) -> Cameras:
         chosen = [views] if isinstance(views, int) else views
-        return Cameras(self.K[chosen], self.R[chosen], self.t[chosen], self.size, self.framed)
+        sizes = None if self.sizes is None else self.sizes[chosen]
+        return Cameras(self.K[chosen], self.R[chosen], self.t[chosen], self.size, self.framed, sizes)
+
+    @property
+    def image_sizes(self) -> Tensor:
+        """H and W of each camera's own image: (V, 2) int64."""
+        return torch.tensor(self.size).expand(len(self.K), 2) if self.sizes is None else self.sizes
 
     @property
     def centers(self) -> Tensor:
@@ -68,7 +84,8 @@ class Cameras:
         """The same cameras with `factor` times as many pixels along each axis."""
         K = self.K.clone()
         K[:, :2] *= factor
-        return Cameras(K, self.R, self.t, (self.size[0] * factor, self.size[1] * factor), self.framed)
+        sizes = None if self.sizes is None else self.sizes * factor
+        return Cameras(K, self.R, self.t, (self.size[0] * factor, self.size[1] * factor), self.framed, sizes)
 
 
 def image_size(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -85,12 +85,9 @@ def show(
     if predictions is not None:
         answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
     if superpixels is True and len(shown.images):
-        import torch
+        from crosspoint.scene.data.superpixels import divide_images
 
-        from crosspoint.scene.data.superpixels import SuperpixelConfig
-        from crosspoint.scene.data.superpixels import superpixels as divide
-
-        outlined = torch.stack([divide(image, SuperpixelConfig()) for image in shown.images])
+        outlined = divide_images(shown.images, shown.image_sizes)
     drawn = draw(
         shown,
         out,

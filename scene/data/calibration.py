@@ -102,17 +102,19 @@ def lidar_cameras(
     from_lidar: ArrayLike,
     size: tuple[int, int],
     pixel_centres: Literal["integer", "half"] = "integer",
+    sizes: ArrayLike | None = None,
 ) -> Cameras:
     """The cameras of a rig, from the LiDAR's frame to pixels whose centers lie at +0.5.
 
     Args:
         intrinsics: (V, 3, 3) of images without distortion: focal lengths and principal point in pixels.
         from_lidar: (V, 4, 4) LiDAR → camera.
-        size: (H, W) of all images.
+        size: (H, W) of all images, or of the arrays that hold them.
         pixel_centres: where the intrinsics put the center of the top-left pixel. "integer": at (0, 0), as OpenCV's and
             ROS's calibration and all that were made with them or in their manner: KITTI (so SemanticKITTI), nuScenes,
             RELLIS-3D; half a pixel is added to the principal point. "half": at (0.5, 0.5), as
             `crosspoint.renderers.cameras`, so the synthetic world.
+        sizes: (V, 2) H and W of each image, where they differ.
 
     Raises:
         ValueError: if shapes do not fit, a number is not finite, a focal length is not positive, or a transform is not
@@ -128,7 +130,7 @@ def lidar_cameras(
     if pixel_centres == "integer":
         K[:, :2, 2] += 0.5
     R, t = torch.from_numpy(transforms[:, :3, :3].copy()), torch.from_numpy(transforms[:, :3, 3].copy())
-    return Cameras(torch.from_numpy(K), R, t, size)
+    return Cameras(torch.from_numpy(K), R, t, size, sizes=None if sizes is None else torch.as_tensor(sizes))
 
 
 def _numbers(value: ArrayLike, shape: tuple[int | str, ...], what: str) -> np.ndarray:

@@ -49,15 +49,16 @@ def pair_points(
     cameras = _check(sample, min_depth, margin, occlusion)
     pixels, depth = cameras.project(sample.points)
     pixels = pixels.float()  # before the bounds are tested: rounding moves a position onto a border
-    height, width = cameras.size
-    within = (pixels > margin) & (pixels < pixels.new_tensor([width - margin, height - margin]))
+    ends = cameras.image_sizes.flip(1).to(pixels) - margin  # x and y
+    within = (pixels > margin) & (pixels < ends[:, None])
     seen = within.all(dim=2) & (depth > min_depth)  # (V, N)
     if "sweep" in sample.point_fields:
         seen &= sample.point_fields["sweep"] == 0
     view, point = seen.nonzero(as_tuple=True)
     if occlusion is not None:
+        sizes = [(height, width) for height, width in cameras.image_sizes.tolist()]
         for v in range(len(seen)):
-            seen[v, point[view == v]] = ~_hidden(pixels[v, seen[v]], depth[v, seen[v]], (height, width), occlusion)
+            seen[v, point[view == v]] = ~_hidden(pixels[v, seen[v]], depth[v, seen[v]], sizes[v], occlusion)
         view, point = seen.nonzero(as_tuple=True)
     if len(point) == 0:
         raise ValueError(

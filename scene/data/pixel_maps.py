@@ -89,7 +89,9 @@ class PixelMaps:
         maps = dict(sample.pixel_maps)
         for name, folder in self.folders.items():
             paths = [map_path(folder, image, self.root) for image in images]
-            numbers = torch.stack([read_map(path, sample.image_size) for path in paths])
+            numbers = torch.zeros(len(paths), *sample.image_size, dtype=torch.int64)
+            for path, (height, width), into in zip(paths, sample.image_sizes.tolist(), numbers, strict=True):
+                into[:height, :width] = read_map(path, (height, width))
             if name == WEAK_LABELS:
                 self._check(numbers, paths)
             maps[name] = numbers if name == WEAK_LABELS else numbers - 1

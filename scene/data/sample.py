@@ -47,7 +47,8 @@ class LidarSample:
         name: for messages: which frame of which sequence.
         points: (N, 3) float32: x y z in meters.
         point_fields: what is known of each point: tensors (N, …) by name.
-        images: (V, 3, H, W) uint8; V is 0 where there are none.
+        images: (V, 3, H, W) uint8; V is 0 where there are none. Images of several sizes lie at the top left of arrays
+            that hold the largest; `cameras.sizes` says how far each reaches.
         pixel_maps: what is known of each pixel: tensors (V, H, W, …) by name.
         cameras: V cameras, from the frame's points to its pixels; None where they are not known.
         boxes: of objects; None where nothing is labeled.
@@ -79,8 +80,15 @@ class LidarSample:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(H, W) of the images."""
+        """(H, W) of the images' array."""
         return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def image_sizes(self) -> Tensor:
+        """H and W of each image within the array, at its top left: (V, 2) int64; the rest of the array is black."""
+        if self.cameras is not None:
+            return self.cameras.image_sizes
+        return torch.tensor(self.image_size).expand(len(self.images), 2)
 
     def points_with(self, *names: str) -> Tensor:
         """Points beside some of their fields, as networks take them: (N, 3 + fields) float32.

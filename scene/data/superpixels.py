@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,6 +74,27 @@ def superpixels(image: Tensor, config: SuperpixelConfig) -> Tensor:
     return torch.from_numpy(regions.astype(np.int64))
 
 
+def divide_images(
+    images: Tensor, sizes: Tensor | None = None, divide: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """The regions of images (V, 3, H, W) uint8: (V, H, W) int64.
+
+    Args:
+        images: V arrays.
+        sizes: (V, 2) H and W of the image at the top left of each; beyond it there is no region, −1. None fills them.
+        divide: the regions of one image; None finds them by SLIC with the defaults of `SuperpixelConfig`.
+
+    Raises:
+        ImportError: if scikit-image is needed and not installed.
+    """
+    divide = divide or partial(superpixels, config=SuperpixelConfig())
+    whole = torch.tensor(images.shape[2:]).expand(len(images), 2)
+    regions = images.new_full((len(images), *images.shape[2:]), -1, dtype=torch.int64)
+    for image, (height, width), into in zip(images, (whole if sizes is None else sizes).tolist(), regions, strict=True):
+        into[:height, :width] = divide(image[:, :height, :width])
+    return regions
+
+
 class SuperpixelCache:
     """The superpixels of images, read from a folder or found and left there.
 
@@ -88,8 +111,12 @@ class SuperpixelCache:
         self.folder = Path(folder)
         self.config = config or SuperpixelConfig()
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
         """The regions of images (V, 3, H, W) uint8: (V, H, W) int64.
+
+        Args:
+            images: V arrays.
+            sizes: (V, 2) H and W of the image at the top left of each; beyond it no region, −1. None fills the arrays.
 
         Raises:
             ImportError: if some are not there yet and scikit-image is not installed.
@@ -97,7 +124,7 @@ class SuperpixelCache:
         """
         if len(images) == 0:
             return torch.zeros(0, *images.shape[2:], dtype=torch.int64)
-        return torch.stack([self._regions(image) for image in images])
+        return divide_images(images, sizes, self._regions)
 
     def add_to(self, sample: LidarSample) -> LidarSample:
         """The sample with the pixel map "superpixels", its own where it has one.
@@ -106,7 +133,7 @@ class SuperpixelCache:
         """
         if "superpixels" in sample.pixel_maps:
             return sample
-        return replace(sample, pixel_maps={**sample.pixel_maps, "superpixels": self(sample.images)})
+        return replace(sample, pixel_maps={**sample.pixel_maps, "superpixels": self(sample.images, sample.image_sizes)})
 
     def path(self, image: Tensor) -> Path:
         """Where the regions of an image (3, H, W) uint8 are kept."""
@@ -149,7 +176,7 @@ def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int
 
 def _fill(dataset: LidarDataset, cache: SuperpixelCache, index: int) -> int:
     frame = dataset[index]
-    return 0 if "superpixels" in frame.pixel_maps else len(cache(frame.images))
+    return 0 if "superpixels" in frame.pixel_maps else len(cache(frame.images, frame.image_sizes))
 
 
 def _read(path: Path, size: tuple[int, int]) -> Tensor:

@@ -145,42 +145,47 @@ def crop_images(
     pairs or more than `share` of the image's pairs lie inside, or if the image has none; else another is drawn. After
     50 the image is kept whole, where the public code never ends.
     """
-    crops = []
+    crops, sizes = [], sample.image_sizes.tolist()
     for view in range(len(sample.images)):
         pixels = sample.pair_pixel[sample.pair_view == view]
-        crops.append(_draw_crop(pixels, sample.image_size, generator, area, aspect, pairs, share))
+        crops.append(_draw_crop(pixels, sizes[view], generator, area, aspect, pairs, share))
     return _cut(sample, crops, size)
 
 
 def resize_images(sample: LidarSample, size: tuple[int, int] = (224, 416)) -> LidarSample:
     """Resize whole images to `size` (H, W): what validation does, and all it does."""
-    height, width = sample.image_size
-    return _cut(sample, [(0, 0, width, height)] * len(sample.images), size)
+    return _cut(sample, [(0, 0, width, height) for height, width in sample.image_sizes.tolist()], size)
 
 
 def flip_images(sample: LidarSample, generator: Generator, probability: float = 0.5) -> LidarSample:
     """Mirror left and right of each image with `probability`, each image by its own draw."""
     flipped = torch.tensor([_uniform(generator) < probability for _ in range(len(sample.images))], dtype=torch.bool)
     images = sample.images.clone()
-    images[flipped] = images[flipped].flip(3)
     maps = {name: values.clone() for name, values in sample.pixel_maps.items()}
-    for values in maps.values():
-        values[flipped] = values[flipped].flip(2)
-    width, pixels = images.shape[3], sample.pair_pixel.clone()
-    pixels[:, 0] = torch.where(flipped[sample.pair_view], width - pixels[:, 0], pixels[:, 0])
+    widths = sample.image_sizes[:, 1]
+    for view in flipped.nonzero()[:, 0].tolist():
+        width = int(widths[view])
+        images[view, :, :, :width] = images[view, :, :, :width].flip(2)
+        for values in maps.values():
+            values[view, :, :width] = values[view, :, :width].flip(1)
+    pixels = sample.pair_pixel.clone()
+    mirrored = widths[sample.pair_view] - pixels[:, 0]
+    pixels[:, 0] = torch.where(flipped[sample.pair_view], mirrored, pixels[:, 0])
     cameras = sample.cameras
     if cameras is not None:
-        mirror = torch.tensor([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+        mirror = torch.tensor([[-1.0, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64).repeat(len(widths), 1, 1)
+        mirror[:, 0, 2] = widths.double()
         K = torch.where(flipped.view(-1, 1, 1), mirror @ cameras.K, cameras.K)
-        cameras = Cameras(K, cameras.R, cameras.t, cameras.size)
-    return replace(sample, images=images, pixel_maps=maps, cameras=cameras, pair_pixel=_inside(pixels, images))
+        cameras = replace(cameras, K=K)
+    ends = sample.image_sizes.flip(1)[sample.pair_view]
+    return replace(sample, images=images, pixel_maps=maps, cameras=cameras, pair_pixel=_inside(pixels, ends))
 
 
 def _moved(sample: LidarSample, points: Tensor, matrix: Tensor) -> LidarSample:
     """The sample with `points`, which `matrix` (3, 3), a turn about z or a mirror, moved; and all else moved alike."""
     cameras, boxes, pose = sample.cameras, sample.boxes, sample.pose
     if cameras is not None:
-        cameras = Cameras(cameras.K, cameras.R @ matrix.mT, cameras.t, cameras.size)
+        cameras = replace(cameras, R=cameras.R @ matrix.mT)
     if boxes is not None:
         geometry = boxes.geometry.clone()
         heading = torch.stack([geometry[:, 6].cos(), geometry[:, 6].sin()], dim=1) @ matrix[:2, :2].mT
@@ -238,7 +243,7 @@ def _cut(sample: LidarSample, crops: list[Crop], size: tuple[int, int]) -> Lidar
         images=images,
         pixel_maps=maps,
         cameras=None if sample.cameras is None else _cut_cameras(sample.cameras, bounds.double(), size),
-        pair_pixel=_inside(pixels, images),
+        pair_pixel=_inside(pixels, torch.tensor([size[1], size[0]])),
     )
 
 
@@ -264,9 +269,9 @@ def _in_boxes(pixels: Tensor, boxes: Tensor) -> Tensor:
     return ((offset >= 0) & (offset < boxes[..., 2:])).all(dim=-1)
 
 
-def _inside(pixels: Tensor, images: Tensor) -> Tensor:
-    """Pixels (P, 2) of `images`, where float32 had rounded one up to the far border."""
-    end = pixels.new_tensor([images.shape[3], images.shape[2]])
+def _inside(pixels: Tensor, ends: Tensor) -> Tensor:
+    """Pixels (P, 2) of images that end at `ends`, x and y, (2,) or (P, 2), where float32 had rounded one up to there."""
+    end = ends.to(pixels)
     return pixels.minimum(torch.nextafter(end, torch.zeros_like(end)))
 
 

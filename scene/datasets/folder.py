@@ -142,7 +142,8 @@ class FolderScenes(LidarDataset):
             pose=torch.from_numpy(self._poses[name]) if name in self._poses else None,
         )
         if self._images and self.rig.cameras is not None:
-            images = read_images(self.image_files(index), self.rig.cameras.size)
+            cameras = self.rig.cameras
+            images = read_images(self.image_files(index), cameras.size, cameras.image_sizes.tolist())
             sample = replace(sample, images=images, cameras=self.rig.cameras)
         sample = self.with_maps(sample, index)
         if self._sweeps == 1:

@@ -187,22 +187,25 @@ def to_classes(raw: np.ndarray, classes: Mapping[int, int], path: Path) -> np.nd
     return found
 
 
-def read_images(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Tensor:
-    """Read images of one size.
+def read_images(
+    paths: Sequence[Path], size: tuple[int, int] | None = None, sizes: Sequence[Sequence[int]] | None = None
+) -> Tensor:
+    """Read images of one size, or of a size of their own each.
 
     Args:
         paths: V files, at least one.
         size: (H, W) they must have; None for that of the first.
+        sizes: V pairs H and W that they must have instead, where they differ; `size` is then that of the arrays.
 
     Returns:
-        (V, 3, H, W) uint8, RGB.
+        (V, 3, H, W) uint8, RGB; images smaller than their array lie at its top left, the rest is black.
 
     Raises:
         FileNotFoundError: if a file is not there.
         ValueError: if one is damaged or of another size.
     """
     images = []
-    for path in paths:
+    for view, path in enumerate(paths):
         _size(path, "an image")
         try:
             with Image.open(path) as image:
@@ -210,12 +213,13 @@ def read_images(paths: Sequence[Path], size: tuple[int, int] | None = None) -> T
         except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"found an image that cannot be read, {path} ({error}), expected a whole one") from None
         size = pixels.shape[:2] if size is None else size
-        if pixels.shape[:2] != tuple(size):
+        height, width = size if sizes is None else sizes[view]
+        if pixels.shape[:2] != (height, width):
             raise ValueError(
-                f"found an image of {pixels.shape[0]}×{pixels.shape[1]} pixels, {path}, expected {size[0]}×{size[1]}: "
-                "all images of a frame share the size of the calibration"
+                f"found an image of {pixels.shape[0]}×{pixels.shape[1]} pixels, {path}, expected {height}×{width}: "
+                "images have the size that the calibration says"
             )
-        images.append(pixels)
+        images.append(np.pad(pixels, ((0, size[0] - height), (0, size[1] - width), (0, 0))))
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 
 

@@ -4,7 +4,7 @@
 
     cameras:                             # [] for a LiDAR alone
     - name: front                        # folder of its images
-      size: [720, 1280]                  # height, width in pixels; one size for all cameras
+      size: [720, 1280]                  # height, width in pixels
       K: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
       lidar_to_camera: [[…], […], […], [0, 0, 0, 1]]  # x_camera = R x_lidar + t; x right, y down, z forward
     pixel_centres: integer               # K puts the top-left pixel's center at (0, 0), as OpenCV does; or half
@@ -106,7 +106,7 @@ def write_rig(
     for view, name in enumerate(names):
         rows = [[*map(float, row), float(t)] for row, t in zip(cameras.R[view], cameras.t[view], strict=True)]
         intrinsics = [[float(number) for number in row] for row in cameras.K[view]]
-        entry = {"name": name, "size": list(cameras.size), "K": intrinsics}
+        entry = {"name": name, "size": cameras.image_sizes[view].tolist(), "K": intrinsics}
         entries.append({**entry, "lidar_to_camera": [*rows, [0.0, 0.0, 0.0, 1.0]]})
     content = {"cameras": entries, "pixel_centres": "half", "intensity_scale": 1.0}
     content |= {"classes": list(classes), "box_classes": list(box_classes)}
@@ -121,16 +121,14 @@ def _cameras(entries: list[JsonObject], content: JsonObject, path: Path) -> Came
     sizes = [entry["size"] for entry in entries]
     if any(not isinstance(size, list) or [type(side) for side in size] != [int, int] for size in sizes):
         raise ValueError(f"found camera sizes {sizes} in {path}, expected [height, width] in pixels")
-    if any(size != sizes[0] for size in sizes):
-        raise ValueError(
-            f"found cameras of sizes {sizes} in {path}, expected one size: resize the images and scale K with them"
-        )
+    heights, widths = zip(*sizes, strict=True)
     try:
         return lidar_cameras(
             [entry["K"] for entry in entries],
             [entry["lidar_to_camera"] for entry in entries],
-            (sizes[0][0], sizes[0][1]),
+            (max(heights), max(widths)),
             content.get("pixel_centres", "integer"),
+            None if len({*map(tuple, sizes)}) == 1 else sizes,
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

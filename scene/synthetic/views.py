@@ -6,6 +6,8 @@ needs one sun for all views, shadows, a sky, and haze between near and far.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,7 +46,7 @@ def moved(cameras: Cameras, pose: np.ndarray) -> Cameras:
     """Cameras on a LiDAR at a pose (4, 4) in the world, as cameras of the world."""
     rotation, position = torch.from_numpy(pose[:3, :3]), torch.from_numpy(pose[:3, 3])
     R = cameras.R @ rotation.T
-    return Cameras(cameras.K, R, cameras.t - R @ position, cameras.size)
+    return replace(cameras, R=R, t=cameras.t - R @ position)
 
 
 def photograph(world: World, camera: Cameras, supersample: int = 2) -> tuple[Tensor, Fragments]:

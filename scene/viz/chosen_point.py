@@ -15,8 +15,9 @@ def central_point(frame: LidarSample) -> int:
             without boxes the median of its points.
     """
     if len(frame.pair_point):
-        first = frame.pair_view == frame.pair_view.min()
-        height, width = frame.image_size
+        view = int(frame.pair_view.min())
+        first = frame.pair_view == view
+        height, width = frame.image_sizes[view].tolist()
         away = frame.pair_pixel[first].numpy() - [width / 2, height / 2]
         return int(frame.pair_point[first][np.linalg.norm(away, axis=1).argmin()])
     points = frame.points.numpy()

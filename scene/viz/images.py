@@ -91,11 +91,12 @@ def overlay(
         thickness: of the outlines in pixels.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, of the image's own size.
     """
-    image = np.array(frame.images[view].permute(1, 2, 0).numpy(), order="C")
+    height, width = frame.image_sizes[view].tolist()
+    image = np.array(frame.images[view, :, :height, :width].permute(1, 2, 0).numpy(), order="C")
     if superpixels is not None:
-        paint_outlines(image, superpixels, thickness)
+        paint_outlines(image, superpixels[:height, :width], thickness)
     seen = (frame.pair_view == view).numpy()
     paint_points(image, frame.pair_pixel[seen].numpy(), depth[seen], painted[seen], radius)
     return image
@@ -130,7 +131,7 @@ def _draw_views(
     for view, cell in enumerate(axes.flat[:views]):
         outlined = None if superpixels is None else superpixels[view].numpy()
         image = overlay(frame, depth, painted, view, outlined, radius, thickness)
-        cell.imshow(image, extent=(0, width, height, 0))  # the center of the top left pixel at (0.5, 0.5)
+        cell.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))  # the center of the top left pixel at (0.5, 0.5)
         title = f"{what}, image {view}" if what else f"image {view}: {int((frame.pair_view == view).sum()):,} points"
         cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
         if box_classes is not None:

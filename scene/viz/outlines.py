@@ -33,10 +33,9 @@ def camera_lines(cameras: Cameras, length: float) -> np.ndarray:
 
     The corners are those of the top left, top right, bottom right and bottom left, in this order.
     """
-    height, width = cameras.size
-    corners = torch.tensor([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) * cameras.image_sizes.flip(1)[:, None]
     depth = torch.full((len(cameras), 4), length)
-    far = cameras.unproject(corners.expand(len(cameras), 4, 2), depth).numpy()
+    far = cameras.unproject(corners, depth).numpy()
     centers = np.broadcast_to(cameras.centers.numpy()[:, None], far.shape)
     rays, frame = np.stack([centers, far], axis=2), np.stack([far, np.roll(far, -1, axis=1)], axis=2)
     return np.concatenate([rays, frame], axis=1).reshape(-1, 2, 3)
