@@ -98,7 +98,7 @@ def _protocol_parser(protocol: type[Protocol], name: str) -> Parser:
     """Flags of what is measured, then those of the protocol."""
     parser = Parser(prog=f"crosspoint evaluate {name}", description=described(protocol))
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
-    parser.add_class_arguments(protocol.target, skip=set() if protocol.trains else {"save_dir"})
+    parser.add_class_arguments(protocol.target, skip={*protocol.unread} | (set() if protocol.trains else {"save_dir"}))
     parser.add_class_arguments(protocol)
     return parser
 
@@ -137,6 +137,14 @@ def read_study(words: Sequence[str]) -> StudyConfig:
     unread = [key for key in [*given, *(key.split(".")[0] for key, _ in flags[SETTINGS])] if key not in names]
     if unread:
         raise ValueError(f"found settings of {unread[0]}, expected those of the chosen protocols: {', '.join(names)}")
+    read = {flag for protocol in protocols for flag in protocol.study_flags}
+    ignored = [flag for kind in built_in for flag in kind.study_flags if values[flag] is not None and flag not in read]
+    if ignored:
+        users = ", ".join(kind.name for kind in built_in if ignored[0] in kind.study_flags)
+        raise ValueError(
+            f"found --{ignored[0]}, which {', '.join(names)} {'does' if len(names) == 1 else 'do'} not read, expected "
+            f"it for {users} alone: leave it out, or add one of these to --protocols"
+        )
     own_fields = {field.name for field in fields(StudyConfig)}
     return StudyConfig(**{key: value for key, value in values.items() if key in own_fields}, protocols=protocols)
 

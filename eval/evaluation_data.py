@@ -8,6 +8,7 @@ from pathlib import Path
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_clouds, labeled_dataset
+from crosspoint.eval.shared_samples import refuse_shared_clouds, refuse_shared_frames
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import UpAxis
@@ -34,6 +35,7 @@ class EvaluationData:
         validation_split: frames that choose an epoch; None where there are none.
         skip: train on every n-th frame alone (nuScenes: every n-th scene).
         options: further arguments of the dataset of frames.
+        allow_overlap: measure although test samples are training samples, too.
     """
 
     dataset: str | None = None
@@ -48,6 +50,7 @@ class EvaluationData:
     validation_split: str | None = None
     skip: int = 1
     options: JsonObject = field(default_factory=dict)
+    allow_overlap: bool = False
     _clouds: dict[object, Clouds] = field(default_factory=dict, repr=False, compare=False)
     _frames: dict[object, LidarDataset] = field(default_factory=dict, repr=False, compare=False)
 
@@ -79,6 +82,25 @@ class EvaluationData:
         if key not in self._clouds:
             self._clouds[key] = labeled_clouds(dataset, root, split, points=points, normalize=self.normalize)
         return self._clouds[key]
+
+    def refuse_overlap(self, train: Clouds, test: Clouds) -> None:
+        """Refuse test clouds that are training clouds, too; raises ValueError."""
+        identities: list[list[str] | None] = [None, None]
+        own = [clouds is self._clouds.get(clouds.split) for clouds in (train, test)]
+        if all(own) and self.dataset is not None and self.root is not None:
+            dataset = labeled_dataset(self.dataset)(self.root)
+            identities = [dataset.identities(clouds.split) for clouds in (train, test)]
+        known, asked = identities
+        both = None if known is None or asked is None else (known, asked)
+        refuse_shared_clouds(train, test, both, allowed=self.allow_overlap)
+
+    def refuse_frame_overlap(self) -> None:
+        """Refuse frames to measure on, or to choose the epoch by, that are trained on; raises ValueError."""
+        splits = {self.test_split: self.test_frames}
+        if self.validation_split is not None and self.validation_frames is not None:
+            splits[self.validation_split] = self.validation_frames
+        for split, frames in splits.items():
+            refuse_shared_frames(self.train_frames, frames, (self.train_split, split), allowed=self.allow_overlap)
 
     def views(self, split: str) -> RenderedSet | None:
         """Views of the objects of a split, in the order of its clouds; None where the dataset has none."""

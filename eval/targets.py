@@ -63,6 +63,11 @@ class EncoderTarget:
             ValueError: if it cannot be used.
         """
         checkpoint = Checkpoint.read(self.checkpoint, self.k)
+        if self.k is not None and "k" not in checkpoint.config:
+            raise ValueError(
+                f"found k {self.k} for a {checkpoint.network.__name__} ({self.checkpoint}), which looks at no "
+                "neighbors, expected none: leave --k out"
+            )
         data = self.data(checkpoint.points)
         if not self.random_init and checkpoint.inputs == "points":
             checkpoint.warn_of_mismatch(data.points, data.normalize)
@@ -79,13 +84,15 @@ class CloudTarget(EncoderTarget):
         dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, scanobjectnn_obj_bg, scanobjectnn_obj_only,
             scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
         root: where they lie
-        up_axis: of the stored clouds, if not the dataset's own
+        up_axis: up axis of the stored clouds, where it is not the dataset's own
+        allow_overlap: measure although clouds of the test split are in the training split, too
     """
 
     dataset: str
     root: Path
     _: KW_ONLY
     up_axis: UpAxis | None = None
+    allow_overlap: bool = False
 
     def data(self, points: int | None) -> EvaluationData:
         """The clouds of the dataset."""
@@ -96,6 +103,7 @@ class CloudTarget(EncoderTarget):
             normalize=self.normalize,
             up_axis=self.up_axis,
             seed=self.seed,
+            allow_overlap=self.allow_overlap,
         )
 
 
@@ -112,6 +120,7 @@ class FrameTarget:
         validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
         skip: train on every n-th frame alone (nuScenes: every n-th scene)
         options: further arguments of the dataset, such as version, columns, skip_incomplete; flags, too
+        allow_overlap: measure although frames of the test split are in the training split, too
         voxels: size, intensity_scale and the like, where they should differ from those that the encoder was trained on
         random_init: measure the checkpoint's network with random weights instead
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
@@ -131,6 +140,7 @@ class FrameTarget:
     validation_split: str | None = None
     skip: int = 1
     options: dict[str, Any] | None = None
+    allow_overlap: bool = False
     voxels: dict[str, Any] | None = None
     random_init: bool = False
     sparse_backend: Backend = "torch"
@@ -155,6 +165,7 @@ class FrameTarget:
             validation_split=self.validation_split,
             skip=self.skip,
             options=self.options or {},
+            allow_overlap=self.allow_overlap,
         )
         return EvaluationRun(
             Checkpoint.read(self.checkpoint, other_voxels=self.voxels),

@@ -48,6 +48,14 @@ class LabeledDataset(ABC):
             ValueError: if files hold something else, or there is no such split.
         """
 
+    def identities(self, split: str) -> list[str] | None:
+        """What tells the objects of a split from all others, in the order of its clouds; None where points do.
+
+        By these, or else by the points of clouds, protocols see that an object is in two splits. Points do not tell
+        where they are drawn anew from a surface.
+        """
+        return None
+
     def views(self, split: str) -> RenderedSet | None:
         """Views of the same objects in the same order; None where the dataset has none."""
         return None

@@ -102,6 +102,12 @@ class RenderedClouds(LabeledDataset):
         """Read one split: the first points of each cloud."""
         return rendered_clouds(self.root, split, points)
 
+    def identities(self, split: str) -> list[str]:
+        """Number of faces, place and size of each mesh: points are drawn by the path, so copies have other ones."""
+        objects = RenderedSet(self.root, split)
+        facts = [objects.meta(index) for index in range(len(objects))]
+        return [f"{one['faces']} {one['transform']}" for one in facts]
+
     def views(self, split: str) -> RenderedSet:
         """The views of one split, in the order of its clouds."""
         return RenderedSet(self.root, split)

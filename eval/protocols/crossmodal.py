@@ -50,6 +50,7 @@ class Crossmodal(Protocol):
     """
 
     name = "crossmodal"
+    unread = frozenset({"cache", "jobs"})
     study_flags: ClassVar[Mapping[str, str]] = {"rendered": "rendered"}
 
     rendered: Path | None = None

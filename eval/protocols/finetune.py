@@ -36,6 +36,7 @@ class Finetune(Protocol):
     """
 
     name = "finetune"
+    unread = frozenset({"cache", "jobs"})
     trains = True
     study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs", "optimizer": "recipe.optimizer"}
 
@@ -47,7 +48,9 @@ class Finetune(Protocol):
 
     def check(self, data: EvaluationData) -> None:
         """Refuse splits that do not fit each other, or are too small."""
-        split_clouds(data.clouds("train"), data.clouds("test"), self.validation, self.fraction, data.seed)
+        train, test = data.clouds("train"), data.clouds("test")
+        split_clouds(train, test, self.validation, self.fraction, data.seed)
+        data.refuse_overlap(train, test)
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `fine_tune`."""

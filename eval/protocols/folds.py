@@ -35,6 +35,7 @@ class Folds(Protocol):
     """
 
     name = "folds"
+    unread = frozenset({"jobs"})
     target = EncoderTarget
     study_flags: ClassVar[Mapping[str, str]] = {"folds": "folds"}
 
@@ -46,8 +47,16 @@ class Folds(Protocol):
     resources: Resources = field(default_factory=Resources)
 
     def check_settings(self, data: EvaluationData) -> None:
-        """Refuse to go on without a folder."""
+        """Refuse to go on without a folder, and settings that the mode does not read."""
         self._folder()
+        svm = self.mode == "svm"
+        unread = {"recipe": self.recipe != FOLDS, "resources": self.resources != Resources()} if svm else {"C": self.C != 1}
+        given = [name for name, changed in unread.items() if changed]
+        if given:
+            raise ValueError(
+                f"found {given[0]} for mode {self.mode}, which does not read it, expected none: leave --{given[0]} out, "
+                f"or give --mode {'finetuned' if svm else 'svm'}"
+            )
 
     def check(self, data: EvaluationData) -> None:
         """Refuse a folder without all folds."""

@@ -28,5 +28,6 @@ class FrozenClassifier(Protocol):
         """Refuse splits that do not fit each other, and classes too small for cross-validation."""
         train, test = data.clouds("train"), data.clouds("test")
         check_split(np.zeros((len(train), 1)), train.labels, np.zeros((len(test), 1)), test.labels)
+        data.refuse_overlap(train, test)
         if self.variant == "validated":
             stratified_folds(train.labels, FOLDS, data.seed)

@@ -26,6 +26,7 @@ from crosspoint.renderers.json_object import JsonObject
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "temperature"]
 
+NEAREST = 20  # DINO's best
 K_GRID = (1, 3, 5, 10, 20, 50, 100, 200)
 
 
@@ -34,18 +35,26 @@ class Knn(FrozenClassifier):
     """Vote of the nearest training samples on frozen features.
 
     Args:
-        variant: validated: how many vote is found by cross-validation; fixed: as given
-        nearest: how many vote in the fixed variant
-        metric: between features
-        weights: all alike, or exp(cosine / 0.07) as in instance discrimination
+        variant: validated: how many vote is found by cross-validation; fixed: as many as nearest says
+        nearest: how many vote in the fixed variant, 20 by default; the validated one finds its own
+        metric: of the distance between features
+        weights: uniform: all votes count alike; temperature: exp(cosine / 0.07), as in instance discrimination
     """
 
     name = "knn"
 
     variant: Literal["validated", "fixed"] = "validated"
-    nearest: int = 20
+    nearest: int | None = None
     metric: Metric = "cosine"
     weights: Weights = "uniform"
+
+    def check_settings(self, data: EvaluationData) -> None:
+        """Refuse a number of votes that would not be used."""
+        if self.nearest is not None and self.variant == "validated":
+            raise ValueError(
+                f"found nearest {self.nearest} for the validated variant, which finds its own, expected none: leave "
+                "--nearest out, or give --variant fixed"
+            )
 
     def run(self, run: EvaluationRun) -> Measured:
         """Accuracy."""
@@ -56,7 +65,7 @@ class Knn(FrozenClassifier):
             run.features("test"),
             test.labels,
             protocol=self.variant,
-            k=self.nearest,
+            k=NEAREST if self.nearest is None else self.nearest,
             metric=self.metric,
             weights=self.weights,
             seed=run.seed,

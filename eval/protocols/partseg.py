@@ -27,6 +27,7 @@ from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.models.point_encoder import PointEncoder
 
 SHOWN = 8  # clouds in a report
+PART_POINTS = 2048  # per cloud of ShapeNetPart, as the original trains
 K = 40  # neighbors per point, whatever the encoder was pre-trained with
 
 
@@ -50,6 +51,7 @@ class PartSegmentation(Protocol):
     """
 
     name = "partseg"
+    unread = frozenset({"cache", "jobs"})
     trains = True
     study_flags: ClassVar[Mapping[str, str]] = {
         "parts": "parts",
@@ -59,7 +61,7 @@ class PartSegmentation(Protocol):
     }
 
     parts: Path | None = None
-    part_points: int = 2048
+    part_points: int = PART_POINTS
     mode: Mode = "finetuned"
     train_split: Literal["train", "trainval"] = "train"
     validation: float | None = None
@@ -70,6 +72,10 @@ class PartSegmentation(Protocol):
 
     def check_settings(self, data: EvaluationData) -> None:
         """Refuse a dataset without parts where no other one is given."""
+        if self.parts is None and self.part_points != PART_POINTS:
+            raise ValueError(
+                f"found part_points {self.part_points} without --parts, whose clouds it is for: give --points instead"
+            )
         if self.parts is None and not labeled_dataset(str(data.dataset)).has_parts:
             raise ValueError(
                 f"found no --parts and the dataset {data.dataset}, expected the folder that partseg reads: give it"
@@ -83,7 +89,10 @@ class PartSegmentation(Protocol):
     def check(self, data: EvaluationData) -> None:
         """Refuse splits that do not fit each other, are too small, or have no parts."""
         train, test = self._clouds(data, self.train_split), self._clouds(data, "test")
-        split_clouds(train, test, self._validation(data), self.fraction, data.seed)
+        validation = self._validation(data)
+        split_clouds(train, test, validation, self.fraction, data.seed)
+        for held in (test, validation) if isinstance(validation, Clouds) else (test,):
+            data.refuse_overlap(train, held)
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `segment_parts`; its answers lie beside the network."""

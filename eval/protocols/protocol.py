@@ -52,6 +52,7 @@ class Protocol(ABC):
         CloudTarget  # flags of what is measured; says whether encoders see points or voxels
     )
     trains: ClassVar[bool] = False  # whether it leaves a network: the command then has the flag --save_dir
+    unread: ClassVar[frozenset[str]] = frozenset()  # flags of what is measured that it does not look at: it lacks them
     study_flags: ClassVar[Mapping[str, str]] = {}  # short flags of `evaluate all`, and the field that each one sets
 
     def __init_subclass__(cls) -> None:

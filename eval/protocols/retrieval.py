@@ -36,6 +36,7 @@ class Retrieval(Protocol):
     """
 
     name = "retrieval"
+    unread = frozenset({"jobs"})
 
     split: str = "test"
 

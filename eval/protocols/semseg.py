@@ -74,6 +74,7 @@ class SemanticSegmentation(Protocol):
         for frames in (data.train_frames, data.test_frames, data.validation_frames):
             if frames is not None:
                 check_scenes(frames, frames=1, pairs=False, labels=True)
+        data.refuse_frame_overlap()
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `semantic_segmentation`; its answers lie beside the network."""

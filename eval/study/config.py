@@ -15,7 +15,9 @@ from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.ops.sparse_conv import Backend
 
 STANDARD = "linear,knn,retrieval,fewshot"
-IGNORED_ON_RESUME = {"out", "cache", "jobs"}  # none of them changes a figure
+FRAMES_ONLY = {"train_split", "test_split", "validation_split", "skip", "options", "sparse_backend"}
+CLOUDS_ONLY = {"points", "normalize", "up_axis", "k", "cache"}
+IGNORED_ON_RESUME = {"out", "cache", "jobs", "allow_overlap"}  # none of them changes a figure
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class StudyConfig:
         validation_split: frames that choose the epoch; null takes the last one
         skip: train on every n-th frame alone (nuScenes: every n-th scene)
         options: further arguments of a dataset of frames
+        allow_overlap: measure although test samples are in the training split, too
         sparse_backend: what computes sparse convolutions; spconv is for GPUs
         seed: of the first checkpoint of a row; the next have the next ones
         device: auto, cpu, cuda, cuda:1, …
@@ -60,6 +63,7 @@ class StudyConfig:
     validation_split: str | None = None
     skip: int = 1
     options: JsonObject | None = None
+    allow_overlap: bool = False
     sparse_backend: Backend = "torch"
     seed: int = 0
     device: str = "auto"
@@ -80,6 +84,13 @@ class StudyConfig:
             raise ValueError(
                 f"found protocols for points and for voxels in {', '.join(names)}, expected one kind of data: make a "
                 "study of each"
+            )
+        other = CLOUDS_ONLY if self.inputs == "voxels" else FRAMES_ONLY
+        given = [entry.name for entry in fields(self) if entry.name in other and getattr(self, entry.name) != entry.default]
+        if given:
+            raise ValueError(
+                f"found {given[0]} {getattr(self, given[0])} for {', '.join(names)}, which do not read it, expected "
+                f"none: leave --{given[0]} out"
             )
 
     @property

@@ -83,6 +83,7 @@ def study_data(config: StudyConfig, rows: Sequence[TableRow]) -> EvaluationData:
         validation_split=config.validation_split,
         skip=config.skip,
         options=config.options or {},
+        allow_overlap=config.allow_overlap,
     )
 
 
