@@ -19,16 +19,16 @@ class EncoderTarget:
     """An encoder of clouds; the protocol brings the clouds.
 
     Args:
-        checkpoint: of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
-        points: points per cloud, if not those of training (1,024 where the file does not tell them)
+        checkpoint: file of pretrain (.ckpt), an export (.safetensors), or the original CrossPoint's weights (.pth)
+        points: points per cloud; by default as many as in training, or 1,024 where the file does not tell
         normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         random_init: measure the checkpoint's network with random weights instead
-        k: neighbors per point, if not the checkpoint's
-        seed: of every draw: folds, tasks, sampled points, random weights
-        device: auto, cpu, cuda, cuda:1, …
+        k: neighbors per point; by default the checkpoint's number
+        seed: seed of every draw: folds, tasks, sampled points, random weights
+        device: device that extracts features: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
         jobs: threads, -1 for one per core
-        out: JSON file for the result
+        out: new JSON file for the result
         save_dir: new folder for the trained network and its predictions
     """
 
@@ -83,7 +83,7 @@ class CloudTarget(EncoderTarget):
     Args:
         dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, scanobjectnn_obj_bg, scanobjectnn_obj_only,
             scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
-        root: where they lie
+        root: folder of the dataset
         up_axis: up axis of the stored clouds, where it is not the dataset's own
         allow_overlap: measure although clouds of the test split are in the training split, too
     """
@@ -112,19 +112,20 @@ class FrameTarget:
     """An encoder of scenes, and a dataset of labeled frames.
 
     Args:
-        checkpoint: of pretrain (.ckpt), or weights of MinkowskiEngine's networks
-        dataset: kitti_object, semantickitti, nuscenes, rellis3d, folder, synthetic, or the import path of a dataset
-        root: where the frames lie; of synthetic nowhere
-        train_split: frames to learn from
-        test_split: frames to measure on
-        validation_split: frames that choose the epoch; null takes the last epoch, as SLidR does
-        skip: train on every n-th frame alone (nuScenes: every n-th scene)
-        options: further arguments of the dataset, such as version, columns, skip_incomplete; flags, too
+        checkpoint: file of pretrain (.ckpt), or weights of MinkowskiEngine's networks
+        dataset: frames with a class at every point: semantickitti, nuscenes, rellis3d, folder, synthetic, or the import
+            path of a dataset
+        root: folder of the dataset; synthetic has none
+        train_split: name of the split to learn from
+        test_split: name of the split to measure on
+        validation_split: name of the split that chooses the epoch; by default the last epoch is taken, as SLidR does
+        skip: a number n: train on every n-th frame only (nuScenes: on every n-th scene)
+        options: further arguments of the dataset, such as version, columns, skip_incomplete; each is a flag, too
         allow_overlap: measure although frames of the test split are in the training split, too
-        voxels: size, intensity_scale and the like, where they should differ from those that the encoder was trained on
+        voxels: size, intensity_scale and others of the voxels, where they should differ from those of training
         random_init: measure the checkpoint's network with random weights instead
-        sparse_backend: what computes sparse convolutions; spconv is for GPUs
-        seed: of random weights and of every draw
+        sparse_backend: library that computes sparse convolutions; spconv is for GPUs
+        seed: seed of random weights and of every draw
         out: JSON file for the result
         save_dir: new folder for the trained network and its answers
     """

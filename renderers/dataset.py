@@ -34,6 +34,7 @@ from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
 from crosspoint.renderers.shards import Sample, read_index, write_shard
+from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.renderers.threads import one_thread
 
 log = logging.getLogger("crosspoint")
@@ -196,6 +197,8 @@ def _samples(shard: Shard, failures: list[JsonObject], lost: list[JsonObject]) -
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # parsers of twenty formats fail in as many ways on a broken file
+            if is_system_fault(error):
+                raise
             reason = (
                 str(error) if type(error) in (ValueError, FileNotFoundError) else f"{type(error).__name__}: {error}"
             )

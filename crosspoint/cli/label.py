@@ -46,25 +46,25 @@ def label(
 
     Args:
         frames: folder of images, at any depth
-        out: folder of the maps, a mirror of frames; with manifest.json and sha256.txt
+        out: folder of the maps, which mirrors FRAMES; it gets manifest.json and sha256.txt
         kind: semantic (a fixed list of classes), open (words of yours), regions (numbers without classes), or an import
             path of a class that extends crosspoint.scene.labels.labeler.Labeler
-        model: hub id or folder; EoMT-L on Cityscapes for semantic, SAM 2.1 for the others where none is given
-        revision: of the hub's repository
-        confidence: least probability of a class, else 0; 0.5 where none is given (semantic)
+        model: hub id or folder of the model; by default EoMT-L on Cityscapes for semantic, SAM 2.1 for the others
+        revision: revision of the model's repository on the hub
+        confidence: least probability of a class; below it the map says 0; by default 0.5 (semantic)
         classes: YAML file, our name → names of the model's classes (semantic)
-        detector: Grounding DINO, hub id or folder; its tiny one where none is given (open)
-        detector_revision: of the hub's repository (open)
-        prompts: YAML file, our name → phrases; 16 classes of driving where none is given (open)
-        box_threshold: least probability of a box, 0.25 where none is given (open)
-        text_threshold: least probability of its phrase, 0.25 where none is given (open)
-        points: of the grid, along each side, 32 where none is given (regions)
-        predicted_iou: least quality of a mask as the network guesses it, 0.8 where none is given (regions)
-        stability: least stability of a mask, 0.95 where none is given (regions)
-        overlap: of two masks with a higher IoU one is left out, 0.7 where none is given (regions)
-        images: pattern of paths below frames, such as **/image_02/**
+        detector: hub id or folder of a Grounding DINO; by default the tiny one (open)
+        detector_revision: revision of the detector's repository on the hub (open)
+        prompts: YAML file, our name → phrases; by default 16 classes of driving (open)
+        box_threshold: least probability of a box, by default 0.25 (open)
+        text_threshold: least probability of a box's phrase, by default 0.25 (open)
+        points: points along each side of the grid that asks for masks, by default 32 (regions)
+        predicted_iou: least quality of a mask as the network guesses it, by default 0.8 (regions)
+        stability: least stability of a mask, by default 0.95 (regions)
+        overlap: largest IoU of two masks; of two with more, one is left out; by default 0.7 (regions)
+        images: pattern of paths below FRAMES, such as **/image_02/**
         device: auto takes a GPU where there is one
-        batch_size: images of one size that the network sees at once
+        batch_size: number of images of one size that the network sees at once
         jobs: processes on a CPU, -1 for one per core
     """
     from crosspoint.scene.labels.build import make_labeler

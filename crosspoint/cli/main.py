@@ -60,10 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("crosspoint: interrupted; what was finished is kept\n")
         return EXIT_INTERRUPTED
+    except Exception as error:
+        from crosspoint.cli.library_errors import advice
+
+        text = advice(error)
+        if debug or text is None:
+            raise
+        sys.stderr.write(f"crosspoint: error: {text}\n")
+        return EXIT_BAD_INPUT
 
 
 def told(error: BaseException) -> str:
     """What an error says, on one line; one of a loader process says it at the end of a traceback of its own."""
+    from crosspoint.cli.library_errors import advice  # brings torch along
+
+    known = advice(error)
+    if known is not None:
+        return known
     text = str(error)
     if text.startswith("Caught ") and "Traceback (most recent call last)" in text:
         last = [*re.finditer(r"^[A-Za-z_][\w.]*(?:Error|Exception): ", text, re.MULTILINE)]

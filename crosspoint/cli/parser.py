@@ -8,6 +8,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from inspect import getdoc
 from typing import Any
 
@@ -22,6 +23,7 @@ WRONG_UNION = re.compile(
     r'Parser key "(?P<key>[^"]+)": Does not validate .* Subtypes: \[(?P<types>.+?)\] Errors: .* '
     r"Given value: (?P<value>.*)$"
 )
+NO_VALUE = re.compile(r"argument (?P<flag>--[\w.]+): expected one argument")
 MISSING = re.compile(r"arguments are required: (?P<names>[^()]+)$")
 
 
@@ -31,6 +33,7 @@ class Parser(ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"exit_on_error": False, "allow_abbrev": False, **kwargs})
         self.further_rows: list[tuple[str, str]] = []  # of help, for arguments of plug-ins
+        self._needed: set[str] = set()
         self.further_keys: list[str] = []  # that are read elsewhere, to name the nearest of an unknown key
 
     def read(self, arguments: Sequence[str]) -> Namespace:
@@ -39,6 +42,7 @@ class Parser(ArgumentParser):
         Raises:
             ValueError: if a key is unknown or missing, or a value is of another type.
         """
+        self._needed = {action.dest for action in self._actions if action.required}  # while it parses, none is
         try:
             return self.parse_args(_repeated(self, arguments))
         except argparse.ArgumentError as error:
@@ -57,11 +61,14 @@ class Parser(ArgumentParser):
 
     def format_help(self, formatter: Any = None) -> str:
         """Usage, what it does, then every argument on a line or two."""
-        rows = [row for action in self._actions if (row := help_row(action)) is not None] + self.further_rows
+        needed = [action for action in self._actions if action.dest in self._needed or action.required]
+        rows = [row for action in self._actions if (row := help_row(action, action in needed)) is not None]
+        rows += self.further_rows
         width = shutil.get_terminal_size((100, 24)).columns
         column = min(34, max((len(name) for name, _ in rows), default=0) + 2)
         positionals = " ".join(_positional_name(a) for a in self._actions if _is_positional(a))
-        command = f"{self.prog} {positionals}".replace("[options] ", "").rstrip()
+        flags = " ".join(f"{a.option_strings[0]} {a.dest.upper()}" for a in needed if a.option_strings)
+        command = " ".join(f"{self.prog} {positionals} {flags}".replace("[options] ", "").split())
         lines = [f"usage: {command} [--key value …]", ""]
         if self.description:
             lines += [*textwrap.wrap(" ".join(self.description.split()), width), ""]
@@ -120,8 +127,16 @@ def one_line(
         return f"found {union['value']} for {prefix}{union['key']}, expected {kinds}"
     missing = MISSING.search(message)
     if isinstance(error, argparse.ArgumentError) and missing:
-        names = ", ".join(prefix + name.split(".")[-1] for name in missing["names"].split(", "))
-        return f"found no {names}, expected all that {owner} requires: see --help"
+        named = {a.dest: a.option_strings[0] if a.option_strings else _positional_name(a) for a in parser._actions}
+        names = [named.get(name, prefix + name) for name in missing["names"].split(", ")]
+        arguments = "argument" if len(names) == 1 else "arguments"
+        return f"missing {arguments} {', '.join(names)}: see {getattr(parser, 'prog', None) or 'COMMAND'} --help"
+    empty = NO_VALUE.search(message)
+    if isinstance(error, argparse.ArgumentError) and empty:
+        return (
+            f"found no value after {empty['flag']}, expected one: give {empty['flag']} VALUE, or {empty['flag']}=VALUE "
+            "where it begins with -"
+        )
     return message
 
 
@@ -159,8 +174,13 @@ def _positional_name(action: argparse.Action) -> str:
     return action.metavar if isinstance(action.metavar, str) else action.dest.upper()
 
 
-def help_row(action: argparse.Action) -> tuple[str, str] | None:
-    """An argument's name and its help; None for what needs no line."""
+def help_row(action: argparse.Action, needed: bool = False) -> tuple[str, str] | None:
+    """An argument's name and its help; None for what needs no line.
+
+    Args:
+        action: the argument.
+        needed: whether it must be given, which help says of flags.
+    """
     if action.help == argparse.SUPPRESS or (action.metavar == "CONFIG" and action.dest != "config"):
         return None
     if action.dest == "print_config":
@@ -173,6 +193,13 @@ def help_row(action: argparse.Action) -> tuple[str, str] | None:
     choices = action.metavar if isinstance(action.metavar, str) and action.metavar.startswith("{") else ""
     if choices and choices != "{true,false}":
         text = f"{text} {choices}".strip()
+    if action.dest == "help":
+        text = "show this text and exit"
+    if name.endswith(".help"):
+        kinds = re.search(r"\{.*\}", text)
+        text = f"show the arguments of one of {kinds[0] if kinds else 'its kinds'} and exit"
+    if needed and action.option_strings:
+        text = f"{text} (required)".strip()
     default = action.default
     if action.option_strings and default not in (None, argparse.SUPPRESS) and action.dest not in ("help", "version"):
         text = f"{text} [{_plain_default(default)}]".strip()
@@ -184,6 +211,8 @@ def _plain_default(default: object) -> str:
         return str(default).lower()
     if isinstance(default, list | tuple):
         return "[" + ", ".join(map(str, default)) + "]"
+    if is_dataclass(default) and not isinstance(default, type):
+        return type(default).__name__
     return str(default)
 
 

@@ -76,7 +76,7 @@ class Section:
         missing = [f"{self.key}.{action.dest}" for action in required if settings.get(action.dest) is None]
         if missing and whole:
             raise ValueError(f"found no {', '.join(missing)}, expected all that {made.__name__} requires: give it")
-        return Chosen(self, made, parser, settings)
+        return Chosen(self, made, parser, settings, frozenset(action.dest for action in required))
 
     def parser_of(self, made: type) -> Parser:
         """The parser of the arguments of a class."""
@@ -107,6 +107,7 @@ class Chosen:
     made: type
     parser: Parser
     settings: Namespace
+    needed: frozenset[str] = frozenset()  # arguments that it requires
 
     @property
     def arguments(self) -> JsonObject:
@@ -128,7 +129,7 @@ class Chosen:
         """A row for the class, and one for each of its arguments."""
         rows = [(f"--{self.section.key}", f"{self._headline()} [{self.made.__name__}]")]
         for action in self.parser._actions:
-            row = help_row(action)
+            row = help_row(action, action.dest in self.needed)
             if row is not None:
                 rows.append((row[0].replace("--", f"--{self.section.key}.", 1), row[1]))
         return rows

@@ -19,15 +19,19 @@ from crosspoint.cli.plugin_arguments import Chosen, Section, split_flags
 from crosspoint.methods.method import Method
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.ops.device import chosen_device
 from crosspoint.plugins import SampleDataset, plain
 from crosspoint.renderers.json_object import JsonObject
-from crosspoint.training.config import Compute, ProbeConfig, TrainingConfig
+from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
 from crosspoint.training.run_folder import check_free
 
 log = logging.getLogger("crosspoint")
 
-DESCRIPTION = """Pre-train an encoder: crosspoint pretrain CONFIG.yaml [--key value …]. The keys below method, encoder,
-image_encoder and data.dataset are those of the classes that are chosen there, by short name or import path."""
+DESCRIPTION = """Pre-train an encoder, on objects (method crosspoint, the default) or on scenes (methods ppkt, slidr,
+simipu, olivine, cmcr, regression): crosspoint pretrain CONFIG.yaml [--key value …]. The folder configs has a CONFIG.yaml
+for each method. The keys below method, encoder, image_encoder and data.dataset are those of the classes that are chosen
+there, by short name or import path: crosspoint pretrain CONFIG.yaml --help shows those of a configuration, crosspoint
+pretrain --method slidr --data.dataset kitti_raw --help those of a method and a dataset."""
 
 DATASET = Section("data.dataset", "dataset", SampleDataset)
 ENCODER = Section("encoder", "encoder", PointEncoder)
@@ -49,6 +53,7 @@ class PretrainConfig:
         probe: settings of the probe; None where none are given.
         rest: out, seed, training, compute.
         parser: of the rest.
+        written: whether a configuration was given as a file.
     """
 
     dataset: Chosen
@@ -58,6 +63,7 @@ class PretrainConfig:
     probe: Chosen | None
     rest: Namespace
     parser: Parser
+    written: bool = False  # whether a file of YAML was given
 
     def as_yaml(self) -> str:
         """Every key and its value, as `--config` reads them."""
@@ -131,7 +137,7 @@ def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
     rest = parser.read_over(tree, left)
     dataset = DATASET.parse(data.get("dataset"), flags["data.dataset"], "rendered", whole=whole)
     assert encoder is not None and dataset is not None
-    return PretrainConfig(dataset, encoder, images, method, probe, rest, parser)
+    return PretrainConfig(dataset, encoder, images, method, probe, rest, parser, bool(files))
 
 
 def _pretrain(config: PretrainConfig) -> int:
@@ -141,6 +147,7 @@ def _pretrain(config: PretrainConfig) -> int:
     quieten_lightning()
     rest = config.parser.instantiate(config.rest)
     check_free(rest.out, rest.resume)
+    _refuse_whole_recipe(config)
     best = pretrain(
         config.build_method(),
         config.dataset.build(),
@@ -155,6 +162,24 @@ def _pretrain(config: PretrainConfig) -> int:
     )
     log.info("use %s", best)
     return 0
+
+
+def _refuse_whole_recipe(config: PretrainConfig) -> None:
+    """Refuse what nobody has asked for by name: a published recipe, made for GPUs, on a CPU.
+
+    Raises:
+        ValueError: if neither a file, nor the epochs, nor the accelerator is given, and there is no GPU.
+    """
+    training, compute = config.rest.training, config.rest.compute
+    if config.written or training.epochs is not None or compute.accelerator != "auto" or chosen_device("auto") != "cpu":
+        return
+    name = config.method.made.__name__
+    epochs = ResolvedTraining(**config.method.made.recipe).epochs
+    raise ValueError(
+        f"found no GPU and no configuration, so {name}'s published recipe of {epochs} epochs would run on the CPU, for "
+        "days: give a CONFIG.yaml (configs has some for a CPU) or --training.epochs N, or, to run it all the same, "
+        "--compute.accelerator cpu"
+    )
 
 
 def _parser() -> Parser:

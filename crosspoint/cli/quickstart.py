@@ -19,8 +19,8 @@ def quickstart(out: Path = Path("runs/quickstart"), seeds: int = 3, epochs: int 
 
     Args:
         out: folder for everything it makes; an interrupted run goes on where it stopped
-        seeds: independent runs, for mean and deviation
-        epochs: of pre-training in each run
+        seeds: number of independent runs, for mean and deviation
+        epochs: epochs of pre-training in each run
         jobs: processes for rendering, -1 for one per core
     """
     from crosspoint.eval.quickstart import quickstart as run

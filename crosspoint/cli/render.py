@@ -44,11 +44,11 @@ def render(
         views: views per mesh
         size: height and width of a view in pixels
         points: points sampled on each surface
-        backend: renderer: raycast, pytorch3d (also on a GPU), or an import path
-        orbit: where cameras stand: random as in 3D-R2N2, on a fixed ring, or all around
-        up_axis: up axis of the meshes; default: z in a ModelNet tree, else y
-        background: behind the object
-        supersample: rays per pixel side
+        backend: renderer: raycast, pytorch3d (on a GPU, too), or an import path
+        orbit: places of the cameras: random as in 3D-R2N2, on a fixed ring, or all around (sphere)
+        up_axis: up axis of the meshes; by default z in a ModelNet tree, else y
+        background: what is behind the object
+        supersample: rays along each side of a pixel
         jobs: processes, -1 for one per core
         seed: decides cameras, points and the test split, whatever the number of jobs
         test_share: share of each class that becomes the split test, where the folder has no splits

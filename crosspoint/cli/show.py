@@ -52,15 +52,15 @@ def show(
         dataset: kitti_raw, semantickitti, nuscenes, folder, synthetic, … (crosspoint data lists all), or an import path
         root: folder of the dataset; synthetic needs none
         frame: number of the frame
-        split: of the dataset; null takes its first, or everything where it has none; with predictions, val
-        superpixels: outline the images' superpixels: true finds them, a folder of PNG maps brings them
-        weak_labels: folder of PNG maps; points are colored by the class of their pixel beside the truth
+        split: name of the split; by default the dataset's first, or all frames where it has none; with predictions, val
+        superpixels: draw outlines of the images' superpixels: true finds them, a folder of PNG maps brings them
+        weak_labels: folder of PNG maps: points are colored by the class of their pixel, beside the truth
         predictions: folder of evaluate semseg --save_dir, whose answers are drawn beside the truth; frame and split are
             those that were measured
-        checkpoint: of an encoder of scenes: points are colored by the principal components of their features, and by
-            similarity to one point; on the page a click chooses another one
-        point: number of that point; null takes the one in the middle of the first image, box or cloud
-        at: X,Y,Z in meters: that point is the nearest to it
+        checkpoint: file of an encoder of scenes: points are colored by the principal components of their features, and
+            by similarity to one point; on the page a click chooses another one
+        point: number of the point to compare with; by default the one in the middle of the first image, box or cloud
+        at: X,Y,Z in meters: the point to compare with is the nearest to this position
         out: folder of the two files
         options: further arguments of the dataset, which are flags, too: show NAME --help lists them
     """

@@ -36,14 +36,15 @@ def synthesize(
 
     Args:
         out: folder of the frames
-        train: streets to learn from
-        val: streets to judge by
-        frames: of each street
-        views: cameras: 1 looks ahead, 6 all around
-        beams: of the LiDAR; 64 as KITTI's
-        seed: decides everything but mistakes, whatever the number of jobs
+        train: number of streets to learn from
+        val: number of streets to measure on
+        frames: number of frames of each street
+        views: number of cameras: 1 looks ahead, 6 look all around
+        beams: number of beams of the LiDAR; KITTI's has 64
+        seed: seed of everything but the mistakes; the number of jobs changes nothing
         class_images: write the true class of each pixel to OUT/class_images, too
-        imperfect: seed of mistakes; write class images with those of an image model to OUT/imperfect_labels, too
+        imperfect: seed of mistakes: write class images with mistakes as an image model makes them to
+            OUT/imperfect_labels, too
         jobs: processes, -1 for one per core
     """
     from crosspoint.scene.synthetic import HDL_64, Lidar, write_scenes

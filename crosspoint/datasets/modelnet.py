@@ -200,6 +200,6 @@ class ModelNet(LabeledDataset):
         return modelnet_clouds(self.root, split, points, seed=seed, up_axis="y")
 
     def identities(self, split: str) -> list[str]:
-        """Size of each file and a digest of its first bytes: points are drawn by the path, so copies have other ones."""
+        """Size of each file and a digest of its first bytes: points are drawn by the path, copies have other ones."""
         root, items, _ = _split(self.root, split)
         return [f"{item.bytes} {_first_bytes(root / item.path)}" for item in items]

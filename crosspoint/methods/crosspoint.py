@@ -32,9 +32,9 @@ class CrossPoint(ObjectMethod):
         encoder: maps clouds (B, N, 3) to features (B, encoder.feature_dim).
         image_encoder: maps images (B, 3, H, W) to (B, image_encoder.feature_dim); None for intra-modal training alone.
         projection: dimensions in which the losses compare
-        temperature: divides the cosines in both losses
-        intra_weight: of the loss between two augmentations of a cloud
-        cross_weight: of the loss between clouds and images; 0 leaves the images out
+        temperature: number that divides the cosines in both losses
+        intra_weight: weight of the loss between two augmentations of a cloud
+        cross_weight: weight of the loss between clouds and images; 0 leaves the images out
         clouds: augmentation of clouds
         images: augmentation of images
 

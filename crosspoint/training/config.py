@@ -17,11 +17,11 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the training samples
-        batch_size: samples per process and step
-        optimizer: of all weights that are trained
-        learning_rate: at the start of the cosine
-        weight_decay: of the weights
-        warmup: epochs of linearly rising learning rate
+        batch_size: number of samples per process and step
+        optimizer: optimizer of all weights that are trained
+        learning_rate: learning rate at the start of the cosine
+        weight_decay: weight decay of all weights
+        warmup: number of first epochs in which the learning rate rises
     """
 
     epochs: int | None = None
@@ -68,14 +68,14 @@ class Compute:
     """Hardware of a run. It may change when a run is resumed, but for precision, accumulation and sync_batchnorm.
 
     Args:
-        accelerator: auto, cpu, gpu, …
-        devices: how many on each node; under torchrun, as many as it starts processes
-        nodes: how many machines
-        precision: of matrix products; losses and normalization stay in float32
-        workers: loader processes
-        accumulation: steps whose gradients are added up before the weights change
+        accelerator: hardware of the run: auto, cpu, gpu, …
+        devices: number of devices on each node; under torchrun, as many as it starts processes
+        nodes: number of machines
+        precision: precision of matrix products; losses and normalization stay in float32
+        workers: number of processes that load data
+        accumulation: number of steps whose gradients are added up before the weights change
         sync_batchnorm: normalize over the batches of all processes
-        compile: torch.compile the encoders; needs a C++ compiler, or Triton
+        compile: make the encoders faster by torch.compile; needs a C++ compiler, or Triton
     """
 
     accelerator: str = "auto"
@@ -104,7 +104,7 @@ class ProbeConfig:
     Args:
         holdout: share of each class kept out of training, for the probe; 0 probes nothing
         points: points per cloud that the probe sees
-        every: epochs between probes
+        every: number of epochs between two probes
     """
 
     holdout: float = 0.1

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from crosspoint.ops.device import require_device
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.training.config import Compute
+from crosspoint.training.pace import Pace
 
 
 def make_trainer(
@@ -53,7 +54,7 @@ def make_trainer(
         sync_batchnorm=compute.sync_batchnorm,
         max_epochs=epochs,
         use_distributed_sampler=False,  # EpochSampler shares the items out itself
-        callbacks=[*callbacks, RichProgressBar() if progress else EpochReport(), *files],
+        callbacks=[*callbacks, Pace(lines=not progress), RichProgressBar() if progress else EpochReport(), *files],
         plugins=[AtomicCheckpoints()],
         logger=[*loggers] or False,
         log_every_n_steps=log_every,

@@ -44,9 +44,9 @@ class Crossmodal(Protocol):
 
     Args:
         rendered: folder of the rendered set, if it is not the dataset itself
-        split: in which views seek shapes, and shapes views
-        views: of each object, the first ones; null takes all
-        image_size: of what the image branch sees; null takes the run's own, from config.yaml beside the checkpoint
+        split: name of the split in which views seek shapes, and shapes views
+        views: how many views of each object are used; by default all
+        image_size: side in pixels of what the image branch sees; by default that of training
     """
 
     name = "crossmodal"

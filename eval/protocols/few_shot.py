@@ -34,7 +34,7 @@ class FewShot(Protocol):
     """Few-shot accuracy of a linear SVM on frozen features (CrossPoint's protocol), for all ways with all shots.
 
     Args:
-        split: the pool that tasks are drawn from; CrossPoint draws from train
+        split: name of the split that tasks are drawn from; CrossPoint draws from train
         ways: classes in a task, one number or a list
         shots: labeled samples of each class, one number or a list
         queries: samples of each class to answer

@@ -28,11 +28,12 @@ class Finetune(Protocol):
     """Classification fine-tuned from the encoder; the epoch is chosen on a part of the training split.
 
     Args:
-        mode: all weights, all from random ones, or a linear head on the frozen encoder
+        mode: finetuned: all weights are trained; scratch: all from random ones; frozen: a linear head on the frozen
+            encoder
         validation: share of the training clouds that chooses the epoch
-        fraction: of the labels that is trained on
-        recipe: of training; the defaults are DGCNN's
-        resources: what it runs on; an accelerator that is auto follows --device
+        fraction: share of the labels that is trained on
+        recipe: settings of training; the defaults are DGCNN's
+        resources: hardware of training; an accelerator that is auto follows --device
     """
 
     name = "finetune"

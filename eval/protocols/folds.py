@@ -27,11 +27,12 @@ class Folds(Protocol):
 
     Args:
         folds: folder of 5way_10shot/0.pkl …
-        mode: svm; or as finetune has them: all weights, all from random ones, or a linear head on the frozen encoder
+        mode: svm: an SVM on frozen features; finetuned: all weights are trained; scratch: all from random ones; frozen:
+            a linear head on the frozen encoder
         count: how many of each setting, from number 0
-        C: of the SVM
-        recipe: of training; the defaults are DGCNN's, for 150 epochs
-        resources: what training runs on; an accelerator that is auto follows --device
+        C: penalty C of the SVM
+        recipe: settings of training; the defaults are DGCNN's, for 150 epochs
+        resources: hardware of training; an accelerator that is auto follows --device
     """
 
     name = "folds"
@@ -50,12 +51,12 @@ class Folds(Protocol):
         """Refuse to go on without a folder, and settings that the mode does not read."""
         self._folder()
         svm = self.mode == "svm"
-        unread = {"recipe": self.recipe != FOLDS, "resources": self.resources != Resources()} if svm else {"C": self.C != 1}
-        given = [name for name, changed in unread.items() if changed]
+        changed = {"recipe": self.recipe != FOLDS, "resources": self.resources != Resources(), "C": self.C != 1}
+        given = [name for name in (("recipe", "resources") if svm else ("C",)) if changed[name]]
         if given:
             raise ValueError(
-                f"found {given[0]} for mode {self.mode}, which does not read it, expected none: leave --{given[0]} out, "
-                f"or give --mode {'finetuned' if svm else 'svm'}"
+                f"found {given[0]} for mode {self.mode}, which does not read it, expected none: leave --{given[0]} "
+                f"out, or give --mode {'finetuned' if svm else 'svm'}"
             )
 
     def check(self, data: EvaluationData) -> None:

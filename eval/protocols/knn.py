@@ -37,7 +37,7 @@ class Knn(FrozenClassifier):
     Args:
         variant: validated: how many vote is found by cross-validation; fixed: as many as nearest says
         nearest: how many vote in the fixed variant, 20 by default; the validated one finds its own
-        metric: of the distance between features
+        metric: distance between features
         weights: uniform: all votes count alike; temperature: exp(cosine / 0.07), as in instance discrimination
     """
 

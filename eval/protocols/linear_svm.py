@@ -35,7 +35,7 @@ class Linear(FrozenClassifier):
 
     Args:
         variant: validated: C and scaling by cross-validation; paper: raw features at the given C
-        C: of the paper's variant, 0.1 by default; the validated one finds its own
+        C: penalty C of the paper's variant, 0.1 by default; the validated one finds its own
     """
 
     name = "linear"

@@ -41,13 +41,13 @@ class PartSegmentation(Protocol):
     Args:
         parts: folder of ShapeNetPart's layout, if it is not the dataset itself
         part_points: points per cloud of --parts
-        mode: start from the encoder, or from random weights
-        train_split: the original trains on trainval, with --validation 0
-        validation: share of the training clouds that chooses the epoch; null takes the val split
-        fraction: of the labeled clouds that is trained on
+        mode: finetuned: training starts from the encoder; scratch: from random weights
+        train_split: name of the split to learn from; the original trains on trainval, with --validation 0
+        validation: share of the training clouds that chooses the epoch; by default the split val does
+        fraction: share of the training clouds that is trained on
         votes: passes over each test cloud, averaged
-        recipe: of training; the defaults are the original's
-        resources: what it runs on; an accelerator that is auto follows --device
+        recipe: settings of training; the defaults are the original's
+        resources: hardware of training; an accelerator that is auto follows --device
     """
 
     name = "partseg"

@@ -32,7 +32,7 @@ class Retrieval(Protocol):
     """Retrieval by cosine within one split: each cloud seeks the others of its class.
 
     Args:
-        split: in which clouds seek each other
+        split: name of the split in which clouds seek each other
     """
 
     name = "retrieval"

@@ -42,9 +42,9 @@ class SemanticSegmentation(Protocol):
 
     Args:
         mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
-        fraction: of the training frames whose labels are used: 0.01 takes every hundredth
-        recipe: of training; the defaults are SLidR's
-        resources: what it runs on
+        fraction: share of the training frames that is used: 0.01 takes every hundredth
+        recipe: settings of training; the defaults are SLidR's
+        resources: hardware of training
     """
 
     name = "semseg"

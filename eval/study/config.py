@@ -25,25 +25,25 @@ class StudyConfig:
     """Which checkpoints are measured, on which data, by which protocols.
 
     Args:
-        checkpoint: [NAME=]FILE, again for each; those of one NAME are seeds of one row
+        checkpoint: [NAME=]FILE of a checkpoint; give the flag again for each; those of one NAME are seeds of one row
         dataset: labeled clouds, or frames for semseg, as the single commands have them
         out: folder of the study; goes on where it stopped
-        root: where the data lie
-        protocols: what is measured, in the order of the table
+        root: folder of the dataset
+        protocols: protocols that are run, in the order of the table
         random_init: add a row of random networks for each architecture
-        points: points per cloud, if not those that all checkpoints were trained on (else 1,024)
+        points: points per cloud; by default those that all checkpoints were trained on, else 1,024
         normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
-        up_axis: of the stored clouds, if not the dataset's own
-        k: neighbors per point, if not the checkpoints' (in partseg 40)
-        train_split: frames to learn from
-        test_split: frames to measure on
-        validation_split: frames that choose the epoch; null takes the last one
-        skip: train on every n-th frame alone (nuScenes: every n-th scene)
+        up_axis: up axis of the stored clouds, where it is not the dataset's own
+        k: neighbors per point; by default the checkpoints' numbers (in partseg 40)
+        train_split: name of the split of frames to learn from
+        test_split: name of the split of frames to measure on
+        validation_split: name of the split of frames that chooses the epoch; by default the last epoch is taken
+        skip: a number n: train on every n-th frame only (nuScenes: on every n-th scene)
         options: further arguments of a dataset of frames
         allow_overlap: measure although test samples are in the training split, too
-        sparse_backend: what computes sparse convolutions; spconv is for GPUs
-        seed: of the first checkpoint of a row; the next have the next ones
-        device: auto, cpu, cuda, cuda:1, …
+        sparse_backend: library that computes sparse convolutions; spconv is for GPUs
+        seed: seed of the first checkpoint of a row; the second has the next number, and so on
+        device: device that extracts features: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
         jobs: threads, -1 for one per core
     """
@@ -86,7 +86,9 @@ class StudyConfig:
                 "study of each"
             )
         other = CLOUDS_ONLY if self.inputs == "voxels" else FRAMES_ONLY
-        given = [entry.name for entry in fields(self) if entry.name in other and getattr(self, entry.name) != entry.default]
+        given = [
+            entry.name for entry in fields(self) if entry.name in other and getattr(self, entry.name) != entry.default
+        ]
         if given:
             raise ValueError(
                 f"found {given[0]} {getattr(self, given[0])} for {', '.join(names)}, which do not read it, expected "

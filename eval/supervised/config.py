@@ -58,13 +58,13 @@ class FinetuneConfig:
         epochs: passes over the training clouds
         batch_size: clouds per process and step; the rest of an epoch is dropped, and small splits are one batch
         optimizer: sgd or adam
-        learning_rate: at the start of the cosine; null takes 0.1 for sgd and 0.001 for adam
-        final_rate: share of it at the end of the cosine
-        momentum: of sgd
-        weight_decay: in the gradient
+        learning_rate: learning rate at the start of the cosine; by default 0.1 for sgd and 0.001 for adam
+        final_rate: share of the learning rate that is left at the end of the cosine
+        momentum: momentum of sgd
+        weight_decay: weight decay, added to the gradient
         smoothing: probability that the target gives to all wrong labels together
-        dropout: in the head or decoder
-        augmentation: of the training clouds; null leaves them as they are
+        dropout: share of features that dropout sets to zero in the head or decoder
+        augmentation: how training clouds are changed; null leaves them as they are
     """
 
     epochs: int = 250
@@ -118,11 +118,11 @@ class Resources(Compute):
     and adds in varying order, and every device has a batch of its own.
 
     Args:
-        accelerator: auto, cpu, gpu, …
-        devices: how many; under torchrun, as many as it starts processes on each node
-        nodes: how many machines
-        precision: of matrix products in training; evaluation is in float32
-        workers: loader processes; clouds are in memory already
+        accelerator: hardware of training: auto, cpu, gpu, …; auto takes what --device names, where that is the CPU
+        devices: number of devices; under torchrun, as many as it starts processes on each node
+        nodes: number of machines
+        precision: precision of matrix products in training; evaluation is in float32
+        workers: processes that load data; clouds are in memory already
         accumulation: steps whose gradients are added up before the weights change
         sync_batchnorm: normalize over the batches of all processes
         compile: not available here

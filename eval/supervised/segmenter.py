@@ -43,13 +43,13 @@ class SegmentationConfig:
     Args:
         epochs: passes over the training frames; null takes 50 for a linear probe and 100 otherwise
         batch_size: frames per process and step; the rest of an epoch is dropped, and small splits are one batch
-        learning_rate: of the encoder, at the start of the cosine; a linear probe has none
-        head_learning_rate: of the linear layer; null takes 0.05 for a linear probe and 2 otherwise
-        momentum: of SGD
-        dampening: of the momentum
-        weight_decay: in the gradient
-        norm_momentum: of MinkUNet's BatchNorms between blocks; null leaves the encoder's. A linear probe holds them all
-            still
+        learning_rate: learning rate of the encoder at the start of the cosine; a linear probe has none
+        head_learning_rate: learning rate of the linear layer; by default 0.05 for a linear probe and 2 otherwise
+        momentum: momentum of SGD
+        dampening: dampening of the momentum
+        weight_decay: weight decay, added to the gradient
+        norm_momentum: momentum of MinkUNet's BatchNorms between blocks; null leaves the encoder's. A linear probe holds
+            them all still
         standardize: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
             their scale decides how fast it learns, and a random network's are small
         augment: turn the clouds about z and mirror them; a linear probe without it computes all features once and

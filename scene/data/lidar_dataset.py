@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crosspoint.plugins import SampleDataset
+from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.scene.data.pixel_maps import PixelMaps
 from crosspoint.scene.data.sample import LidarSample
 
@@ -136,6 +137,8 @@ class LidarDataset(SampleDataset, ABC):
                     raise FileNotFoundError(f"found no file {absent[0]}")
                 self[index]
             except (ValueError, OSError) as error:
+                if is_system_fault(error):
+                    raise
                 broken[index] = error
         self._leave_out(broken, count, "frames that cannot be read:")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Generator
 from torch.utils.data import Dataset
 
+from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.scene.data.correspondences import label_pairs, pair_points
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
@@ -63,6 +64,8 @@ class SceneTrainingSet(Dataset[LidarSample]):
             try:
                 return self._sample((index + step) % len(self), seed)
             except (ValueError, OSError) as error:
+                if is_system_fault(error):
+                    raise
                 log.warning("%s: left out frame %d: %s", self.dataset.name, (index + step) % len(self), error)
         raise ValueError(
             f"found {min(TRIES, len(self))} frames in a row of {self.dataset.name} that cannot be used, from number "

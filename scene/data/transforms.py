@@ -38,8 +38,8 @@ class SceneAugmentation:
         crop: share of the area that a random crop of an image keeps; null resizes whole images
         aspect: width over height of that crop
         flip_images: probability of mirroring an image
-        pairs: cuts that leave a view with fewer pairs than this are refused
-        share: where a view has too few for that, cuts must leave this share of them
+        pairs: least number of pairs that a cut must leave each view
+        share: share of its pairs that cuts must leave a view that has fewer pairs than that
     """
 
     size: tuple[int, int] = (224, 416)
@@ -270,7 +270,7 @@ def _in_boxes(pixels: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _inside(pixels: Tensor, ends: Tensor) -> Tensor:
-    """Pixels (P, 2) of images that end at `ends`, x and y, (2,) or (P, 2), where float32 had rounded one up to there."""
+    """Pixels (P, 2) of images that end at x and y `ends`, (2,) or (P, 2); float32 may have rounded one up to there."""
     end = ends.to(pixels)
     return pixels.minimum(torch.nextafter(end, torch.zeros_like(end)))
 

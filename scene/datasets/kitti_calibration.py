@@ -1,5 +1,7 @@
 """The calibration files of KITTI and what was made from it: lines of a key, a colon and numbers.
 
+The tracking benchmark's files leave some colons out and shorten some keys, which are read as the object benchmark's.
+
 KITTI's images are rectified: all cameras look along the first one's rectified axes, and camera i sees a point x of its
 frame at P_i x, P_i = K_i [1 | t_i] (Geiger et al. 2013, Vision meets Robotics: The KITTI Dataset, section IV,
 https://www.cvlibs.net/publications/Geiger2013IJRR.pdf).
@@ -14,6 +16,8 @@ import numpy as np
 from crosspoint.scene.data.calibration import rigid
 from crosspoint.scene.datasets.readers import read_lines
 
+TRACKING = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}
+
 
 class KittiCalibration:
     """The numbers of one file.
@@ -27,8 +31,13 @@ class KittiCalibration:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        pairs = (line.partition(":") for line in read_lines(path, "a calibration: lines of a key, a colon and numbers"))
-        self._lines = {key.strip(): text for key, _, text in pairs}
+        self._lines = {}
+        for line in read_lines(path, "a calibration: lines of a key, a colon and numbers"):
+            key, colon, numbers = line.partition(":")
+            if not colon:
+                key, _, numbers = line.partition(" ")
+            key = key.strip()
+            self._lines[TRACKING.get(key, key)] = numbers
 
     def matrix(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """The numbers of a key, float64 of a shape.
@@ -37,9 +46,7 @@ class KittiCalibration:
             ValueError: if the key is missing or its numbers are not as many or not finite.
         """
         if key not in self._lines:
-            there = ", ".join(
-                name if len(name) < 30 else f"{name.split()[0]} (without a colon)" for name in self._lines
-            )
+            there = ", ".join(self._lines)
             source = ", fetch KITTI's data_odometry_calib.zip" if key == "Tr" else ""
             raise ValueError(
                 f"found no {key} in {self.path}, expected it beside {there or 'nothing'}: "

@@ -34,8 +34,8 @@ class KittiRaw(LidarDataset):
 
     Args:
         root: the folder of the days.
-        drives: their folders' names, such as "2011_09_26_drive_0001_sync"; None for all that have such a frame, so that
-            an _extract drive or one with depth maps alone may lie beside them.
+        drives: names of the drives' folders, such as "2011_09_26_drive_0001_sync"; None for all that have such a frame,
+            so that an _extract drive or one with depth maps alone may lie beside them.
         cameras: "image_02", "image_03" or both.
         skip: keep every skip-th frame of a drive, from its first on.
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with

@@ -94,7 +94,7 @@ class NuScenes(LidarDataset):
         skip: keeps whole scenes: 100, 20, 10, 4 for 1, 5, 10, 25 % of the training scenes, the skip-th first.
         version: the folder of the tables, such as "v1.0-trainval"; None for the only one there is, or of several that
             of the split.
-        cameras: their order in a frame; none for sweeps alone.
+        cameras: names of the cameras, in the order of a frame's images; none for sweeps alone.
         labels: whether points have classes; None for where the table lidarseg names a file that is there.
         boxes: whether frames have boxes of the ten detection classes; None for where there is a table
             sample_annotation, which is large.

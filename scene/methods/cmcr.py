@@ -48,10 +48,10 @@ class CmcrWeights:
         contrast: points look for their pixels among others
         reconstruction: masked images
         occupancy: whether the space around points is filled
-        intensity: of the points there
-        orthogonality: of what points share and what is their own
-        commitment: of points and of pixels to their codes
-        matching: of the codes of points with those of pixels
+        intensity: weight of the intensity of the points there
+        orthogonality: weight of the orthogonality of what points share and what is their own
+        commitment: weight of the commitment of points and pixels to their codes
+        matching: weight of the matching of the codes of points with those of pixels
     """
 
     contrast: float = 1.0
@@ -105,12 +105,13 @@ class CMCR(VoxelMethod):
         encoder: maps voxels to features (M, encoder.feature_dim).
         image_encoder: describes pixels; its projection is C.
         weights: of the parts of the loss.
-        pairs: that are contrasted, drawn from all pairs of a batch without replacement; all, if there are fewer.
-        code_pairs: that move the codebook and are matched by it, drawn anew.
-        temperature: of the contrast.
+        pairs: number of pairs that are contrasted, drawn from all pairs of a batch without replacement; all, if there
+            are fewer.
+        code_pairs: number of pairs that move the codebook and are matched by it, drawn anew.
+        temperature: temperature of the contrast.
         code_temperature: divides distances to codes when they are matched; 1 as published.
-        codes: of the codebook; 0 takes features as they are, for comparison.
-        decay: of the codebook's moving averages.
+        codes: number of codes of the codebook; 0 takes features as they are, for comparison.
+        decay: decay of the codebook's moving averages.
         revive: steps after which a code that no feature chose is replaced by a feature; null replaces none.
         masks: of the images; none are drawn where nothing is reconstructed.
         teacher_sees: the images with which points are compared: masked ones, as published, or clean ones.

@@ -38,9 +38,9 @@ class OlivineWeights:
     """Shares of the parts in the loss; a part of weight 0 is not computed.
 
     Args:
-        contrast: of points with their own pixels
-        supervised: of points with the pixels of their class
-        consistency: of the features of points with the distribution of their class
+        contrast: weight of the contrast of points with their own pixels
+        supervised: weight of the contrast of points with the pixels of their class
+        consistency: weight of the consistency of points with the distribution of their class
     """
 
     contrast: float = 0.5
@@ -98,8 +98,8 @@ class OLIVINE(VoxelMethod):
         encoder: maps voxels to features (M, encoder.feature_dim).
         image_encoder: describes pixels; its decoder is the first head of the images.
         pairs: drawn for each of the two contrasts; all, if there are fewer.
-        temperature: of both contrasts.
-        sampling: of the pairs of the second contrast: "balanced" by density and class, or "uniform".
+        temperature: temperature of both contrasts.
+        sampling: how pairs of the second contrast are drawn: "balanced" by density and class, or "uniform".
         range_step: meters to which ranges are rounded for their density.
         weights: of the parts.
         distributions: when and how distributions of classes are learned.

@@ -43,7 +43,7 @@ class Regression(VoxelMethod):
         image_encoder: the teacher; none of it is trained.
         pairs: drawn from all pairs of a batch without replacement; null takes all, as ScaLR does.
         distance: "l2", as ScaLR's, or "cosine".
-        head_layers: of the head: 1 as ScaLR's, 3 as CleverDistiller's.
+        head_layers: number of layers of the head: 1 as ScaLR's, 3 as CleverDistiller's.
         hidden: features between the layers of the head.
         patch_mean: compare the mean of the points of a patch, a node of the teacher's map, with the patch, as Concerto
             does; else each point with its own pixel.

@@ -50,7 +50,7 @@ class SimIPU(SceneMethod):
         image_encoder: maps normalized images to maps of stride 32, with which points are compared. All of it is
             trained, from random weights as published.
         projection: dimensions in which the losses compare.
-        temperature: of both losses.
+        temperature: temperature of both losses.
         points: drawn from each frame for both views, all of its points and some again where it has fewer.
         reach: meters around the sensor within which they are drawn; None: anywhere. KITTI's range, with which SimIPU
             trains, ends here.

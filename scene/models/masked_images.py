@@ -20,8 +20,8 @@ class MaskConfig:
     leaves 4 to 7 pixels of a patch; here a patch is one of the image that the network sees.
 
     Args:
-        probability: of an image to be masked at all
-        share: of its patches, each by its own draw
+        probability: probability that an image is masked at all
+        share: share of its patches that are masked, each by its own draw
         patch: edge of a patch in pixels
     """
 

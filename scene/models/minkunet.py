@@ -46,8 +46,8 @@ class MinkUNet(PointEncoder):
         encoder_blocks: residual blocks of each of them.
         decoder: widths of the decoder's stages, as many as the encoder's; the last is the width of the output.
         decoder_blocks: residual blocks of each of them.
-        momentum: of the BatchNorms between blocks. SLidR pre-trains with 0.05 and fine-tunes with 0.02.
-        block_momentum: of those within blocks, which SLidR leaves at PyTorch's default.
+        momentum: momentum of the BatchNorms between blocks. SLidR pre-trains with 0.05 and fine-tunes with 0.02.
+        block_momentum: momentum of the BatchNorms within blocks, which SLidR leaves at PyTorch's default.
         sparse_backend: what computes the convolutions; spconv is for GPUs. It is no part of `config`, so that a
             checkpoint can be read where spconv is not installed.
 

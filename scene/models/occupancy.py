@@ -30,7 +30,7 @@ class OccupancyConfig:
         depth: meters that the first two kinds lie behind or before their point at most
         radius: meters within which points answer
         neighbors: points that answer a query at most, drawn at random where there are more
-        width: of the hidden layers
+        width: number of channels of the hidden layers
     """
 
     behind: int = 684

@@ -36,7 +36,7 @@ class PixelEncoder(ImageTeacher):
         projection: channels in which points and pixels are compared.
         layers: whose maps are taken, counted through the stages or blocks, or from the end; several are joined at the
             finest stride.
-        precision: of the network: that of the run, or always bf16 or fp16.
+        precision: precision of the network: that of the run, or always bf16 or fp16.
         cache: folder that keeps the maps of images, for runs whose images are not cropped; null keeps none.
 
     Raises:

@@ -82,8 +82,8 @@ class PointNet2(PointEncoder):
     points than are taken gives its first ones. Shuffle clouds while training.
 
     Args:
-        features: of a point beside its position: intensity.
-        stages: of set abstraction, by their sizes; "published" are SimIPU's, "small" ones suit a CPU.
+        features: number of features of a point beside its position: 1, the intensity.
+        stages: sizes of the stages of set abstraction: "published" are SimIPU's, "small" ones suit a CPU.
         rings: leave out of each ball what the next smaller one holds, as 3DSSD.
         relative_positions: show the network where in a ball its neighbors lie. SimIPU does not: it describes a place
             by the intensities in the rings around it, which turning and shifting the frame leaves as they are. Clouds

@@ -30,7 +30,8 @@ class VoxelConfig:
         kind: "cylindrical" cells have the axes range, angle, height; "cartesian" ones x, y, z.
         size: meters along every axis but the angle.
         angle: degrees per cell; must divide 180, so that the seam at 180° is a border between cells.
-        features: of a voxel's representative point: its "intensity", or "xyz_intensity", four channels.
+        features: what the network sees of a voxel's representative point: its "intensity", or "xyz_intensity", four
+            channels.
         intensity_scale: what an intensity of 1 becomes: 255 for weights of codes that read nuScenes' as it is stored.
     """
 

@@ -31,8 +31,8 @@ class SyntheticScenes(LidarDataset):
 
     Args:
         split: train or val; they share no street.
-        sequences: of the split.
-        frames: of each sequence.
+        sequences: number of streets of the split.
+        frames: number of frames of each street.
         views: cameras, 1 (front) to 6 (all around).
         size: (H, W) of the images.
         lidar: the sensor.

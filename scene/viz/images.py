@@ -131,7 +131,7 @@ def _draw_views(
     for view, cell in enumerate(axes.flat[:views]):
         outlined = None if superpixels is None else superpixels[view].numpy()
         image = overlay(frame, depth, painted, view, outlined, radius, thickness)
-        cell.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))  # the center of the top left pixel at (0.5, 0.5)
+        cell.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))  # centers of pixels at +0.5
         title = f"{what}, image {view}" if what else f"image {view}: {int((frame.pair_view == view).sum()):,} points"
         cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
         if box_classes is not None:

@@ -33,9 +33,7 @@ def test_shared_clouds_are_counted_whatever_the_order_of_their_points(caplog: py
     test[:2] = generator.permutation(train[[5, 9]], axis=1)  # as many as archives have twice
     with caplog.at_level(logging.WARNING, logger="crosspoint"):
         refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test))
-    assert caplog.messages == [
-        "found 2 of 20 clouds of the split 'test' of toys in 'train', too: figures are too high"
-    ]
+    assert caplog.messages == ["found 2 of 20 clouds of the split 'test' of toys in 'train', too: figures are too high"]
     test[2] = train[0]
     with pytest.raises(ValueError, match=r"found 3 of 20 clouds .* in 'train', too, .*--allow_overlap true"):
         refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test))

@@ -25,7 +25,9 @@ SIZES = ((40, 80), (72, 56))  # a wide image and a high one: neither holds the o
 
 def made_cameras() -> Cameras:
     """One looks ahead, the other to the left."""
-    K = torch.tensor([[[width * 0.5, 0, width / 2], [0, width * 0.5, height / 2], [0, 0, 1]] for height, width in SIZES])
+    K = torch.tensor(
+        [[[width * 0.5, 0, width / 2], [0, width * 0.5, height / 2], [0, 0, 1]] for height, width in SIZES]
+    )
     R = torch.tensor([[[0.0, -1, 0], [0, 0, -1], [1, 0, 0]], [[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]])
     return Cameras(K, R, torch.zeros(2, 3), (72, 80), sizes=torch.tensor(SIZES))
 

@@ -123,3 +123,14 @@ def test_real_boxes_hold_points_and_match_the_boxes_drawn_in_the_image() -> None
             boxes += 1
     assert boxes == 13
     assert min(counts) > 0 and np.median(counts) > 40
+
+
+def test_calibrations_of_the_tracking_benchmark_have_shorter_keys_and_fewer_colons(tmp_path: Path) -> None:
+    """As https://github.com/utiasSTARS/pykitti/issues/73 has them."""
+    root = write_frames(tmp_path)
+    plain = KittiObject(root)[0].cameras
+    for path in (root / "training" / "calib").iterdir():
+        shorter = CALIBRATION.replace("R0_rect:", "R_rect").replace("Tr_velo_to_cam:", "Tr_velo_cam")
+        path.write_text(shorter)
+    tracked = KittiObject(root)[0].cameras
+    assert all(torch.equal(getattr(tracked, part), getattr(plain, part)) for part in ("K", "R", "t"))
