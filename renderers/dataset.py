@@ -54,7 +54,8 @@ class Summary:
     reason: str = ""  # why the first of the failed meshes could not be used
 
     def __str__(self) -> str:
-        rate = f"{self.views} views in {self.seconds:.0f} s ({self.views / max(self.seconds, 1e-9):.0f} per second)"
+        speed = self.views / max(self.seconds, 1e-9)
+        rate = f"{_counted(self.views, 'view')} in {self.seconds:.0f} s ({speed:.0f} per second)"
         said = f"rendered {_counted(self.rendered, 'object')}, drew {rate}; {_counted(self.failed, 'mesh')} failed"
         if self.failed:
             said += f", see {Path(self.out, 'failures.jsonl')}"

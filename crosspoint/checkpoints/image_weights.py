@@ -102,7 +102,7 @@ def _encoder_alone(content: dict[str, Any], source: str) -> dict[str, Any]:
             return {name: content[key] for key, name in names.items() if not name.startswith(CLASSIFIER)}
     raise ValueError(
         f"found keys {[str(key) for key in list(content)[:4]]} … in {source}, expected a ResNet's as torchvision, "
-        "MoCo or DINO names them: save its state_dict"
+        "MoCo or DINO names them: save its state_dict, or give a network of timm by image_encoder.network"
     )
 
 

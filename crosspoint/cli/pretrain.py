@@ -28,7 +28,7 @@ from crosspoint.training.run_folder import check_free
 log = logging.getLogger("crosspoint")
 
 DESCRIPTION = """Pre-train an encoder, on objects (method crosspoint, the default) or on scenes (methods ppkt, slidr,
-simipu, olivine, cmcr, regression): crosspoint pretrain CONFIG.yaml [--key value …]. The folder configs has a CONFIG.yaml
+simipu, olivine, cmcr, regression): crosspoint pretrain CONFIG.yaml [--key value …]. The folder configs has such files
 for each method. The keys below method, encoder, image_encoder and data.dataset are those of the classes that are chosen
 there, by short name or import path: crosspoint pretrain CONFIG.yaml --help shows those of a configuration, crosspoint
 pretrain --method slidr --data.dataset kitti_raw --help those of a method and a dataset."""

@@ -107,7 +107,7 @@ def _check(file: h5py.File, name: str, points: int, part_key: str | None) -> Non
     if missing:
         raise ValueError(
             f"{name}: found the keys {sorted(file)}, expected {keys}: this is another archive, "
-            "give the folder of the right one"
+            "whose data this reader does not know; give the folder of the archive that its documentation names"
         )
     data, label = file["data"].shape, file["label"].shape
     if len(data) != 3 or data[2] not in (3, 6):  # with normals or colors, which are not read

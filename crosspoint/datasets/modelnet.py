@@ -96,8 +96,8 @@ def _split(root: Path, split: str) -> tuple[Path, list[Item], list[str]]:
     source = find_meshes(root)
     if source.layout != "modelnet":
         raise ValueError(
-            f"found the layout {source.layout!r} in {root} (a mesh is {source.items[0].path}), expected "
-            "<class>/{train,test}/<mesh>: give the folder of the classes"
+            f"found meshes in {root} that are in no folder train or test (one is {source.items[0].path}), expected "
+            "<class>/{train,test}/<mesh>: give the folder of the classes as --root"
         )
     if source.items[0].path.count("/") == 1:
         raise ValueError(

@@ -142,7 +142,7 @@ def _check_parts(clouds: Clouds, parts: np.ndarray, names: _Names) -> None:
     if parts.min() < 0 or parts.max() >= len(names.parts):
         raise ValueError(
             f"shapenetpart ({clouds.split}): found parts {parts.min()}…{parts.max()} in pid, expected "
-            f"0…{len(names.parts) - 1} for its {len(names.parts)} part names: mend categories.json"
+            f"0…{len(names.parts) - 1} for its {len(names.parts)} part names: correct categories.json"
         )
     owners = np.array(names.owners)[parts]
     foreign = (owners != clouds.labels[:, None]) & (owners >= 0)
@@ -150,7 +150,7 @@ def _check_parts(clouds: Clouds, parts: np.ndarray, names: _Names) -> None:
         cloud, point = np.argwhere(foreign)[0].tolist()
         raise ValueError(
             f"shapenetpart ({clouds.split}): found a point of {names.parts[parts[cloud, point]]} in cloud {cloud}, "
-            f"expected parts of its category {names.classes[clouds.labels[cloud]]}: mend categories.json"
+            f"expected parts of its category {names.classes[clouds.labels[cloud]]}: correct categories.json"
         )
 
 

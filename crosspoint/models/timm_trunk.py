@@ -74,14 +74,14 @@ class TimmTrunk(nn.Module):
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise ValueError if the network does not take images of a size (H, W), or gives no maps of them."""
-        check_patches(self.model, self.network, size, "augmentation.size")
+        check_patches(self.model, self.network, size, "method.augmentation.size")
         try:
             with torch.no_grad():
                 maps = self(torch.zeros(1, 3, *size, device=next(self.parameters()).device))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"found images of {size[0]} × {size[1]} that {self.network} does not take "
-                f"({' '.join(str(error).split())[:160]}), expected another size: set augmentation.size"
+                f"({' '.join(str(error).split())[:160]}), expected another size: set method.augmentation.size"
             ) from error
         if maps.ndim != 4 or maps.shape[1] != self.channels:
             raise ValueError(

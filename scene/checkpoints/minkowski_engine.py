@@ -70,7 +70,8 @@ def read_minkowski(content: Mapping[str, Tensor]) -> tuple[JsonObject, dict[str,
         weights = {name: content[minkowski_name(name)] for name in names}
     except KeyError as error:
         raise ValueError(
-            f"found no {error} among the weights, expected every layer of a Res16UNet: save the whole network again"
+            f"found no {error} among the weights, expected every layer of a Res16UNet as MinkowskiEngine "
+            "names them: other networks, such as those of torchsparse and spconv, cannot be read"
         ) from error
     return arguments, {n: w[None] if n.endswith("kernel") and w.ndim == 2 else w for n, w in weights.items()}
 

@@ -64,7 +64,9 @@ def stack_samples(samples: Sequence[LidarSample], voxels: VoxelConfig | Sequence
         raise ValueError("found no sample, expected one or more to join: check the batch size")
     sizes = {sample.image_size for sample in samples if len(sample.images)}
     if len(sizes) > 1:
-        raise ValueError(f"found images of sizes {sorted(sizes)} in a batch, expected one: set augmentation.size")
+        raise ValueError(
+            f"found images of sizes {sorted(sizes)} in a batch, expected one: set method.augmentation.size"
+        )
     seeing = [sample for sample in samples if len(sample.images)] or samples[:1]
     starts = list(accumulate((len(sample.points) for sample in samples), initial=0))
     views = list(accumulate((len(sample.images) for sample in samples), initial=0))

@@ -82,9 +82,10 @@ def choose_scenes(names: Sequence[str], split: str | None, skip: int = 1) -> lis
     inside = [name for name in names if chosen is None or name in chosen]
     kept = inside[skip - 1 :: skip]
     if not kept:
+        every, lower = (f", as skip takes one of {skip}", ", or a lower `skip`") if skip > 1 else ("", "")
         raise ValueError(
-            f"found {len(inside)} of {len(names)} scenes ({_few(names)}) in the split {split!r}, expected "
-            f"{skip} or more, of which every {skip}-th is taken: choose another `split` or `version`, or a lower `skip`"
+            f"found {len(inside)} scenes of the split {split!r} among the {len(names)} that are there ({_few(names)}), "
+            f"expected at least {skip}{every}: choose another `split` or `version`{lower}"
         )
     return kept
 

@@ -114,5 +114,5 @@ def check_pairs(batch: LidarBatch) -> None:
     if len(batch.pair_point) == 0:
         raise ValueError(
             f"found {len(batch.points):,} points and {len(batch.images)} images without a pair in a batch, expected "
-            "points that images see: check the calibration, or lower augmentation.cuboid"
+            "points that images see: check the calibration, or lower method.augmentation.cuboid"
         )

@@ -69,7 +69,7 @@ class SceneMethod(Method):
         if getattr(image_encoder, "cache", None) is not None and augmentation.crop is not None:
             raise ValueError(
                 "found image_encoder.cache and a random crop of images, expected images that come again: set "
-                "augmentation.crop to null, or leave the cache out"
+                "method.augmentation.crop to null, or leave the cache out"
             )
         self.encoder = encoder
         self.image_encoder = image_encoder

@@ -46,6 +46,6 @@ def check_channels(encoder: PointEncoder, voxels: VoxelConfig) -> None:
     channels = getattr(encoder, "in_channels", voxels.channels)
     if channels != voxels.channels:
         raise ValueError(
-            f"found encoder.in_channels {channels} and voxels.features {voxels.features}, expected {voxels.channels} "
-            "channels: match them"
+            f"found encoder.in_channels {channels} and method.voxels.features {voxels.features}, expected "
+            f"{voxels.channels} channels: match them"
         )

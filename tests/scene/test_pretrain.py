@@ -203,7 +203,7 @@ def test_half_precision_trains(name: str, rig: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_said_before_training(rig: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"found encoder.in_channels 1 and voxels.features xyz_intensity"):
+    with pytest.raises(ValueError, match=r"found encoder.in_channels 1 and method.voxels.features xyz_intensity"):
         method("ppkt", tmp_path, voxels=VoxelConfig(features="xyz_intensity"))
     with pytest.raises(ValueError, match=r"found no weak labels in the dataset rig\d*, expected them for OLIVINE"):
         run(tmp_path, "olivine", FolderScenes(rig))
