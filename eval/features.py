@@ -54,15 +54,15 @@ def extract_features(
     points = _as_array(points)
     if points.ndim != 3 or points.shape[2] != 3 or points.size == 0:
         raise ValueError(f"found points of shape {points.shape}, expected (n, N, 3) with n and N at least 1")
-    points = np.ascontiguousarray(points, dtype=np.float32)
     if not np.isfinite(points).all():
         broken = int((~np.isfinite(points).all(axis=(1, 2))).sum())
         raise ValueError(
             f"found {broken} clouds with NaN or infinite coordinates, expected none: repair or remove them"
         )
     if normalize:
-        points = unit_sphere(torch.from_numpy(points)).numpy()
-    else:
+        points = unit_sphere(torch.from_numpy(points)).numpy()  # in float64 if given so: far coordinates need it
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    if not normalize:
         _warn_of_units(points)
     if batch_size < 1:
         raise ValueError(f"found batch_size {batch_size}, expected at least 1")
@@ -80,9 +80,11 @@ def extract_features(
 def _as_array(points: np.ndarray | Tensor | Sequence[np.ndarray]) -> np.ndarray:
     """Points as an array, (1, N, 3) for one cloud."""
     if isinstance(points, Tensor):
-        points = points.detach().cpu().numpy()
+        points = points.detach().cpu()
+        points = (points if points.dtype == torch.float64 else points.float()).numpy()
     try:
-        array = np.asarray(points, dtype=np.float32)
+        array = np.asarray(points)
+        array = array if array.dtype == np.float64 else array.astype(np.float32)
     except (ValueError, TypeError):
         raise ValueError(
             "found clouds of different sizes, expected one array (n, N, 3): draw as many points from each, or pass "
@@ -98,7 +100,7 @@ def _warn_of_units(points: np.ndarray) -> None:
     if radius > FAR or 0 < extent < NEAR:
         warnings.warn(
             f"found clouds that reach {radius:.3g} from the origin and are {extent:.3g} wide, expected ones in the "
-            "unit sphere: pass normalize=True",
+            "unit sphere: pass normalize=True (no --normalize false on the command line)",
             stacklevel=3,
         )
 

@@ -77,11 +77,11 @@ class PointEncoder(Recorded, nn.Module):
         Raises:
             ValueError: if the cloud has another shape, or a number that is not finite.
         """
-        points = read_cloud(cloud, self, inputs, columns=3, up_axis=up_axis)
+        points = read_cloud(cloud, self, inputs, columns=3, up_axis=up_axis, exact=True)
         if inputs.points is not None and points.shape[1] > inputs.points:
             chosen = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
             points = points[:, chosen.sort().values.to(points.device)]
-        return unit_sphere(points) if inputs.unit_sphere else points
+        return (unit_sphere(points) if inputs.unit_sphere else points).float()
 
     def forward_features(self, points: Tensor) -> Tensor:
         """Features of every point: (B, N, 3) → (B, N, C).

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,7 +14,13 @@ from crosspoint.transforms import turn_up
 
 
 def read_cloud(
-    cloud: np.ndarray | Tensor, network: nn.Module, inputs: Inputs, *, columns: int, up_axis: str | None
+    cloud: np.ndarray | Tensor,
+    network: nn.Module,
+    inputs: Inputs,
+    *,
+    columns: int,
+    up_axis: str | None,
+    exact: bool = False,
 ) -> Tensor:
     """A cloud as a batch, on the device of a network's weights.
 
@@ -21,14 +30,19 @@ def read_cloud(
         inputs: what the network was trained on.
         columns: that the cloud must have.
         up_axis: of the cloud; None where it is that of training.
+        exact: keep float64, without which a map's coordinates lose their digits before they are centered.
 
     Returns:
-        (B, N, columns) float32.
+        (B, N, columns) float32, or float64 where `exact` keeps it.
 
     Raises:
         ValueError: if the cloud has another shape, or a number that is not finite.
     """
-    points = torch.as_tensor(np.asarray(cloud) if not isinstance(cloud, Tensor) else cloud).float()
+    points = _as_tensor(cloud)
+    weight = next(network.parameters(), None)
+    device = torch.device("cpu") if weight is None else weight.device
+    if not exact or points.dtype != torch.float64 or device.type == "mps":  # which has no float64
+        points = points.float()
     if points.ndim not in (2, 3) or points.shape[-1] != columns or points.numel() == 0:
         beyond = ": x y z, then the intensity" if columns > 3 else ""
         raise ValueError(
@@ -36,32 +50,38 @@ def read_cloud(
         )
     if not bool(points.isfinite().all()):
         raise ValueError("found NaN or infinite numbers in a cloud, expected finite ones: remove those points")
-    weight = next(network.parameters(), None)
-    points = points.view(-1, *points.shape[-2:]).to("cpu" if weight is None else weight.device)
+    points = points.reshape(-1, *points.shape[-2:]).to(device)
     if up_axis is None or up_axis == inputs.up_axis:
         return points
     return torch.cat([turn_up(points[..., :3], up_axis, inputs.up_axis), points[..., 3:]], dim=2)
 
 
 def as_clouds(points: np.ndarray | Tensor, network: nn.Module) -> Tensor:
-    """Clouds (N, 3) or (B, N, 3) of any type as a batch (B, N, 3) of floats; a batch of floats is returned as it is.
+    """Clouds (N, 3) or (B, N, 3) of any type as a batch (B, N, 3) of the network's type, on its device.
 
     Raises:
         ValueError: if they have another shape.
     """
-    if not isinstance(points, Tensor):
-        try:
-            array = np.asarray(points, dtype=np.float32)
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"found {type(points).__name__} that is no array, expected clouds (B, N, 3) of one size: pass clouds "
-                "of different sizes one by one"
-            ) from None
-        weight = next(network.parameters(), None)
-        points = torch.from_numpy(array).to("cpu" if weight is None else weight.device)
+    points = _as_tensor(points)
     if points.ndim not in (2, 3) or points.shape[-1] != 3:
         beyond = ": give xyz alone, points[..., :3]" if points.ndim in (2, 3) and points.shape[-1] > 3 else ""
         raise ValueError(f"found clouds of shape {tuple(points.shape)}, expected (N, 3) or (B, N, 3){beyond}")
     if points.ndim == 2:
         points = points[None]
-    return points if points.dtype in (torch.float32, torch.float16, torch.bfloat16) else points.float()
+    weight = next(network.parameters(), None)
+    if weight is None:
+        return points if points.dtype in (torch.float32, torch.float16, torch.bfloat16) else points.float()
+    return points.to(weight)
+
+
+def _as_tensor(cloud: np.ndarray | Tensor | Sequence[Any]) -> Tensor:
+    if isinstance(cloud, Tensor):
+        return cloud
+    try:
+        array = np.asarray(cloud)
+        return torch.from_numpy(array if array.dtype == np.float64 else array.astype(np.float32))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"found a {type(cloud).__name__} that is no array, expected clouds (B, N, 3) of one size: pass clouds of "
+            "different sizes one by one"
+        ) from None

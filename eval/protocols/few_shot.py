@@ -16,6 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.preprocessing import StandardScaler
 
+from crosspoint.eval.arrays import as_array
 from crosspoint.eval.classifiers.svm import accuracy, check_features, svm_predictions
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -136,7 +137,7 @@ def few_shot_table(
     Raises:
         ValueError: as `few_shot`, before any task is run, or if there is no setting or one is given twice.
     """
-    features, labels = np.asarray(features), np.asarray(labels)
+    features, labels = as_array(features), as_array(labels)
     if not settings or len({*settings}) < len(settings):
         raise ValueError(f"found settings {[*settings]}, expected pairs of ways and shots, each once")
     for ways, shots in settings:
@@ -197,7 +198,7 @@ def few_shot(
     Raises:
         ValueError: if shapes do not fit, a value is not finite or not positive, or the pool is too small.
     """
-    features, labels = np.asarray(features), np.asarray(labels)
+    features, labels = as_array(features), as_array(labels)
     features, labels = task_pool(features, labels, ways, shots, queries, runs, C, small_classes)
     seeds = [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(runs)]
     # Threads: libsvm releases the interpreter, and the features are shared.

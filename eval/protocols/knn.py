@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from crosspoint.eval.arrays import as_array
 from crosspoint.eval.classifiers.cross_validation import stratified_folds
 from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accuracy
 from crosspoint.eval.evaluation_data import EvaluationData
@@ -122,7 +123,7 @@ def knn_classify(
         ValueError: if shapes do not fit, a value is not finite, a test class was never trained, a number is out of
             range, weights do not suit the metric, or a class has a single member ("validated").
     """
-    train_x, train_y, test_x, test_y = (np.asarray(each) for each in (train_x, train_y, test_x, test_y))
+    train_x, train_y, test_x, test_y = (as_array(each) for each in (train_x, train_y, test_x, test_y))
     check_split(train_x, train_y, test_x, test_y)
     _check_vote(metric, weights, temperature)
     constants: JsonObject = {"metric": metric, "weights": weights}

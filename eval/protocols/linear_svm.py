@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from crosspoint.eval.arrays import as_array
 from crosspoint.eval.classifiers.cross_validation import CostSearch, scaled, search_cost, stratified_folds
 from crosspoint.eval.classifiers.svm import accuracy, check_split, class_accuracy, svm_predictions
 from crosspoint.eval.evaluation_data import EvaluationData
@@ -139,7 +140,7 @@ def answer_linear_svm(
     jobs: int = 1,
 ) -> tuple[Result, np.ndarray]:
     """`linear_svm`, and the labels (m,) that it gives to the test split."""
-    train_x, train_y, test_x, test_y = (np.asarray(each) for each in (train_x, train_y, test_x, test_y))
+    train_x, train_y, test_x, test_y = (as_array(each) for each in (train_x, train_y, test_x, test_y))
     check_split(train_x, train_y, test_x, test_y)
     classes = np.unique(train_y)
     if len(classes) < 2:

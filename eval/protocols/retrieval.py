@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crosspoint.eval.arrays import as_array
 from crosspoint.eval.classifiers.svm import check_features
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -82,7 +83,7 @@ def retrieve_within(
     Raises:
         ValueError: if shapes do not fit, a value is not finite, a rank is out of range, or no class has two members.
     """
-    features, labels = np.asarray(features), np.asarray(labels)
+    features, labels = as_array(features), as_array(labels)
     check_features(features, labels, "set")
     _check_numbers(ranks, chunk, len(labels) - 1)
     classes, codes, members = np.unique(labels, return_inverse=True, return_counts=True)
@@ -135,7 +136,7 @@ def retrieve_across(
             an image shows an unknown one.
     """
     images, image_objects, shapes, shape_objects, shape_labels = (
-        np.asarray(each) for each in (images, image_objects, shapes, shape_objects, shape_labels)
+        as_array(each) for each in (images, image_objects, shapes, shape_objects, shape_labels)
     )
     check_features(images, image_objects, "images")
     check_features(shapes, shape_objects, "shapes")
