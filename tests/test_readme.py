@@ -1,4 +1,4 @@
-"""The README: its first lines of Python run as they stand, in a folder of a user's own."""
+"""The README: its lines of Python run as they stand, in a folder of a user's own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import trimesh
+
 README = Path(__file__).parents[1] / "README.md"
 
 
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_first_python_block_runs_as_it_stands(tmp_path: Path) -> None:
-    block = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
-    code = block[1] + "\nassert features.shape == (1, 2048) and features.isfinite().all()\n"
+    code = blocks()[0] + "\nassert features.shape == (1, 2048) and features.isfinite().all()\n"
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.safetensors"]
+
+
+def test_the_next_blocks_go_on_from_the_first(tmp_path: Path) -> None:
+    trimesh.creation.box((200, 100, 50)).apply_translation((5000, 0, 0)).export(tmp_path / "mesh.obj")
+    found = """
+assert x.shape == (20, 2048) and 0 <= result.metrics["accuracy"] <= 100
+assert rendering.images.shape == (4, 3, 224, 224) and Image.open("view.png").size == (224, 224)
+assert 0.1 < (rendering.images[0] < 250).float().mean() < 0.9  # the mesh, which lies far away, is in the picture
+"""
+    code = "\n".join([*blocks(), found])
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
