@@ -147,10 +147,11 @@ def _pretrain(config: PretrainConfig) -> int:
     quieten_lightning()
     rest = config.parser.instantiate(config.rest)
     check_free(rest.out, rest.resume)
+    method, dataset = config.build_method(), config.dataset.build()
     _refuse_whole_recipe(config)
     best = pretrain(
-        config.build_method(),
-        config.dataset.build(),
+        method,
+        dataset,
         out=rest.out,
         seed=rest.seed,
         training=rest.training,
