@@ -172,12 +172,13 @@ def _refuse_whole_recipe(config: PretrainConfig) -> None:
         ValueError: if neither a file, nor the epochs, nor the accelerator is given, and there is no GPU.
     """
     training, compute = config.rest.training, config.rest.compute
-    if config.written or training.epochs is not None or compute.accelerator != "auto" or chosen_device("auto") != "cpu":
+    asked = config.written or training.epochs is not None or compute.accelerator != "auto"
+    if asked or chosen_device("auto") != "cpu" or torch.backends.mps.is_available():
         return
-    name = config.method.made.__name__
-    epochs = ResolvedTraining(**config.method.made.recipe).epochs
+    made: type[Method] = config.method.made
+    epochs = ResolvedTraining(**made.recipe).epochs
     raise ValueError(
-        f"found no GPU and no configuration, so {name}'s published recipe of {epochs} epochs would run on the CPU, for "
+        f"found no GPU and no configuration, so {made.__name__}'s published recipe of {epochs} epochs would run on the CPU, for "
         "days: give a CONFIG.yaml (configs has some for a CPU) or --training.epochs N, or, to run it all the same, "
         "--compute.accelerator cpu"
     )
