@@ -178,8 +178,8 @@ def _refuse_whole_recipe(config: PretrainConfig) -> None:
     made: type[Method] = config.method.made
     epochs = ResolvedTraining(**made.recipe).epochs
     raise ValueError(
-        f"found no GPU and no configuration, so {made.__name__}'s published recipe of {epochs} epochs would run on the CPU, for "
-        "days: give a CONFIG.yaml (configs has some for a CPU) or --training.epochs N, or, to run it all the same, "
+        f"found no GPU and no configuration, so {made.__name__}'s published recipe of {epochs} epochs would run on the "
+        "CPU, for days: give a CONFIG.yaml (configs has some for a CPU) or --training.epochs N; to run it anyway, "
         "--compute.accelerator cpu"
     )
 
