@@ -56,10 +56,10 @@ def data(
 
     Args:
         dataset: short name or import path of a dataset of frames, of pairs, or of labeled clouds
-        root: its folder; null says only what is needed
-        split: the only one that is looked at; null looks at all
+        root: folder of the dataset; without it, what is needed is said
+        split: name of the only split that is looked at; by default all are
         deep: read every frame and every cloud, and say which classes have no point
-        points: of a cloud that deep reads
+        points: number of points of a cloud that deep reads
         jobs: processes, -1 for one per core
         options: further arguments of a dataset of frames, which are flags, too: data NAME --help lists them
     """

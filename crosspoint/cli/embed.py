@@ -40,13 +40,13 @@ def embed(
         data: a folder of meshes or clouds (.off .obj .ply .glb .npy .npz .xyz .txt .pcd .las …), one such file, a
             rendered set, or the folder of a LiDAR dataset
         out: file to write, .safetensors, .npz or .parquet
-        checkpoint: of crosspoint pretrain, an export of save_encoder, or weights of another code; required
-        dataset: of LiDAR frames: kitti_raw, kitti_object, semantickitti, nuscenes, rellis3d, folder, or an import path
-        split: of a rendered set or a LiDAR dataset; everything where none is given
+        checkpoint: file of crosspoint pretrain, an export of save_encoder, or weights of another code; required
+        dataset: name of a dataset of LiDAR frames, as crosspoint data lists them, or an import path
+        split: name of a split of a rendered set or a LiDAR dataset; by default all of it
         per_point: write features of points, too
-        points: sampled on each mesh, as many as the checkpoint was trained on where none are given
-        k: neighbors per point, where they should differ from the checkpoint's
-        up_axis: of meshes and clouds; z in a ModelNet tree, else that of training, where none is given
+        points: number of points that are sampled on each mesh; by default that of training
+        k: neighbors per point; by default the checkpoint's number
+        up_axis: up axis of meshes and clouds; by default z in a ModelNet tree, else that of training
         device: auto takes a GPU where there is one
         jobs: processes on a CPU, -1 for one per core
         skip_incomplete: leave out what cannot be read, and say so; else the first such item stops the run

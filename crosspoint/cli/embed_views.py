@@ -33,9 +33,9 @@ def embed_views(
 
     Args:
         rendered: folder of the rendered set
-        network: of timm; DINOv2's ViT-B is what CrossJEPA takes, tf_efficientnet_lite0 is for CPUs
+        network: name of a network of timm; DINOv2's ViT-B is what CrossJEPA takes, tf_efficientnet_lite0 is for CPUs
         weights: pretrained (timm downloads them once), a file in timm's names, or none for a random network
-        name: of the folder of the embeddings, that of the network where none is given
+        name: name of the folder of the embeddings; by default that of the network
         image_size: side in pixels that the network sees, that of the views where none is given
         device: auto takes a GPU where there is one
         jobs: processes on a CPU, -1 for one per core

@@ -41,7 +41,7 @@ class CrossJEPA(ObjectMethod):
         image_encoder: none: embeddings are read.
         embedding: numbers of an embedding, as the teacher of `crosspoint embed-views` gives them.
         hidden: features between the layers of the predictor.
-        layers: of the predictor.
+        layers: number of layers of the predictor.
         distance: "cosine", 1 − cos; or "smooth_l1", number by number.
         standardize: bring each number of an embedding to mean 0 and deviation 1 over the set first, so that none counts
             more because it is larger, and what all views share counts nothing.

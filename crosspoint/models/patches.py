@@ -53,7 +53,7 @@ class PatchEmbedding(nn.Module):
     Two shared layers of 128 and 256; the maximum over the patch beside each point; two of 512 and `width`; the maximum.
 
     Args:
-        width: of a token.
+        width: number of features of a token.
     """
 
     def __init__(self, width: int) -> None:

@@ -31,9 +31,9 @@ class PointTransformer(PointEncoder):
     Args:
         groups: patches of a cloud.
         size: points of a patch.
-        width: of a token.
+        width: number of features of a token.
         depth: blocks.
-        heads: of attention; they divide the width.
+        heads: number of heads of attention, which divides the width.
         class_token: a learned token stands for the whole cloud, as where Point-MAE's weights are fine-tuned; else the
             mean of all tokens does.
 

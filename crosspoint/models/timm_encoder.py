@@ -20,7 +20,7 @@ class TimmEncoder(ImageBackbone):
     with its own.
 
     Args:
-        network: of timm: tf_efficientnet_lite0 is for CPUs, vit_base_patch14_dinov2 is DINOv2's.
+        network: name of a network of timm: tf_efficientnet_lite0 is for CPUs, vit_base_patch14_dinov2 is DINOv2's.
         weights: "none" for random ones, "pretrained" for those that timm downloads, or a file in timm's names
             (safetensors or torch).
         frozen: keep the weights as they are: no gradients, BatchNorm with its own statistics.

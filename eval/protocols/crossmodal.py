@@ -50,7 +50,7 @@ class Crossmodal(Protocol):
     """
 
     name = "crossmodal"
-    unread = frozenset({"cache", "jobs"})
+    unread = frozenset({"cache", "jobs", "allow_overlap"})
     study_flags: ClassVar[Mapping[str, str]] = {"rendered": "rendered"}
 
     rendered: Path | None = None

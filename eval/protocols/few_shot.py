@@ -44,6 +44,7 @@ class FewShot(Protocol):
     """
 
     name = "fewshot"
+    unread = frozenset({"allow_overlap"})
     study_flags: ClassVar[Mapping[str, str]] = {
         flag: flag for flag in ("split", "ways", "shots", "queries", "runs", "small_classes")
     }

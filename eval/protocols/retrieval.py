@@ -37,7 +37,7 @@ class Retrieval(Protocol):
     """
 
     name = "retrieval"
-    unread = frozenset({"jobs"})
+    unread = frozenset({"jobs", "allow_overlap"})
 
     split: str = "test"
 

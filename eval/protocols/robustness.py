@@ -40,6 +40,10 @@ class Robustness(Protocol):
         """Clean features of both splits; corrupted clouds are described besides."""
         return ("train", "test")
 
+    def check(self, data: EvaluationData) -> None:
+        """Refuse test clouds that are training clouds, too."""
+        data.refuse_overlap(data.clouds("train"), data.clouds("test"))
+
     def run(self, run: EvaluationRun) -> Measured:
         """Accuracy on clean clouds, by corruption over its severities, and their mean.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crosspoint.cli import label, pretrain, quickstart, render, replay, show, synthesize
+from crosspoint.cli import data, embed, embed_views, label, pretrain, quickstart, render, replay, show, synthesize
 from crosspoint.cli.parser import function_parser
 from crosspoint.eval.cli import _protocol_parser, _study_parser
 from crosspoint.eval.protocols.named import protocol_class
@@ -25,6 +25,10 @@ KEY = re.compile(rf"(?<![\w.\-/])(?:{SECTIONS})\.[a-z_][\w.]*\w")
 NAME = re.compile(r"`(\w+)`")
 OTHERS = {"help", "version", "debug", "print_config", "key", "local", "force", "shm"}  # pip's, docker's, huggingface's
 FOREIGN = ("crosspoint/cli/legacy.py", "crosspoint/checkpoints/")  # old flags; names of weights
+COMMANDS = (
+    *(render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show),
+    *(data.data, embed.embed, embed_views.embed_views),
+)
 FILES = {"data.py", "training.ckpt", "encoder.safetensors"}
 
 
@@ -43,7 +47,7 @@ def options() -> frozenset[str]:
     """Flags and keys of all commands, with those of all built-in plug-ins."""
     protocols = [protocol_class(name) for name in SHORT_NAMES["protocol"]]
     parsers = [_protocol_parser(kind, kind.name) for kind in protocols] + [_study_parser(protocols), pretrain._parser()]
-    for command in (render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show):
+    for command in COMMANDS:
         parsers.append(function_parser(command, command.__name__))
     names = {action.dest for parser in parsers for action in parser._actions}
     names |= {
@@ -105,7 +109,7 @@ def test_every_help_text_is_a_phrase_of_its_own() -> None:
 
     begun = re.compile(r"(of|in|at|between|where|by|on|behind|for|that|if|from|to|and|below|beside)\b")
     parsers = [_protocol_parser(protocol_class(name), name) for name in SHORT_NAMES["protocol"]]
-    for command in (render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show):
+    for command in COMMANDS:
         parsers.append(function_parser(command, command.__name__))
     for section in pretrain.SECTIONS:
         for name in SHORT_NAMES[section.kind] if section.kind else (None,):
