@@ -82,10 +82,10 @@ def choose_scenes(names: Sequence[str], split: str | None, skip: int = 1) -> lis
     inside = [name for name in names if chosen is None or name in chosen]
     kept = inside[skip - 1 :: skip]
     if not kept:
-        every, lower = (f", as skip takes one of {skip}", ", or a lower `skip`") if skip > 1 else ("", "")
+        every = f", as skip takes one of {skip}" * (skip > 1)
         raise ValueError(
             f"found {len(inside)} scenes of the split {split!r} among the {len(names)} that are there ({_few(names)}), "
-            f"expected at least {skip}{every}: choose another `split` or `version`{lower}"
+            f"expected at least {skip}{every}: choose another `split`, `version` or `skip`"
         )
     return kept
 
