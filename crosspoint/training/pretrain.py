@@ -104,16 +104,16 @@ def pretrain(
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
     watched = held if len(held) else trained
     callbacks.append(RankMe(samples, watched, method, batch_size=resolved.batch_size, seed=seed))
-    write_settings(out, settings)
     trainer = make_trainer(
         compute,
         epochs=resolved.epochs,
         callbacks=callbacks,
         checkpoint=out / LAST,
         loggers=[CSVLogger(out, name="csv"), TensorBoardLogger(out, name="tensorboard")],
-        log_every=min(50, data.batches),
         progress=progress,
     )
+    trainer.log_every_n_steps = min(50, data.batches(trainer.world_size))
+    write_settings(out, settings)
     fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=last)
     return out / BEST if (out / BEST).exists() else out / LAST
 

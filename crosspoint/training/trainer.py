@@ -25,7 +25,6 @@ def make_trainer(
     callbacks: Sequence[Callback],
     checkpoint: Path | None = None,
     loggers: Sequence[Logger] = (),
-    log_every: int = 50,
     progress: bool = False,
 ) -> lightning.Trainer:
     """A trainer that shares samples out by `EpochSampler` and writes whole checkpoints.
@@ -36,7 +35,6 @@ def make_trainer(
         callbacks: of the training; they run before the report of an epoch and its checkpoint.
         checkpoint: file that is written after every epoch; None writes none.
         loggers: where figures go.
-        log_every: steps between figures in the loggers.
         progress: show a progress bar instead of a line per epoch.
 
     Raises:
@@ -56,7 +54,6 @@ def make_trainer(
         callbacks=[*callbacks, RichProgressBar() if progress else EpochReport(), *files],
         plugins=[AtomicCheckpoints()],
         logger=[*loggers] or False,
-        log_every_n_steps=log_every,
         enable_checkpointing=checkpoint is not None,
         enable_progress_bar=progress,
         enable_model_summary=False,

@@ -179,6 +179,13 @@ def test_two_processes_share_the_pairs_of_an_epoch(views: Path, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2  # 12 pairs, 6 for each, 3 at a time
+    done = subprocess.run(
+        [*command, "--training.batch_size", "7", "--out", str(tmp_path / "other")], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("crosspoint: error: ")]
+    assert len(said) == 1 and "found 12 samples for training, 6 for each of 2 processes" in said[0]
+    assert not (tmp_path / "other").exists()
 
 
 def test_print_config_round_trip(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -233,7 +240,9 @@ def test_help_fits_a_screen(
     assert lines[0].startswith("usage: crosspoint")
 
 
+CPU = ("--compute.accelerator", "cpu", "--compute.workers", "0")
 PRETRAIN = ("pretrain", "--out", "run", "--data.dataset.root")
+SMALL = ("--encoder.k", "4", "--encoder.channels", "[8]", "--image_encoder.network", "resnet18", *CPU)
 STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
 BAD = [
     (("rendr",), "found the command 'rendr', expected one of render, pretrain"),
@@ -265,6 +274,11 @@ BAD = [
     ((*PRETRAIN, "EMPTY"), "found no set.json"),
     ((*PRETRAIN, "VIEWS", "--data.dataset.split", "val"), "found no split 'val'"),
     ((*PRETRAIN, "VIEWS", "--data.dataset", "shapenet"), "found "),
+    (
+        (*PRETRAIN, "VIEWS", *SMALL, "--training.batch_size", "12", "--compute.devices", "2"),
+        "found 22 samples for training, 11 for each of 2 processes, and a batch size of 12, expected a batch size from "
+        "2 to 11",
+    ),
     ((*PRETRAIN, "VIEWS", "--method", "ppkt"), "found a dataset RenderedPairs, expected LiDAR frames for PPKT"),
     (("replay", "no.pt"), "found no file"),
     (("evaluate", "linear"), "found no checkpoint, dataset, root"),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosspoint import DGCNN, CloudAugmentation, Compute, CrossPoint, PointNet, ProbeConfig, load_pretrained
@@ -24,10 +25,10 @@ from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.datasets.pairs import stack_pairs
 from crosspoint.datasets.splits import split_holdout
 from crosspoint.training.config import ResolvedTraining
-from crosspoint.training.epoch_sampler import EpochSampler, step_seed
+from crosspoint.training.epoch_sampler import EpochSampler, batches_of_each, epoch_loader, step_seed
 from crosspoint.training.lightning_module import Pretraining, cosine_schedule
 from crosspoint.training.probe import HoldOut
-from tests.crosspoint.toys import toy_method, toy_run
+from tests.crosspoint.toys import ToyPairs, toy_method, toy_run
 
 ROOT = Path(__file__).parents[3]
 PROBE = ProbeConfig(holdout=0.25, points=40, every=2)
@@ -205,6 +206,55 @@ def test_sampler_shares_a_permutation_out() -> None:
     assert [len(share) for share in shares] == [5, 5]
     assert [pair for both in zip(*shares, strict=True) for pair in both] == first[:10]
     assert len({step_seed(0, rank, step) for rank in range(4) for step in range(100)}) == 400
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "processes", "least", "batches"),
+    [(32, 16, 2, 2, 1), (33, 16, 2, 2, 1), (32, 16, 1, 2, 2), (7, 2, 3, 2, 1), (5, 1, 5, 1, 1)],
+)
+def test_batches_are_counted_in_the_share_of_a_process(
+    samples: int, batch_size: int, processes: int, least: int, batches: int
+) -> None:
+    indices = np.arange(samples)
+    assert batches_of_each(samples, batch_size, processes, least=least) == batches
+    for rank in range(processes):
+        trainer = SimpleNamespace(global_rank=rank, world_size=processes)
+        loader = epoch_loader(indices, indices, batch_size=batch_size, seed=0, workers=0, trainer=trainer)
+        assert len(loader) == batches
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "processes", "message"),
+    [
+        (32, 20, 2, "found 32 samples for training, 16 for each of 2 processes, and a batch size of 20, expected a"),
+        (32, 17, 2, "expected a batch size from 2 to 16: change it, or take more data, or fewer devices"),
+        (32, 1, 1, "found 32 samples for training and a batch size of 1, expected a batch size from 2 to 32"),
+        (7, 2, 4, "expected 2 or more for each process"),
+    ],
+)
+def test_a_process_without_a_batch_is_refused(samples: int, batch_size: int, processes: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        batches_of_each(samples, batch_size, processes, least=2)
+    trainer = SimpleNamespace(global_rank=0, world_size=processes)
+    with pytest.raises(ValueError, match=message):
+        epoch_loader(ToyPairs(), np.arange(samples), batch_size=batch_size, seed=0, workers=0, trainer=trainer, least=2)
+
+
+def test_a_batch_above_the_share_of_a_declared_process_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun declares two processes, before they meet: 24 pairs, 12 for each."""
+    declared = {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
+    for name, value in declared.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)  # the trainer sets it, for good
+    compute = Compute(accelerator="cpu", devices=2, workers=0)
+    with pytest.raises(ValueError, match="found 24 samples for training, 12 for each of 2 processes"):
+        toy_run(tmp_path / "run", training={"batch_size": 13}, compute=compute)
+    assert not (tmp_path / "run").exists()
 
 
 def test_method_is_the_sum_of_its_losses(toy_pairs: type) -> None:
