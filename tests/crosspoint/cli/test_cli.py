@@ -357,6 +357,24 @@ def test_debug_shows_the_traceback() -> None:
         call("--debug", "render", "nowhere", "out")
 
 
+def test_ctrl_c_while_libraries_are_imported_is_one_line() -> None:
+    """The command is there before torch is; what is interrupted then is the import that a command asks for."""
+    code = (
+        "import sys\n"
+        "from crosspoint.cli.main import main\n"
+        "assert 'torch' not in sys.modules\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(main(['pretrain', '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "crosspoint: interrupted; what was finished is kept\n"
+
+
 def test_a_truncated_image_is_named(views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "views"
     shutil.copytree(views, broken)
