@@ -22,12 +22,13 @@ from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.lightning_module import Pretraining, SampleDataModule
 from crosspoint.training.probe import HoldOut, HoldOutProbe, Measure
 from crosspoint.training.rankme import RankMe
-from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings
+from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings, writes_alone
 from crosspoint.training.trainer import fit, make_trainer
 
 REPLAY = "crosspoint replay"
 
 
+@writes_alone
 def pretrain(
     method: Method,
     dataset: Any,
@@ -60,8 +61,9 @@ def pretrain(
         progress: show a progress bar.
 
     Raises:
-        ValueError: if the folder holds a run and `resume` is False, or a run with other settings; if data and method
-            do not fit each other, or a setting is one that the method does not read; if the loss stops being finite.
+        ValueError: if the folder holds a run and `resume` is False, or a run with other settings, or is being written
+            to; if data and method do not fit each other, or a setting is one that the method does not read; if the
+            loss stops being finite.
         FileNotFoundError: if there are no data.
         ImportError: if networks are to be compiled and there is no compiler.
     """

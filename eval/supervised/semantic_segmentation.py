@@ -37,6 +37,7 @@ from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
+from crosspoint.training.run_folder import writes_alone
 
 RECIPE = SegmentationConfig()
 RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
@@ -67,6 +68,7 @@ class OnValidation:
         return {f"validation_{name}": value for name, value in scores.items()}, None
 
 
+@writes_alone
 def semantic_segmentation(
     encoder: PointEncoder,
     train: LidarDataset,
@@ -114,7 +116,7 @@ def semantic_segmentation(
 
     Raises:
         ValueError: if datasets do not fit together, have no frame or no labels, if the encoder has other inputs than
-            the voxels, if `out` is taken, or if the loss stops being finite.
+            the voxels, if `out` is taken or being written to, or if the loss stops being finite.
     """
     check_free(out)
     recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
