@@ -21,7 +21,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabeledFrames, VoxelExamples, encode_frames, label_step
+from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import (
     Mode,
@@ -191,12 +191,14 @@ def _train(
     trained, encoder = network, network.encoder
     if encoder is not None and network.freeze_encoder and not recipe.augment:
         trained, resources = Segmenter(None, network.head), replace(resources, workers=0)
-        encode = partial(encode_frames, encoder, device=resources.device, progress=progress)
+        room = int(resources.kept_features * 1e9) // (1 if validation is None else 2)
+        encode = partial(EncodedFrames, encoder, device=resources.device, keep=room, progress=progress)
         learned, held = encode(train), None if validation is None else encode(validation)
     training = SegmentationTraining(trained.train(), learned, recipe, resources, seed)
     measurement = OnValidation(held, resources)
     assert recipe.epochs is not None
     fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    network.cpu()
     return trained, fitted
 
 
