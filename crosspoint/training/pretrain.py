@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from crosspoint.checkpoints.record import Record
-from crosspoint.datasets.splits import split_holdout
+from crosspoint.datasets.splits import split_holdout, stratified_subset
 from crosspoint.methods.method import Method
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import describe, plain
@@ -102,7 +102,10 @@ def pretrain(
     softer = ", or raise method.temperature" if hasattr(method, "temperature") else ""
     callbacks: list[Callback] = [StopOnDivergence(out, replay=REPLAY, remedy=f"lower training.learning_rate{softer}")]
     if probe is not None and measure is not None and labels is not None and len(held):
-        hold_out = HoldOut.of(dataset, trained[labels[trained] >= 0], held, probe.points)
+        fit_on = trained[labels[trained] >= 0]
+        if probe.samples is not None:
+            fit_on = fit_on[stratified_subset(labels[fit_on], probe.samples, seed)]
+        hold_out = HoldOut.of(dataset, fit_on, held, probe.points)
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
     watched = held if len(held) else trained
     callbacks.append(RankMe(samples, watched, method, batch_size=resolved.batch_size, seed=seed))
@@ -114,8 +117,11 @@ def pretrain(
         loggers=[CSVLogger(out, name="csv"), TensorBoardLogger(out, name="tensorboard")],
         progress=progress,
     )
-    trainer.log_every_n_steps = min(50, data.batches(trainer.world_size))
+    batches = data.batches(trainer.world_size)
+    trainer.log_every_n_steps = min(50, batches)
     write_settings(out, settings)
+    if first_process():
+        method.planned(batches * resolved.epochs)
     fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=last)
     return out / BEST if (out / BEST).exists() else out / LAST
 

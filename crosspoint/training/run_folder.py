@@ -23,6 +23,8 @@ IGNORED_ON_RESUME = {
     *("compute.accelerator", "compute.devices", "compute.nodes", "compute.workers", "compute.compile"),
 }
 
+LATER = {"probe.samples"}  # settings that runs of earlier versions do not have, and that move no weights
+
 
 def first_process() -> bool:
     """Whether this is the first process, as the launcher (Lightning, torchrun, SLURM) says, before they meet."""
@@ -102,6 +104,8 @@ def differences(old: JsonObject, new: JsonObject, prefix: str = "") -> list[str]
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changed += differences(before, after, f"{name}.")
+        elif name in LATER and key not in old:
+            continue
         elif before is None and after is False:  # a switch that an earlier version did not have was off
             continue
         elif before != after and name not in IGNORED_ON_RESUME:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.loggers import Logger
 
 from crosspoint.ops.device import require_device
+from crosspoint.renderers.atomic import FULL
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.training.config import Compute
+
+LOADER_DIED = re.compile(r"DataLoader worker \(pid.*\) (is killed by|exited unexpectedly)")
 
 
 def make_trainer(
@@ -77,6 +81,8 @@ def fit(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, of which Lightning makes a SystemExit.
+        OSError: if the disk is full.
+        ChildProcessError: if a loader process died.
     """
     atexit.register(_leave_processes)
     with warnings.catch_warnings():
@@ -92,6 +98,20 @@ def fit(
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
+        except RuntimeError as error:
+            if LOADER_DIED.search(str(error)) is None:
+                raise
+            raise ChildProcessError(
+                "found that a loader process died, perhaps of too little memory, expected all to live: give fewer "
+                "workers; the last whole epoch is kept"
+            ) from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(
+                f"found {FULL[error.errno]} for the figures of {trainer.log_dir}, expected enough: make room, and go "
+                "on from the last whole epoch"
+            ) from error
 
 
 def _every_epoch(path: Path) -> ModelCheckpoint:
