@@ -4,6 +4,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -93,4 +94,6 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _MODULES:
         return getattr(import_module(f"crosspoint.{_MODULES[name]}"), name)
+    if not name.startswith("_") and find_spec(f"crosspoint.{name}") is not None:
+        return import_module(f"crosspoint.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.atomic import atomic_write, clear_drafts
 from crosspoint.renderers.parallel import in_processes
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
@@ -143,6 +143,7 @@ def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int
         ImportError: if scikit-image is not installed and regions are missing.
         ValueError: if a frame or a file of the cache cannot be read.
     """
+    clear_drafts(cache.folder)
     work = in_processes(_fill, ((dataset, cache, index) for index in range(len(dataset))), jobs)
     return sum(work)
 

@@ -18,6 +18,7 @@ import yaml
 from crosspoint import DGCNN, save_encoder
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.cli.main import main
+from crosspoint.renderers.sole_writer import sole_writer
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -243,6 +244,7 @@ def test_help_fits_a_screen(
 CPU = ("--compute.accelerator", "cpu", "--compute.workers", "0")
 PRETRAIN = ("pretrain", "--out", "run", "--data.dataset.root")
 SMALL = ("--encoder.k", "4", "--encoder.channels", "[8]", "--image_encoder.network", "resnet18", *CPU)
+UNWRITABLE = ("--points", "48", "--out", "text.ckpt/a.json")
 STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
 BAD = [
     (("rendr",), "found the command 'rendr', expected one of render, pretrain"),
@@ -303,6 +305,10 @@ BAD = [
     ),
     (("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"), "found 64 points"),
     (
+        ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", *UNWRITABLE),
+        "text.ckpt not writable (Not a directory), expected a folder for a.json: choose another --out",
+    ),
+    (
         ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "10"),
         "found clouds of 10 points, expected at least k = 15",
     ),
@@ -357,6 +363,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert len(lines) == 1
     assert lines[0].startswith("crosspoint: error: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("render", "MESHES", "OUT", "--views", 1), ("synthesize", "OUT", "--train", 1, "--val", 1, "--frames", 1)],
+    ids=lambda command: command[0],
+)
+def test_the_second_writer_of_a_folder_is_one_line(
+    command: tuple[object, ...], meshes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"MESHES": meshes, "OUT": tmp_path / "out"}
+    with sole_writer(tmp_path / "out"):
+        before = sorted(tmp_path.rglob("*"))
+        assert call(*(places.get(str(word), word) for word in command)) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"found {tmp_path / 'out'} in use by process {os.getpid()} on " in line
 
 
 def test_unknown_key_in_yaml_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
