@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg.blas import ddot
 from sklearn.svm import SVC
@@ -20,7 +22,7 @@ def gram_matrix(x: np.ndarray) -> np.ndarray:
 
 
 def machine_answers(machine: SVC, train_x: np.ndarray, test_x: np.ndarray) -> np.ndarray:
-    """Labels (m,) of test_x (m, C) from a machine fitted on train_x (n, C), or on its Gram matrix.
+    """Labels (m,) of test_x (m, C) from a machine fitted on the Gram matrix of train_x (n, C).
 
     A machine's own `predict` sums thousands of products one by one for each answer and pair of classes.
     """
@@ -44,9 +46,6 @@ def machine_answers(machine: SVC, train_x: np.ndarray, test_x: np.ndarray) -> np
     in_doubt = abs(decisions) <= 2 * np.finfo(np.float64).eps * terms * reach
     rows = np.flatnonzero(in_doubt.any(axis=1))
     if len(rows):
-        if machine.kernel == "linear":
-            answers[rows] = machine.predict(test_x[rows])
-            return answers
         pairs = [np.union1d(first[each], second[each]) for each in in_doubt[rows]]
         answers[rows] = machine.predict(_kernel_in_doubt(machine, train_x, test_x[rows], pairs))
     return answers
@@ -63,3 +62,26 @@ def _kernel_in_doubt(machine: SVC, train_x: np.ndarray, x: np.ndarray, classes: 
         for index in machine.support_[np.isin(owner, each)]:
             products[index] = ddot(row, train_x[index])
     return kernel
+
+
+class Plane(NamedTuple):
+    """What a machine of two classes decides by: x belongs to the first where x · normal + intercept is above 0."""
+
+    normal: np.ndarray  # (C,)
+    intercept: float
+    rounding: float  # of a decision, at most, for each unit of the length of x
+
+    @classmethod
+    def of(cls, machine: SVC, train_x: np.ndarray) -> Plane:
+        """From a machine fitted on train_x (n, C) or its Gram matrix."""
+        coefficients, support = -machine.dual_coef_[0], train_x[machine.support_]  # scikit-learn turns a pair round
+        reach = float(abs(coefficients) @ np.linalg.norm(support, axis=1))
+        terms = train_x.shape[1] + 2 * int(machine.n_support_.max())
+        return cls(coefficients @ support, -float(machine.intercept_[0]), 2 * np.finfo(np.float64).eps * terms * reach)
+
+
+def exact_answers(machine: SVC, train_x: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Labels (r,) of x (r, C) from a machine of two classes fitted on train_x (n, C), summed as libsvm does."""
+    if machine.kernel == "linear":
+        return np.asarray(machine.predict(x))
+    return np.asarray(machine.predict(_kernel_in_doubt(machine, train_x, x, [np.arange(2)] * len(x))))

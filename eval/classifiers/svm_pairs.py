@@ -6,13 +6,13 @@ fitting one pair at a time changes no solution, and needs the products of two cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.svm import SVC
 
-from crosspoint.eval.classifiers.svm_answers import gram_matrix, machine_answers
+from crosspoint.eval.classifiers.svm_answers import Plane, exact_answers, gram_matrix
 
 
 def predictions_by_pairs(
@@ -42,17 +42,51 @@ def predictions_by_pairs(
     """
     classes, sizes = np.unique(train_y, return_counts=True)
     products = _Products(np.split(train_x, sizes.cumsum()[:-1]), memory)
+    lengths = np.linalg.norm(test_x, axis=1)
     votes = [np.zeros((len(test_x), len(classes)), dtype=np.int32) for _ in costs]
-    for first, second in combinations(range(len(classes)), 2):
-        x, labels = products.samples(first, second)
-        reached = 0
-        for machine in _machines(products.gram(first, second), x, labels, costs[: len(votes)], iterations):
-            won = machine_answers(machine, x, test_x) == 0
-            votes[reached][:, first] += won
-            votes[reached][:, second] += ~won
-            reached += 1
-        del votes[reached:]
+    for first in range(len(classes) - 1):
+        fitted: list[list[_Pair]] = [[] for _ in votes]
+        for second in range(first + 1, len(classes)):
+            x, labels = products.samples(first, second)
+            machines = list(_machines(products.gram(first, second), x, labels, costs[: len(fitted)], iterations))
+            del fitted[len(machines) :]
+            for pairs, machine in zip(fitted, machines, strict=True):
+                pairs.append(_Pair(second, machine, Plane.of(machine, x)))
+        del votes[len(fitted) :]
+        for tally, pairs in zip(votes, fitted, strict=True):
+            won = _won(pairs, test_x, lengths, lambda second, first=first: products.samples(first, second)[0])
+            tally[:, first] += won.sum(axis=1)
+            tally[:, first + 1 :] += ~won
     return [classes[each.argmax(axis=1)] for each in votes]  # the first of equals wins, as in libsvm
+
+
+class _Pair(NamedTuple):
+    """The machine of a class and a later one."""
+
+    second: int
+    machine: SVC
+    plane: Plane
+
+
+def _won(
+    pairs: Sequence[_Pair], test_x: np.ndarray, lengths: np.ndarray, samples: Callable[[int], np.ndarray]
+) -> np.ndarray:
+    """Where a class wins against each later one, (m, pairs) bool: one product with all their normal vectors.
+
+    Args:
+        pairs: the machines.
+        test_x: (m, C) features.
+        lengths: (m,) of them.
+        samples: those that the pair with a later class was fitted on.
+    """
+    planes = [pair.plane for pair in pairs]
+    decisions = test_x @ np.stack([plane.normal for plane in planes]).T + [plane.intercept for plane in planes]
+    won = decisions > 0
+    in_doubt = abs(decisions) <= np.outer(lengths, [plane.rounding for plane in planes])
+    for column in np.flatnonzero(in_doubt.any(axis=0)):
+        rows, pair = np.flatnonzero(in_doubt[:, column]), pairs[column]
+        won[rows, column] = exact_answers(pair.machine, samples(pair.second), test_x[rows]) == 0
+    return won
 
 
 def _machines(
