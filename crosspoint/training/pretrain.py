@@ -118,7 +118,7 @@ def pretrain(
         progress=progress,
     )
     batches = data.batches(trainer.world_size)
-    trainer.log_every_n_steps = min(50, batches)
+    trainer.log_every_n_steps = min(50, batches)  # type: ignore[attr-defined] # Lightning sets it, undeclared
     write_settings(out, settings)
     if first_process():
         method.planned(batches * resolved.epochs)

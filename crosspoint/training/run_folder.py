@@ -15,7 +15,8 @@ from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.sole_writer import sole_writer
 
-Given, Left = ParamSpec("Given"), TypeVar("Left")
+Given = ParamSpec("Given")
+Left = TypeVar("Left")
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 IGNORED_ON_RESUME = {

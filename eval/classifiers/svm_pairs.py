@@ -6,7 +6,7 @@ fitting one pair at a time changes no solution, and needs the products of two cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +54,7 @@ def predictions_by_pairs(
                 pairs.append(_Pair(second, machine, Plane.of(machine, x)))
         del votes[len(fitted) :]
         for tally, pairs in zip(votes, fitted, strict=True):
-            won = _won(pairs, test_x, lengths, lambda second, first=first: products.samples(first, second)[0])
+            won = _won(first, pairs, test_x, lengths, products)
             tally[:, first] += won.sum(axis=1)
             tally[:, first + 1 :] += ~won
     return [classes[each.argmax(axis=1)] for each in votes]  # the first of equals wins, as in libsvm
@@ -69,23 +69,25 @@ class _Pair(NamedTuple):
 
 
 def _won(
-    pairs: Sequence[_Pair], test_x: np.ndarray, lengths: np.ndarray, samples: Callable[[int], np.ndarray]
+    first: int, pairs: Sequence[_Pair], test_x: np.ndarray, lengths: np.ndarray, products: _Products
 ) -> np.ndarray:
     """Where a class wins against each later one, (m, pairs) bool: one product with all their normal vectors.
 
     Args:
-        pairs: the machines.
+        first: the class.
+        pairs: its machines.
         test_x: (m, C) features.
         lengths: (m,) of them.
-        samples: those that the pair with a later class was fitted on.
+        products: have the samples that the machines were fitted on.
     """
     planes = [pair.plane for pair in pairs]
     decisions = test_x @ np.stack([plane.normal for plane in planes]).T + [plane.intercept for plane in planes]
     won = decisions > 0
     in_doubt = abs(decisions) <= np.outer(lengths, [plane.rounding for plane in planes])
-    for column in np.flatnonzero(in_doubt.any(axis=0)):
+    for column in np.flatnonzero(in_doubt.any(axis=0)).tolist():
         rows, pair = np.flatnonzero(in_doubt[:, column]), pairs[column]
-        won[rows, column] = exact_answers(pair.machine, samples(pair.second), test_x[rows]) == 0
+        x, _ = products.samples(first, pair.second)
+        won[rows, column] = exact_answers(pair.machine, x, test_x[rows]) == 0
     return won
 
 
