@@ -128,8 +128,7 @@ class Resources(Compute):
         sync_batchnorm: normalize over the batches of all processes
         compile: not available here
         evaluation_batch: clouds per forward pass of an evaluation
-        kept_features: GB of features that a linear probe on frames keeps in memory; what is beyond is computed at every
-            epoch, with the same result
+        kept_features: GB of a linear probe's features of frames that memory keeps
     """
 
     devices: int | Literal["auto"] = 1
