@@ -86,12 +86,15 @@ def test_nothing_is_left_of_a_folder_that_nothing_was_written_to(tmp_path: Path)
 def test_a_forked_child_does_not_hold_the_lock_of_its_parent(tmp_path: Path) -> None:
     """Loader processes are forked, and live for some seconds after a parent that was killed."""
     reading, writing = os.pipe()
+    begun, begins = os.pipe()
     with sole_writer(tmp_path):
         child = os.fork()
         if child == 0:
             os.close(writing)
+            os.write(begins, b"x")
             os.read(reading, 1)  # until the parent closes its end
             os._exit(0)
+        os.read(begun, 1)
         (tmp_path / LOCK).rename(tmp_path / "moved")  # so that leaving does not unlock by removing the file
     (tmp_path / "moved").rename(tmp_path / LOCK)
     with sole_writer(tmp_path):
