@@ -34,7 +34,7 @@ def check_finite(values: Tensor | np.ndarray, where: str) -> None:
 
 
 class FinitePairs(PairDataset):
-    """Pairs of which each cloud is checked when it is read: 15 µs for 2,048 points.
+    """Pairs of which each cloud is checked when it is read.
 
     Args:
         pairs: the dataset.
