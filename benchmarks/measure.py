@@ -81,9 +81,9 @@ def peak_memory(run: Callable[[], object], device: str = "cpu") -> int:
         return torch.cuda.max_memory_allocated() - before
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed goes back, or it would hide what comes
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     run()
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -112,7 +112,8 @@ def report(name: str, rows: Sequence[Mapping[str, Any]], args: argparse.Namespac
     (args.out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
+    """Bytes of this process that the kernel names: VmRSS of now, VmHWM at most."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])

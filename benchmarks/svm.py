@@ -20,10 +20,14 @@ COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 SPREADS = {"apart": 0.6, "overlapping": 0.3}  # of class means, in standard deviations within a class
 
 
-def features(samples: int, dimensions: int, classes: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+def features(
+    samples: int, dimensions: int, classes: int, spread: float, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian classes in 64 directions with noise in all: (samples, dimensions) float32, (samples,) labels."""
     generator = np.random.default_rng(0)
     labels = generator.integers(classes, size=samples)
+    if shares is not None:
+        labels = generator.choice(classes, size=samples, p=shares)
     hidden = spread * generator.normal(size=(classes, 64))[labels] + generator.normal(size=(samples, 64))
     noise = 1.4 * generator.normal(size=(samples, dimensions))
     common = abs(generator.normal(size=dimensions))

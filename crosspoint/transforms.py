@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from crosspoint.renderers.meshes import TO_Y_UP
+from crosspoint.renderers.ranges import PIXELS, POINTS, in_range
 
 Rotation = Literal["none", "up", "any"]
 
@@ -51,8 +52,11 @@ class CloudAugmentation:
         for name, (low, high) in (("scale", self.scale), ("stretch", self.stretch)):
             if not 0 < low <= high:
                 raise ValueError(f"found {name} [{low}, {high}], expected two positive numbers, the smaller first")
-        if not 0 <= self.dropout <= 1:
-            raise ValueError(f"found dropout {self.dropout}, expected a share from 0 to 1")
+            in_range(name, high, 0.0, 1e6)
+        in_range("points", self.points, *POINTS)
+        in_range("dropout", self.dropout, 0.0, 1.0)
+        for name in ("translation", "jitter", "jitter_limit"):
+            in_range(name, getattr(self, name), 0.0, 1e6)
 
     def __call__(self, points: Tensor, generator: Generator) -> Tensor:
         """points (B, N, 3) → (B, N or self.points, 3); raises ValueError if a cloud has fewer points than asked."""
@@ -92,8 +96,7 @@ class ImageAugmentation:
     flip: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"found an image size of {self.size}, expected at least one pixel")
+        in_range("size", self.size, *PIXELS)
         if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
             raise ValueError(f"found crop {list(self.crop)}, expected two shares of the area, the smaller first")
         if not (0 <= self.jitter <= 1 and 0 <= self.flip <= 1):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.atomic import atomic_write, check_writable, clear_drafts
 from crosspoint.transforms import unit_sphere
 
 FAR, NEAR = 10.0, 0.05  # a cloud that reaches farther from the origin, or is smaller, is in units of its own
@@ -50,6 +50,7 @@ def extract_features(
 
     Raises:
         ValueError: if `points` are not such clouds, or if the encoder returns another shape or non-finite features.
+        OSError: if the cache takes no file.
     """
     points = _as_array(points)
     if points.ndim != 3 or points.shape[2] != 3 or points.size == 0:
@@ -71,6 +72,8 @@ def extract_features(
     path = Path(cache) / f"{feature_key(encoder, points)}.npy"
     features = _read(path, rows=len(points))
     if features is None:
+        check_writable(path, "--cache")
+        clear_drafts(path.parent)
         features = _forward(encoder, points, batch_size, torch.device(device), progress)
         with atomic_write(path) as file:
             np.save(file, features, allow_pickle=False)

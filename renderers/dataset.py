@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import joblib
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,10 +29,12 @@ from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.layouts import Item, Source, find_meshes
 from crosspoint.renderers.manifest import begin
 from crosspoint.renderers.meshes import UpAxis
+from crosspoint.renderers.parallel import in_processes
 from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
 from crosspoint.renderers.shards import Sample, read_index, write_shard
+from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.renderers.threads import one_thread
 
@@ -124,7 +125,8 @@ def render_folder(
 
     Raises:
         FileNotFoundError: if there is no source folder.
-        ValueError: if a setting is out of range, the source has no mesh or mixed layouts, or `out` holds other things.
+        ValueError: if a setting is out of range, the source has no mesh or mixed layouts, or `out` holds other things
+            or is being written to.
         ImportError: if the backend is not installed.
     """
     started = time.perf_counter()
@@ -138,13 +140,14 @@ def render_folder(
     if test_share is not None:
         meshes = meshes.split_by(test_share, seed)
     recipe = Recipe(views, size, points, orbit, backend, up_axis or meshes.up_axis, seed, style)
-    begin(Path(out), meshes, recipe, shard_size, test_share)
-    for line in str(replace(meshes, up_axis=recipe.up_axis)).splitlines():
-        log.info("%s", line)
-    shards = plan(Path(out), meshes, recipe, shard_size)
-    todo = [shard for shard in shards if read_index(Path(shard.path)) is None]
-    drawn = views * _run(todo, jobs, progress)
-    rendered, failures, lost = finish(Path(out), shards)
+    with sole_writer(out):
+        begin(Path(out), meshes, recipe, shard_size, test_share)
+        for line in str(replace(meshes, up_axis=recipe.up_axis)).splitlines():
+            log.info("%s", line)
+        shards = plan(Path(out), meshes, recipe, shard_size)
+        todo = [shard for shard in shards if read_index(Path(shard.path)) is None]
+        drawn = views * _run(todo, jobs, progress)
+        rendered, failures, lost = finish(Path(out), shards)
     failed, reason = len(failures), failures[0]["reason"] if failures else ""
     example = f"{lost[0]['names'][0]} of {lost[0]['path']}" if lost else ""
     return Summary(rendered, failed, drawn, time.perf_counter() - started, len(lost), example, str(out), reason)
@@ -226,8 +229,7 @@ def _run(shards: list[Shard], jobs: int, progress: bool) -> int:
     read, rendered, started = 0, 0, time.perf_counter()
     with bar:
         task = bar.add_task("", total=sum(len(shard.items) for shard in shards), rate=0.0)
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        for counts in parallel(joblib.delayed(render_shard)(shard) for shard in shards):
+        for counts in in_processes(render_shard, ((shard,) for shard in shards), jobs, ordered=False):
             read, rendered = read + counts[0], rendered + counts[1]
             views = rendered * shards[0].recipe.views
             bar.update(task, completed=read, rate=views / (time.perf_counter() - started))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +16,13 @@ from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.layouts import Source
 from crosspoint.renderers.sample import Recipe
+from crosspoint.renderers.sole_writer import LOCK
 
 FORMAT = 1
 
 
 def begin(out: Path, source: Source, recipe: Recipe, shard_size: int, test_share: float | None = None) -> None:
-    """Write what a set is before its first shard; or compare a set that was begun, and clear what a kill left of it.
+    """Write what a set is before its first shard; or compare a set that was begun.
 
     Raises:
         ValueError: if settings or source differ, naming the difference, or if the folder holds something else.
@@ -34,11 +34,9 @@ def begin(out: Path, source: Source, recipe: Recipe, shard_size: int, test_share
     if (out / "set.json").is_file():
         _same(read_manifest(out)["settings"], settings, out)
         _same_sources(json.loads((out / "sources.json").read_bytes()), sources, out)
-        for draft in filter(_draft, out.iterdir()):
-            draft.unlink()
         return
-    known = {"sources.json"}  # alone, it is what a run leaves that ends before its second file
-    if out.exists() and (not out.is_dir() or any(path.name not in known for path in out.iterdir() if not _draft(path))):
+    known = {"sources.json", LOCK}  # the first, alone, is what a run leaves that ends before its second file
+    if out.exists() and (not out.is_dir() or any(path.name not in known for path in out.iterdir())):
         raise ValueError(f"found files in {out} that are no rendered set, expected a new or empty folder")
     counts = Counter(item.split for item in source.items)
     content = {
@@ -75,11 +73,6 @@ def read_manifest(root: Path) -> JsonObject:
     if version != FORMAT:
         raise ValueError(f"found format {version} in {path}, expected {FORMAT}: render the set again")
     return manifest
-
-
-def _draft(path: Path) -> bool:
-    """Whether a file is one that `writing` had not finished."""
-    return re.fullmatch(r"\..+\.(tar|json|jsonl)\.[0-9a-f]{32}", path.name) is not None
 
 
 def _same(found: JsonObject, wanted: JsonObject, out: Path) -> None:

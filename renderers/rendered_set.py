@@ -104,6 +104,10 @@ class RenderedSet:
         """Class, split, source path, up axis, transform to the unit sphere and number of faces."""
         return json.loads(self._read(index, "json"))
 
+    def where(self, index: int) -> str:
+        """Key and shard of an object, for messages."""
+        return f"{self.keys[index]} in {self.shards[self._shard[index]]}"
+
     def _array(self, index: int, ending: str) -> np.ndarray:
         return np.load(io.BytesIO(self._read(index, ending)), allow_pickle=False)
 
@@ -117,7 +121,7 @@ class RenderedSet:
         return read_member(self.shards[self._shard[index]], offset, size)
 
     def _where(self, index: int, view: int) -> str:
-        return f"view {view} of {self.keys[index]} in {self.shards[self._shard[index]]}"
+        return f"view {view} of {self.where(index)}"
 
 
 def _shards(root: Path, counts: dict[str, int], split: str | None) -> list[Path]:

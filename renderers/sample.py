@@ -15,6 +15,7 @@ from PIL import Image
 from crosspoint.renderers.cameras import Cameras, orbit, ring, sphere
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, normalize, normalizing_transform, read_mesh, sample_surface
+from crosspoint.renderers.ranges import PIXELS, POINTS, VIEWS, in_range
 from crosspoint.renderers.rendering import draw
 from crosspoint.renderers.shading import Style
 
@@ -41,9 +42,9 @@ class Recipe:
     style: Style
 
     def __post_init__(self) -> None:
-        for name in ("views", "size", "points"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"found {name} {getattr(self, name)}, expected at least 1")
+        in_range("views", self.views, *VIEWS)
+        in_range("size", self.size, *PIXELS)
+        in_range("points", self.points, *POINTS)
         if self.seed < 0:
             raise ValueError(f"found seed {self.seed}, expected 0 or more")
         if self.up_axis not in TO_Y_UP:

@@ -9,6 +9,7 @@ import sys
 def start_log() -> None:
     """Write messages as they are."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches when an interpreter ends
 
 
 def quieten_lightning() -> None:

@@ -13,8 +13,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from crosspoint.cli.legacy import rename_flags
-from crosspoint.cli.log import start_log
+from crosspoint.cli.log import start_log  # all that takes time to import is imported where Ctrl-C is awaited
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -91,6 +90,8 @@ def _run(words: list[str]) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"crosspoint {version('crosspoint3d')}\n")
         return 0
+    from crosspoint.cli.legacy import rename_flags
+
     with warnings.catch_warnings():
         warnings.simplefilter("default", FutureWarning)
         name, *rest = rename_flags(words)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-import joblib
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -27,6 +26,7 @@ from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.layouts import Item, find_meshes
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, sample_surface
+from crosspoint.renderers.parallel import in_processes
 
 _FORMAT = 1  # of the cache: a new number lets old files lie
 
@@ -114,9 +114,9 @@ def _split(root: Path, split: str) -> tuple[Path, list[Item], list[str]]:
 def _sample_all(
     root: Path, items: list[Item], points: int, seed: int, up_axis: UpAxis, skip_broken: bool, jobs: int
 ) -> _Sampled:
-    work = (joblib.delayed(_sample)(root / item.path, item.path, points, seed, up_axis) for item in items)
+    work = ((root / item.path, item.path, points, seed, up_axis) for item in items)
     outcomes = track(
-        joblib.Parallel(n_jobs=jobs, return_as="generator")(work),
+        in_processes(_sample, work, jobs),
         "sampling meshes",
         total=len(items),
         console=Console(stderr=True),

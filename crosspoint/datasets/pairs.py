@@ -50,6 +50,10 @@ class PairDataset(SampleDataset):
         """The cloud alone, (N, 3) float32: what a probe reads."""
         return self[index, 0].points.numpy()
 
+    def where(self, index: int) -> str:
+        """What an object is called and where it lies, for messages."""
+        return f"object {index} of {type(self).__name__}"
+
 
 def draw_views(available: int, wanted: int, seed: int) -> list[int]:
     """Choose `wanted` of `available` views: without repeats while there are enough, with repeats after that.

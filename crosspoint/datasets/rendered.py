@@ -18,6 +18,7 @@ from crosspoint.datasets.clouds import Clouds, take_points
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
 from crosspoint.renderers import RenderedSet
+from crosspoint.renderers.ranges import PIXELS, VIEWS, in_range
 
 
 class RenderedPairs(PairDataset):
@@ -43,9 +44,8 @@ class RenderedPairs(PairDataset):
         image_size: int | None = None,
         cache: bool = False,
     ):
-        for name, value in (("views", views), ("image_size", image_size)):
-            if value is not None and value < 1:
-                raise ValueError(f"found {name} {value}, expected at least 1")
+        in_range("views", views, *VIEWS)
+        in_range("image_size", image_size, *PIXELS)
         self.set = RenderedSet(root, split)
         self.classes, self.labels = self.set.classes, self.set.labels
         self.views, self.image_size = views, image_size
@@ -70,6 +70,10 @@ class RenderedPairs(PairDataset):
     def read_points(self, index: int) -> np.ndarray:
         """The cloud alone, (N, 3) float32."""
         return self.set.points(index)
+
+    def where(self, index: int) -> str:
+        """Key and shard of an object."""
+        return self.set.where(index)
 
     def _resized(self, index: int, views: range | list[int]) -> Tensor:
         images = self.set.images(index, views)

@@ -22,6 +22,7 @@ from trimesh.exchange.ply import load_ply
 
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
 from crosspoint.renderers.layouts import SHAPENET_CLASSES
+from crosspoint.renderers.ranges import PIXELS, POINTS, VIEWS, in_range
 
 Alpha = Literal["discard", "white"]
 
@@ -63,9 +64,9 @@ class ShapeNetPairs(PairDataset):
         alpha: Alpha = "discard",
         skip_missing: bool = False,
     ) -> None:
-        for name, value in (("views", views), ("image_size", image_size), ("points", points)):
-            if value is not None and value < 1:
-                raise ValueError(f"found {name} {value}, expected at least 1")
+        in_range("views", views, *VIEWS)
+        in_range("image_size", image_size, *PIXELS)
+        in_range("points", points, *POINTS)
         if alpha not in ("discard", "white"):
             raise ValueError(f"found alpha {alpha!r}, expected 'discard' or 'white'")
         self.root, self.views, self.image_size, self.alpha = Path(root), views, image_size, alpha
@@ -99,6 +100,10 @@ class ShapeNetPairs(PairDataset):
     def read_points(self, index: int) -> np.ndarray:
         """The cloud alone, (N, 3) float32."""
         return self._read_cloud(self._cloud_path(index))
+
+    def where(self, index: int) -> str:
+        """The file of a cloud."""
+        return str(self._cloud_path(index))
 
     def _cloud_path(self, index: int) -> Path:
         return self.root / CLOUDS / f"{self._index.model(index)[0]}.ply"

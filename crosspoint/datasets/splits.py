@@ -27,3 +27,22 @@ def split_holdout(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
         held.append(members[: min(round(share * len(members)), len(members) - 1)])
     holdout = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), holdout), holdout
+
+
+def stratified_subset(labels: np.ndarray, count: int, seed: int, *, least: int = 5) -> np.ndarray:
+    """Indices of about `count` items, a share of every class; all, where there are no more.
+
+    Args:
+        labels: (n,) classes.
+        count: wanted. Classes below `least` items may take it above that.
+        seed: of the choice.
+        least: items that every class keeps, as far as it has them: a cross-validation needs some.
+    """
+    if len(labels) <= count:
+        return np.arange(len(labels))
+    generator = np.random.default_rng([seed, 2])
+    kept = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        kept.append(members[: max(least, len(members) * count // len(labels))])
+    return np.sort(np.concatenate(kept))

@@ -22,6 +22,7 @@ from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.models.projection_heads import PROJECTION, cloud_head, image_head
 from crosspoint.ops.precision import full_precision
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.ranges import CHANNELS, TEMPERATURE, in_range
 from crosspoint.transforms import CloudAugmentation, ImageAugmentation
 
 
@@ -39,8 +40,8 @@ class CrossPoint(ObjectMethod):
         images: augmentation of images
 
     Raises:
-        ValueError: if both weights are zero, one is negative, images are to be used without an image encoder, or an
-            encoder has no feature_dim.
+        ValueError: if a number is out of range, both weights are zero, one is negative, images are to be used without
+            an image encoder, or an encoder has no feature_dim.
     """
 
     recipe: ClassVar[JsonObject] = {
@@ -64,6 +65,8 @@ class CrossPoint(ObjectMethod):
         images: ImageAugmentation = ImageAugmentation(),  # noqa: B008
     ) -> None:
         super().__init__()
+        in_range("projection", projection, *CHANNELS)
+        in_range("temperature", temperature, *TEMPERATURE)
         if min(intra_weight, cross_weight) < 0 or intra_weight + cross_weight == 0:
             raise ValueError(f"found weights {intra_weight} and {cross_weight}, expected both ≥ 0 and one above 0")
         if cross_weight > 0 and image_encoder is None:

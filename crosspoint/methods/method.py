@@ -71,6 +71,10 @@ class Method(Recorded, nn.Module):
         """A batch → "loss" and its named parts, all scalars; every draw comes from the generator."""
         raise ValueError(f"found {type(self).__name__}, expected a method that defines training_step")
 
+    def planned(self, steps: int) -> None:
+        """Told before a run how many steps it will have; a method warns where a part of it would never start."""
+        return
+
     def describe(self, batch: Any) -> Tensor | None:
         """A batch → features of the encoder (n, C), a row a sample, point or voxel; None where nothing is watched."""
         return None

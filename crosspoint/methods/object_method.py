@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
+from crosspoint.datasets.finite import FinitePairs
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, stack_pairs
 from crosspoint.methods.method import Method
 
@@ -26,7 +27,7 @@ class ObjectMethod(Method):
     min_batch: ClassVar[int] = 2  # objects are compared with each other
 
     def training_samples(self, dataset: Any, *, prepare: bool = True) -> PairDataset:
-        """The pairs as they are: augmentation happens on the device, with the batch.
+        """The pairs as they are, each cloud checked: augmentation happens on the device, with the batch.
 
         Raises:
             ValueError: if they are no pairs of clouds and views.
@@ -36,7 +37,7 @@ class ObjectMethod(Method):
                 f"found a {type(dataset).__name__} for {type(self).__name__}, expected pairs of clouds and views: "
                 "take data.dataset rendered, shapenet, or a class that extends PairDataset"
             )
-        return dataset
+        return FinitePairs(dataset)
 
     def collate(self, samples: Sequence[ObjectPair]) -> ObjectPair:
         """Pairs → a batch."""

@@ -17,6 +17,7 @@ from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
 from crosspoint.ops.shared_mlp import SLOPE, SharedMLP
+from crosspoint.renderers.ranges import CHANNELS, POINTS, all_in_range, in_range
 
 
 class DGCNN(PointEncoder):
@@ -31,10 +32,16 @@ class DGCNN(PointEncoder):
         k: neighbors per point, the point itself included; CrossPoint pre-trains and probes with 15.
         channels: outputs of the EdgeConv layers.
         embedding: outputs of the shared layer before pooling.
+
+    Raises:
+        ValueError: if a number is out of range.
     """
 
     def __init__(self, *, k: int = 15, channels: Sequence[int] = (64, 64, 128, 256), embedding: int = 1024) -> None:
         super().__init__()
+        in_range("k", k, *POINTS)
+        all_in_range("channels", channels, *CHANNELS)
+        in_range("embedding", embedding, *CHANNELS)
         self.feature_dim, self.level_dim = 2 * embedding, sum(channels)
         widths = [3, *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))

@@ -15,6 +15,7 @@ from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.knn import knn
 from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.renderers.ranges import POINTS, in_range
 
 EMBEDDING = 1024
 LEVELS = 3 * 64  # channels of the three EdgeConv outputs side by side
@@ -43,10 +44,14 @@ class PartSegDGCNN(PointEncoder):
 
     Args:
         k: neighbors per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
+
+    Raises:
+        ValueError: if it is out of range.
     """
 
     def __init__(self, *, k: int = 15) -> None:
         super().__init__()
+        in_range("k", k, *POINTS)
         self.feature_dim, self.level_dim = EMBEDDING, LEVELS
         self.k = k
         self.transform = TransformNet()

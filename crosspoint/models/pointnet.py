@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.renderers.ranges import CHANNELS, in_range
 
 
 class PointNet(PointEncoder):
@@ -26,10 +27,14 @@ class PointNet(PointEncoder):
 
     Args:
         embedding: outputs of the last shared layer.
+
+    Raises:
+        ValueError: if it is out of range.
     """
 
     def __init__(self, *, embedding: int = 1024) -> None:
         super().__init__()
+        in_range("embedding", embedding, *CHANNELS)
         widths = [3, 64, 64, 64, 128, embedding]
         self.feature_dim, self.level_dim = embedding, sum(widths[1:-1])
         self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.ranges import POINTS, in_range
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -53,13 +54,13 @@ class ResolvedTraining:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"found training.{name} {getattr(self, name)}, expected at least 1")
-        if self.learning_rate <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < self.epochs:
+        in_range("training.epochs", self.epochs, 1, 10_000_000)
+        in_range("training.batch_size", self.batch_size, 1, 10_000_000)
+        in_range("training.learning_rate", self.learning_rate, 1e-12, 1e6)
+        in_range("training.weight_decay", self.weight_decay, 0.0, 1e6)
+        if not 0 <= self.warmup < self.epochs:
             raise ValueError(
-                f"found learning_rate {self.learning_rate}, weight_decay {self.weight_decay} and warmup {self.warmup}, "
-                "expected a positive rate, no negative decay, and a warm-up shorter than the epochs"
+                f"found training.warmup {self.warmup}, expected at least 0 and fewer than the {self.epochs} epochs"
             )
 
 
@@ -89,8 +90,7 @@ class Compute:
 
     def __post_init__(self) -> None:
         for name, least in (("nodes", 1), ("workers", 0), ("accumulation", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"found compute.{name} {getattr(self, name)}, expected at least {least}")
+            in_range(f"compute.{name}", getattr(self, name), least, 100_000)
 
     def on_one_device(self) -> Compute:
         """The same hardware, of which only one device of one machine is used."""
@@ -105,15 +105,18 @@ class ProbeConfig:
         holdout: share of each class kept out of training, for the probe; 0 probes nothing
         points: points per cloud that the probe sees
         every: number of epochs between two probes
+        samples: largest number of clouds that the SVM is fitted on, a share of every class; null takes all, and the time
+            grows with their square
     """
 
     holdout: float = 0.1
     points: int = 1024
     every: int = 10
+    samples: int | None = 4000
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout < 1:
             raise ValueError(f"found probe.holdout {self.holdout}, expected a share from 0 to below 1")
-        for name in ("points", "every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"found probe.{name} {getattr(self, name)}, expected at least 1")
+        in_range("probe.points", self.points, *POINTS)
+        in_range("probe.every", self.every, 1, 10_000_000)
+        in_range("probe.samples", self.samples, 2, 10_000_000)

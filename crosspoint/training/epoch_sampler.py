@@ -10,6 +10,32 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 
+def batches_of_each(samples: int, batch_size: int, processes: int, *, least: int = 1, what: str = "samples") -> int:
+    """Batches that each process has in an epoch: whole ones of its share of the samples.
+
+    Every training asks here, so that none has processes without a batch, which would learn nothing.
+
+    Args:
+        samples: of all processes.
+        batch_size: samples of a batch, for each process.
+        processes: that share the samples.
+        least: samples that a batch needs.
+        what: the samples are, for the message.
+
+    Raises:
+        ValueError: if a process has no batch, or a batch is too small.
+    """
+    share = samples // processes
+    if least <= batch_size <= share:
+        return share // batch_size
+    shared = "" if processes == 1 else f", {share} for each of {processes} processes,"
+    fewer = "" if processes == 1 else ", or fewer devices"
+    wanted = f"a batch size from {least} to {share}: change it, or take more data{fewer}"
+    if share < least:
+        wanted = f"{least} or more for each process: take more data{fewer}"
+    raise ValueError(f"found {samples} {what} for training{shared} and a batch size of {batch_size}, expected {wanted}")
+
+
 class EpochSampler(Sampler[tuple[int, int]]):
     """Yield (index, seed) pairs of a fresh permutation in every epoch, this process's share of them.
 
@@ -55,6 +81,7 @@ def epoch_loader(
     workers: int,
     trainer: Any = None,
     collate: Callable[[list[Any]], Any] | None = None,
+    least: int = 1,
 ) -> DataLoader[Any]:
     """Batches in an order that (seed, epoch) decide, of which a process reads its share; an incomplete one is dropped.
 
@@ -66,8 +93,13 @@ def epoch_loader(
         workers: loader processes.
         trainer: Lightning's, which knows the processes; None for a single one.
         collate: items → a batch; None takes PyTorch's own.
+        least: items that a batch needs.
+
+    Raises:
+        ValueError: if a process has no batch.
     """
     rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+    batches_of_each(len(indices), batch_size, processes, least=least)
     return DataLoader(
         dataset,
         batch_size=batch_size,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from crosspoint.checkpoints.record import RECORD_KEY, Record
 from crosspoint.methods.method import Method
 from crosspoint.training.config import ResolvedTraining
-from crosspoint.training.epoch_sampler import epoch_loader, step_seed
+from crosspoint.training.epoch_sampler import batches_of_each, epoch_loader, step_seed
 
 
 class Pretraining(lightning.LightningModule):
@@ -121,9 +121,6 @@ class SampleDataModule(lightning.LightningDataModule):
         seed: of the run.
         collate: samples → a batch.
         min_batch: samples that a batch needs: objects are compared with each other, points of a scene among themselves.
-
-    Raises:
-        ValueError: if the indices do not fill one batch.
     """
 
     def __init__(
@@ -138,22 +135,17 @@ class SampleDataModule(lightning.LightningDataModule):
         min_batch: int = 1,
     ) -> None:
         super().__init__()
-        if not min_batch <= batch_size <= len(indices):
-            raise ValueError(
-                f"found {len(indices)} samples for training and a batch size of {batch_size}, expected a batch size "
-                f"from {min_batch} to the number of samples: change training.batch_size or the data"
-            )
         self.samples = samples
         self.indices = indices
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
         self.collate = collate
+        self.min_batch = min_batch
 
-    @property
-    def batches(self) -> int:
-        """In an epoch, over all processes."""
-        return len(self.indices) // self.batch_size
+    def batches(self, processes: int) -> int:
+        """Of each process in an epoch; raises ValueError if one has none."""
+        return batches_of_each(len(self.indices), self.batch_size, processes, least=self.min_batch)
 
     def train_dataloader(self) -> DataLoader:
         """The loader of this process; the last, incomplete batch of an epoch is dropped."""
@@ -165,4 +157,5 @@ class SampleDataModule(lightning.LightningDataModule):
             workers=self.workers,
             trainer=self.trainer,
             collate=self.collate,
+            least=self.min_batch,
         )

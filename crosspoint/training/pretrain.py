@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from crosspoint.checkpoints.record import Record
-from crosspoint.datasets.splits import split_holdout
+from crosspoint.datasets.splits import split_holdout, stratified_subset
 from crosspoint.methods.method import Method
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import describe, plain
@@ -22,12 +22,13 @@ from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.lightning_module import Pretraining, SampleDataModule
 from crosspoint.training.probe import HoldOut, HoldOutProbe, Measure
 from crosspoint.training.rankme import RankMe
-from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings
+from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings, writes_alone
 from crosspoint.training.trainer import fit, make_trainer
 
 REPLAY = "crosspoint replay"
 
 
+@writes_alone
 def pretrain(
     method: Method,
     dataset: Any,
@@ -60,8 +61,9 @@ def pretrain(
         progress: show a progress bar.
 
     Raises:
-        ValueError: if the folder holds a run and `resume` is False, or a run with other settings; if data and method
-            do not fit each other, or a setting is one that the method does not read; if the loss stops being finite.
+        ValueError: if the folder holds a run and `resume` is False, or a run with other settings, or is being written
+            to; if data and method do not fit each other, or a setting is one that the method does not read; if the
+            loss stops being finite.
         FileNotFoundError: if there are no data.
         ImportError: if networks are to be compiled and there is no compiler.
     """
@@ -100,20 +102,26 @@ def pretrain(
     softer = ", or raise method.temperature" if hasattr(method, "temperature") else ""
     callbacks: list[Callback] = [StopOnDivergence(out, replay=REPLAY, remedy=f"lower training.learning_rate{softer}")]
     if probe is not None and measure is not None and labels is not None and len(held):
-        hold_out = HoldOut.of(dataset, trained[labels[trained] >= 0], held, probe.points)
+        fit_on = trained[labels[trained] >= 0]
+        if probe.samples is not None:
+            fit_on = fit_on[stratified_subset(labels[fit_on], probe.samples, seed)]
+        hold_out = HoldOut.of(dataset, fit_on, held, probe.points)
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
     watched = held if len(held) else trained
     callbacks.append(RankMe(samples, watched, method, batch_size=resolved.batch_size, seed=seed))
-    write_settings(out, settings)
     trainer = make_trainer(
         compute,
         epochs=resolved.epochs,
         callbacks=callbacks,
         checkpoint=out / LAST,
         loggers=[CSVLogger(out, name="csv"), TensorBoardLogger(out, name="tensorboard")],
-        log_every=min(50, data.batches),
         progress=progress,
     )
+    batches = data.batches(trainer.world_size)
+    trainer.log_every_n_steps = min(50, batches)  # type: ignore[attr-defined] # Lightning sets it, undeclared
+    write_settings(out, settings)
+    if first_process():
+        method.planned(batches * resolved.epochs)
     fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=last)
     return out / BEST if (out / BEST).exists() else out / LAST
 

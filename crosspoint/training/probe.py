@@ -12,6 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from crosspoint.datasets.finite import FinitePairs
 from crosspoint.datasets.pairs import PairDataset
 from crosspoint.transforms import unit_sphere
 
@@ -26,7 +27,12 @@ class HoldOut(NamedTuple):
 
     @classmethod
     def of(cls, dataset: PairDataset, fit: np.ndarray, held: np.ndarray, points: int) -> HoldOut:
-        """Read the first `points` points of the clouds at two lists of indices, scaled as in pre-training."""
+        """Read the first `points` points of the clouds at two lists of indices, scaled as in pre-training.
+
+        Raises:
+            ValueError: if a number is not finite.
+        """
+        dataset = FinitePairs(dataset)
         clouds = (np.stack([dataset.read_points(int(i))[:points] for i in part]) for part in (fit, held))
         fit_points, held_points = (unit_sphere(torch.from_numpy(part)).numpy() for part in clouds)
         return cls(fit_points, dataset.labels[fit], held_points, dataset.labels[held])

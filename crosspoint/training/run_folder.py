@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.sole_writer import sole_writer
+
+Given = ParamSpec("Given")
+Left = TypeVar("Left")
 
 LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 IGNORED_ON_RESUME = {
@@ -16,10 +24,27 @@ IGNORED_ON_RESUME = {
     *("compute.accelerator", "compute.devices", "compute.nodes", "compute.workers", "compute.compile"),
 }
 
+LATER = {"probe.samples"}  # settings that runs of earlier versions do not have, and that move no weights
+
 
 def first_process() -> bool:
     """Whether this is the first process, as the launcher (Lightning, torchrun, SLURM) says, before they meet."""
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def writes_alone(train: Callable[Given, Left]) -> Callable[Given, Left]:
+    """A training that is the only writer of the folder that its keyword `out` names; of its processes, the first is.
+
+    None names no folder.
+    """
+
+    @wraps(train)
+    def alone(*args: Given.args, **kwargs: Given.kwargs) -> Left:
+        out: Any = kwargs.get("out")
+        with nullcontext() if out is None or not first_process() else sole_writer(out):
+            return train(*args, **kwargs)
+
+    return alone
 
 
 def check_free(out: Path, resume: bool) -> None:
@@ -80,6 +105,8 @@ def differences(old: JsonObject, new: JsonObject, prefix: str = "") -> list[str]
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changed += differences(before, after, f"{name}.")
+        elif name in LATER and key not in old:
+            continue
         elif before is None and after is False:  # a switch that an earlier version did not have was off
             continue
         elif before != after and name not in IGNORED_ON_RESUME:

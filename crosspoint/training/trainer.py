@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,12 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.loggers import Logger
 
 from crosspoint.ops.device import require_device
+from crosspoint.renderers.atomic import FULL
 from crosspoint.training.callbacks import AtomicCheckpoints, EpochReport
 from crosspoint.training.config import Compute
 from crosspoint.training.pace import Pace
+
+LOADER_DIED = re.compile(r"DataLoader worker \(pid.*\) (is killed by|exited unexpectedly)")
 
 
 def make_trainer(
@@ -26,7 +30,6 @@ def make_trainer(
     callbacks: Sequence[Callback],
     checkpoint: Path | None = None,
     loggers: Sequence[Logger] = (),
-    log_every: int = 50,
     progress: bool = False,
 ) -> lightning.Trainer:
     """A trainer that shares samples out by `EpochSampler` and writes whole checkpoints.
@@ -37,7 +40,6 @@ def make_trainer(
         callbacks: of the training; they run before the report of an epoch and its checkpoint.
         checkpoint: file that is written after every epoch; None writes none.
         loggers: where figures go.
-        log_every: steps between figures in the loggers.
         progress: show a progress bar instead of a line per epoch.
 
     Raises:
@@ -57,7 +59,6 @@ def make_trainer(
         callbacks=[*callbacks, Pace(lines=not progress), RichProgressBar() if progress else EpochReport(), *files],
         plugins=[AtomicCheckpoints()],
         logger=[*loggers] or False,
-        log_every_n_steps=log_every,
         enable_checkpointing=checkpoint is not None,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -81,6 +82,8 @@ def fit(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, of which Lightning makes a SystemExit.
+        OSError: if the disk is full.
+        ChildProcessError: if a loader process died.
     """
     atexit.register(_leave_processes)
     with warnings.catch_warnings():
@@ -96,6 +99,20 @@ def fit(
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
+        except RuntimeError as error:
+            if LOADER_DIED.search(str(error)) is None:
+                raise
+            raise ChildProcessError(
+                "found that a loader process died, perhaps of too little memory, expected all to live: give fewer "
+                "workers; the last whole epoch is kept"
+            ) from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(
+                f"found {FULL[error.errno]} for the figures of {trainer.log_dir}, expected enough: make room, and go "
+                "on from the last whole epoch"
+            ) from error
 
 
 def _every_epoch(path: Path) -> ModelCheckpoint:

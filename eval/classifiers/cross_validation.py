@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from crosspoint.eval.classifiers.svm import svm_predictions
+from crosspoint.eval.classifiers.svm import GRAM_BYTES, svm_predictions
 from crosspoint.renderers.json_object import JsonObject
 
 Scaling = Literal["raw", "standardized"]
@@ -26,6 +26,9 @@ LAST_STEP = 20  # the grid grows no further than a relative C of 1e-10 and 1e10
 # Separable classes saturate before this many libsvm iterations; where classes overlap, every further step takes three
 # times as many, without end and without use.
 GROWTH_ITERATIONS = 200_000
+MEMORY = 8 * 2**30  # bytes that folds may take together, beside the features
+LEAST = 2**28  # bytes of Gram matrices of a fold, whatever the features take
+COPIES = 3  # of a fold's features in float64: as they are, standardized, sorted by class
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def search_cost(x: np.ndarray, y: np.ndarray, folds: Folds, scaling: Scaling, jo
     variance = float(known.var(axis=0).sum())
     if variance <= float(np.finfo(np.float32).eps) ** 2 * float(np.square(known).mean(axis=0).sum()):
         variance = 1.0  # a collapsed encoder: what is left is rounding, and any C gives chance
+    del known
+    threads, memory = share_memory(len(x), x.shape[1], len(folds), jobs)
     correct: dict[int, list[int]] = {}
     steps, iterations, converged = list(FIRST_STEPS), -1, True
     while steps and converged:
@@ -89,8 +94,8 @@ def search_cost(x: np.ndarray, y: np.ndarray, folds: Folds, scaling: Scaling, jo
         with warnings.catch_warnings():  # here and not in the threads, which share the filters
             warnings.simplefilter("ignore", ConvergenceWarning)
             # Threads: libsvm and the matrix products release the interpreter, and the features are shared.
-            counts = Parallel(n_jobs=jobs, prefer="threads")(
-                delayed(_held_out_correct)(x, y, *fold, scaling, costs, iterations) for fold in folds
+            counts = Parallel(n_jobs=threads, prefer="threads")(
+                delayed(_held_out_correct)(x, y, *fold, scaling, costs, iterations, memory) for fold in folds
             )
         # A fold ends its counts at the first C that does not converge.
         by_step = list(zip(*counts, strict=False))
@@ -111,6 +116,22 @@ def search_cost(x: np.ndarray, y: np.ndarray, folds: Folds, scaling: Scaling, jo
             for step in sorted(correct)
         ],
     )
+
+
+def share_memory(samples: int, features: int, folds: int, jobs: int) -> tuple[int, int]:
+    """How many folds are fitted at a time, and the bytes that the Gram matrices of each may take.
+
+    Which they are changes no result.
+
+    Args:
+        samples: of all folds.
+        features: of a sample.
+        folds: of the cross-validation.
+        jobs: threads that were asked for.
+    """
+    copies = COPIES * 8 * samples * features
+    threads = max(1, min(effective_n_jobs(jobs), folds, 2 * MEMORY // (3 * copies)))
+    return threads, min(GRAM_BYTES, max(LEAST, MEMORY // threads - copies))
 
 
 def choose_step(correct: dict[int, int]) -> tuple[int, list[int]]:
@@ -151,7 +172,8 @@ def _held_out_correct(
     scaling: Scaling,
     costs: Sequence[float],
     iterations: int,
+    memory: int,
 ) -> list[int]:
     known, asked = scaled(x[train], x[held_out], scaling)
-    answers = svm_predictions(known, y[train], asked, costs, iterations=iterations)
+    answers = svm_predictions(known, y[train], asked, costs, iterations=iterations, memory=memory)
     return [int((answer == y[held_out]).sum()) for answer in answers]

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg.blas import ddot
 from sklearn.svm import SVC
+
+from crosspoint.eval.classifiers.svm_answers import gram_matrix, machine_answers
+from crosspoint.eval.classifiers.svm_pairs import predictions_by_pairs
+
+GRAM_BYTES = 4 * 2**30  # that Gram matrices may take: those of 23,000 samples, or of two classes that have as many
 
 
 def svm_predictions(
-    train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, costs: Sequence[float], *, iterations: int = -1
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    test_x: np.ndarray,
+    costs: Sequence[float],
+    *,
+    iterations: int = -1,
+    memory: int = GRAM_BYTES,
 ) -> list[np.ndarray]:
     """Predictions of `SVC(kernel="linear", C=C)` for every C in `costs`, the same ones.
 
     libsvm computes a linear kernel one dot product at a time, anew for each pair of classes, each C and each answer.
-    Here one Gram matrix serves all pairs and costs, and pairs answer by their normal vectors.
+    Here one Gram matrix serves all pairs and costs, and pairs answer by their normal vectors. Where it would be larger
+    than `memory`, it is one of two classes at a time, and the answers are the same.
 
-    Memory: 8 n (n + C) bytes, and 200 MB for libsvm.
+    Memory: 8 n (n + C) bytes, or 8 n C and `memory`, and 200 MB for libsvm.
 
     Args:
         train_x: (n, C) features.
@@ -25,6 +36,7 @@ def svm_predictions(
         test_x: (m, C) features.
         costs: values of C, all positive.
         iterations: of libsvm for one pair of classes, -1 for as many as it takes.
+        memory: bytes that Gram matrices may take.
 
     Returns:
         One (m,) array of labels per cost; fewer where some cost asks for more iterations, at which the list ends.
@@ -33,69 +45,16 @@ def svm_predictions(
     order = np.argsort(train_y, kind="stable")
     train_x, train_y = np.asarray(train_x)[order].astype(np.float64, copy=False), np.asarray(train_y)[order]
     test_x = np.asarray(test_x, dtype=np.float64)
+    if 8 * len(train_x) ** 2 > memory:
+        return predictions_by_pairs(train_x, train_y, test_x, costs, iterations=iterations, memory=memory)
     gram = gram_matrix(train_x)
     predictions: list[np.ndarray] = []
     for cost in costs:
         machine = SVC(kernel="precomputed", C=cost, max_iter=iterations).fit(gram, train_y)
         if machine.fit_status_ != 0:
             break
-        predictions.append(_answers(machine, train_x, test_x))
+        predictions.append(machine_answers(machine, train_x, test_x))
     return predictions
-
-
-def gram_matrix(x: np.ndarray) -> np.ndarray:
-    """Products (n, n) of all rows of x (n, C) float64, on which libsvm finds the solution of its own linear kernel.
-
-    libsvm optimizes on a kernel rounded to float32. That swallows the last digits, where a matrix product and a dot
-    product differ (but for values within 1e-15 of the border between two roundings). The diagonal alone it takes as
-    float64, so that comes from the function which libsvm calls itself: the solutions then agree bit for bit.
-    """
-    gram = x @ x.T
-    np.fill_diagonal(gram, [ddot(row, row) for row in x])
-    return gram
-
-
-def _answers(machine: SVC, train_x: np.ndarray, test_x: np.ndarray) -> np.ndarray:
-    """Labels (m,) of test_x (m, C) from a machine fitted on the Gram matrix of train_x (n, C).
-
-    A machine's own `predict` sums thousands of products one by one for each answer and pair of classes.
-    """
-    classes = len(machine.classes_)
-    first, second = np.triu_indices(classes, 1)  # the two classes of each pair, in libsvm's order
-    sign = -1.0 if classes == 2 else 1.0  # scikit-learn turns a single pair round
-    # Row j − 1 holds the coefficients of a class against a later class j, row i those against an earlier class i.
-    coefficients = np.split(sign * machine.dual_coef_, machine.n_support_.cumsum()[:-1], axis=1)
-    support = np.split(train_x[machine.support_], machine.n_support_.cumsum()[:-1])
-    normals = np.stack([c @ x for c, x in zip(coefficients, support, strict=True)])
-    decisions = test_x @ (normals[first, second - 1] + normals[second, first]).T + sign * machine.intercept_
-    # Votes won minus votes lost order the classes as votes do, and the first of equals wins, as in libsvm.
-    identity = np.eye(classes)
-    votes = np.where(decisions > 0, 1.0, -1.0) @ (identity[first] - identity[second])
-    answers = machine.classes_[votes.argmax(axis=1)]
-
-    # Two orders of summation differ by less than the rounding of all terms, were they all of one sign.
-    reaches = np.stack([abs(c) @ np.linalg.norm(x, axis=1) for c, x in zip(coefficients, support, strict=True)])
-    reach = np.outer(np.linalg.norm(test_x, axis=1), reaches[first, second - 1] + reaches[second, first])
-    terms = train_x.shape[1] + 2 * int(machine.n_support_.max())
-    in_doubt = abs(decisions) <= 2 * np.finfo(np.float64).eps * terms * reach
-    rows = np.flatnonzero(in_doubt.any(axis=1))
-    if len(rows):
-        pairs = [np.union1d(first[each], second[each]) for each in in_doubt[rows]]
-        answers[rows] = machine.predict(_kernel_in_doubt(machine, train_x, test_x[rows], pairs))
-    return answers
-
-
-def _kernel_in_doubt(machine: SVC, train_x: np.ndarray, x: np.ndarray, classes: list[np.ndarray]) -> np.ndarray:
-    """Products (r, n) of x (r, C) and train_x (n, C), rounded as libsvm does.
-
-    Only those with the support vectors of `classes` (r lists) are: what rounding decides must be rounded alike.
-    """
-    kernel = x @ train_x.T
-    owner = np.arange(len(machine.classes_)).repeat(machine.n_support_)
-    for products, row, each in zip(kernel, x, classes, strict=True):
-        for index in machine.support_[np.isin(owner, each)]:
-            products[index] = ddot(row, train_x[index])
-    return kernel
 
 
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:

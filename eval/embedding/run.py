@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import torch
 
@@ -20,6 +19,7 @@ from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.eval.embedding.sources import Source
 from crosspoint.eval.embedding.tables import Embeddings, checked_suffix, join, write_embeddings
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.parallel import in_processes
 from crosspoint.renderers.threads import one_thread
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.models.frame_features import frame_features
@@ -88,8 +88,8 @@ def embed(
     chunks = [range(start, min(start + CHUNK, len(source.names))) for start in range(0, len(source.names), CHUNK)]
     started = said = time.monotonic()
     parts: list[Embeddings] = []
-    work = (joblib.delayed(_embed_chunk)(source, chunk, settings, drafts, skip_incomplete) for chunk in chunks)
-    for part in joblib.Parallel(n_jobs=jobs if device == "cpu" else 1, return_as="generator")(work):
+    work = ((source, chunk, settings, drafts, skip_incomplete) for chunk in chunks)
+    for part in in_processes(_embed_chunk, work, jobs if device == "cpu" else 1):
         parts.append(part)
         now = time.monotonic()
         if now - said >= SECONDS:

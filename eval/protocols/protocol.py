@@ -19,6 +19,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
 from crosspoint.eval.targets import CloudTarget, Target
+from crosspoint.renderers.atomic import check_writable
 
 Measured = tuple[Result, dict[str, np.ndarray]]  # figures, and arrays that `Protocol.show` needs
 
@@ -134,9 +135,12 @@ def evaluate(protocol: Protocol, target: Target) -> Result:
     Raises:
         FileNotFoundError: if the checkpoint or data are missing.
         ValueError: if one of them cannot be used, or `out` is there already.
+        OSError: if `out` cannot be written.
     """
     if target.out is not None and target.out.exists():
         raise ValueError(f"found {target.out} already there, expected a new file: choose another --out")
+    if target.out is not None:
+        check_writable(target.out, "--out")
     run = target.open()
     protocol.check_settings(run.data)
     reason = protocol.unsupported(run.checkpoint)

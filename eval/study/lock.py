@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.sole_writer import is_empty
 
 SETTINGS, SHA256 = "settings.json", "sha256"
 
@@ -26,7 +27,7 @@ def open_folder(folder: Path, settings: JsonObject) -> None:
     """
     saved = folder / SETTINGS
     if not saved.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
             raise ValueError(f"found {folder} without a study, expected a new folder: choose another --out")
         with atomic_write(saved) as file:
             file.write(json.dumps(settings, indent=2, ensure_ascii=False).encode() + b"\n")

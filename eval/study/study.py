@@ -26,6 +26,7 @@ from crosspoint.eval.study.table_rows import TableRow, methods
 from crosspoint.ops.device import chosen_device
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.sole_writer import sole_writer
 
 log = logging.getLogger("crosspoint")
 
@@ -40,29 +41,30 @@ def report_study(config: StudyConfig) -> int:
 
     Raises:
         FileNotFoundError: if checkpoints or data are missing, before anything is measured or written.
-        ValueError: if one of them cannot be used, or the folder is another study's.
+        ValueError: if one of them cannot be used, or the folder is another study's, or is being written to.
     """
     protocols, rows = config.protocols, methods(config.checkpoint, config.random_init, config.k)
     data = study_data(config, rows)
     open_run = partial(_open_run, config, data)
     left_out = check_study(protocols, rows, data, open_run)
     settings = _record(config, rows, data)
-    open_folder(config.out, settings)
+    with sole_writer(config.out):
+        open_folder(config.out, settings)
 
-    outcome = run_all(protocols, rows, open_run, left_out)
+        outcome = run_all(protocols, rows, open_run, left_out)
 
-    columns = [column for protocol in protocols for column in protocol.columns(data)]
-    table = [measured_row(row.name, outcome.of(row), columns) for row in rows] + published_rows(columns)
-    gallery = Gallery(data)
-    report = Report(
-        title=f"Study of {data.label}",
-        classes=data.classes,
-        columns=[column.title for column in columns],
-        rows=table,
-        sections=[section(row.name, open_run(row, 0), protocols, outcome.of(row)[0], gallery) for row in rows],
-        facts=_facts(protocols, rows, data, config.k),
-    )
-    _write(config.out, report, _summary(settings, table, outcome, left_out))
+        columns = [column for protocol in protocols for column in protocol.columns(data)]
+        table = [measured_row(row.name, outcome.of(row), columns) for row in rows] + published_rows(columns)
+        gallery = Gallery(data)
+        report = Report(
+            title=f"Study of {data.label}",
+            classes=data.classes,
+            columns=[column.title for column in columns],
+            rows=table,
+            sections=[section(row.name, open_run(row, 0), protocols, outcome.of(row)[0], gallery) for row in rows],
+            facts=_facts(protocols, rows, data, config.k),
+        )
+        _write(config.out, report, _summary(settings, table, outcome, left_out))
     log.info("see %s", config.out / "report.html")
     return INCOMPLETE if outcome.failed else 0
 

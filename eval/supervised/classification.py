@@ -23,6 +23,7 @@ from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.training.run_folder import writes_alone
 
 Mode = Literal["finetuned", "scratch", "frozen"]
 
@@ -62,6 +63,7 @@ def linear_head(features: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Linear(features, classes))
 
 
+@writes_alone
 def fine_tune(
     encoder: nn.Module,
     train: Clouds,
@@ -102,7 +104,8 @@ def fine_tune(
 
     Raises:
         ValueError: if splits do not fit together or are too small, if the encoder returns no features or is to start
-            from scratch and does not extend `PointEncoder`, if `out` is taken, or if the loss stops being finite.
+            from scratch and does not extend `PointEncoder`, if `out` is taken or being written to, or if the loss stops
+            being finite.
     """
     check_free(out)
     resources = resources or Resources()

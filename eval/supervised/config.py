@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.ranges import in_range
 from crosspoint.training.config import Compute
 from crosspoint.transforms import CloudAugmentation
 
@@ -127,16 +128,18 @@ class Resources(Compute):
         sync_batchnorm: normalize over the batches of all processes
         compile: not available here
         evaluation_batch: clouds per forward pass of an evaluation
+        kept_features: GB of a linear probe's features of frames that memory keeps
     """
 
     devices: int | Literal["auto"] = 1
     workers: int = 0
     evaluation_batch: int = 32
+    kept_features: float = 8.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.evaluation_batch < 1:
-            raise ValueError(f"found an evaluation batch of {self.evaluation_batch}, expected at least 1")
+        in_range("evaluation_batch", self.evaluation_batch, 1, 100_000)
+        in_range("kept_features", self.kept_features, 0.0, 1e6)
         if self.compile:
             raise ValueError("found compile true for training with labels, expected false: leave it out")
 

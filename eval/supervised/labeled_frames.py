@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from crosspoint.scene.data.sample import IGNORED, LidarSample
 from crosspoint.scene.data.transforms import flip_cloud, rotate_cloud
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, Voxels, collate
+
+log = logging.getLogger("crosspoint")
 
 
 class VoxelExamples(Examples, Protocol):
@@ -84,48 +87,62 @@ class LabeledFrames:
         return torch.cat([cloud.points_with("intensity", "label") for cloud in clouds]).numpy()
 
 
-class KeptFrames:
-    """Frames in memory whose voxels are made already.
+class EncodedFrames:
+    """Frames whose voxels carry an encoder's features: those that fit are kept, the others encoded at every access.
+
+    A frame is encoded by itself, so its features are the same however many are kept.
 
     Args:
-        samples: each frame and its voxels.
+        encoder: in evaluation mode here; its training flags are as before afterwards. It stays on `device` where frames
+            are left to encode.
+        frames: as they are, without augmentation.
+        device: where the passes run.
+        keep: bytes that may be kept: 4 for each feature, and 28 for each point.
+        progress: show a bar, where the output is a terminal.
     """
 
-    def __init__(self, samples: Sequence[tuple[LidarSample, Voxels]]) -> None:
-        self.samples = samples
+    def __init__(
+        self, encoder: nn.Module, frames: LabeledFrames, device: torch.device, *, keep: int, progress: bool = False
+    ) -> None:
+        self.encoder, self.frames, self.device = encoder, frames, device
+        self.kept: list[tuple[LidarSample, Voxels]] = []  # of the first frames
+        console, left = Console(stderr=True), keep
+        hidden = not (progress and console.is_terminal)
+        for number in track(range(len(frames)), "features", console=console, disable=hidden):
+            frame = self.encode(number)
+            left -= _bytes(frame)
+            if left < 0:
+                told = "kept the features of %d of %d frames of %s in %.3g GB; the others are computed at every epoch"
+                log.info(told, number, len(frames), frames.dataset.name, keep / 1e9)
+                encoder.to(device)  # once, and not at every access
+                break
+            self.kept.append(frame)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.frames)
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[LidarSample, Voxels]:
-        return self.samples[item[0]]
+        index, _ = item
+        return self.kept[index] if index < len(self.kept) else self.encode(index)
+
+    def encode(self, index: int) -> tuple[LidarSample, Voxels]:
+        """A frame with its labels alone, and its voxels with features."""
+        sample = self.frames[index, 0]
+        voxels = voxelize_sample(sample, self.frames.voxels)
+        with frozen(self.encoder, self.device), torch.no_grad():
+            features = self.encoder(SparseTensor.of(move_data_to_device(collate([voxels]), self.device)))
+        labels = {"label": sample.point_fields["label"]}
+        return LidarSample(sample.name, sample.points, labels), voxels._replace(features=features.cpu())
 
     def collate(self, samples: Sequence[tuple[LidarSample, Voxels]]) -> LidarBatch:
         """Frames → a batch with their voxels and labels."""
         return stack_samples([sample for sample, _ in samples], [voxels for _, voxels in samples])
 
 
-def encode_frames(
-    encoder: nn.Module, frames: LabeledFrames, device: torch.device, *, progress: bool = False
-) -> KeptFrames:
-    """Frames whose voxels carry the encoder's features, in memory: 4 bytes a feature, and 28 a point.
-
-    Args:
-        encoder: in evaluation mode here; its training flags and its device are as before afterwards.
-        frames: as they are, without augmentation.
-        device: where the passes run.
-        progress: show a bar, where the output is a terminal.
-    """
-    console, kept = Console(stderr=True), []
-    hidden = not (progress and console.is_terminal)
-    with frozen(encoder, device), torch.no_grad():
-        for number in track(range(len(frames)), "features", console=console, disable=hidden):
-            sample = frames[number, 0]
-            voxels = voxelize_sample(sample, frames.voxels)
-            features = encoder(SparseTensor.of(move_data_to_device(collate([voxels]), device)))
-            labels = {"label": sample.point_fields["label"]}
-            kept.append((LidarSample(sample.name, sample.points, labels), voxels._replace(features=features.cpu())))
-    return KeptFrames(kept)
+def _bytes(frame: tuple[LidarSample, Voxels]) -> int:
+    sample, voxels = frame
+    tensors = [sample.points, *sample.point_fields.values(), *voxels]
+    return sum(tensor.element_size() * tensor.nelement() for tensor in tensors if isinstance(tensor, torch.Tensor))
 
 
 def label_step(fraction: float) -> int:

@@ -27,6 +27,7 @@ from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.training.epoch_sampler import step_seed
+from crosspoint.training.run_folder import writes_alone
 from crosspoint.transforms import CloudAugmentation
 
 Mode = Literal["finetuned", "scratch"]
@@ -67,6 +68,7 @@ class Voting(nn.Module):
         return self.move(cloud[None], generator)[0]
 
 
+@writes_alone
 def segment_parts(
     encoder: PointEncoder,
     train: Clouds,
@@ -115,7 +117,7 @@ def segment_parts(
 
     Raises:
         ValueError: if splits do not fit together or are too small, if clouds have no parts or fewer than k points, if
-            the encoder is another one, if `out` is taken, or if the loss stops being finite.
+            the encoder is another one, if `out` is taken or being written to, or if the loss stops being finite.
     """
     check_free(out)
     check_encoder(encoder)

@@ -52,8 +52,8 @@ class SegmentationConfig:
             them all still
         standardize: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
             their scale decides how fast it learns, and a random network's are small
-        augment: turn the clouds about z and mirror them; a linear probe without it computes all features once and
-            keeps them in memory
+        augment: turn the clouds about z and mirror them; a linear probe without it computes features once, as
+            far as resources.kept_features has room for them
     """
 
     epochs: int | None = None

@@ -21,7 +21,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabeledFrames, VoxelExamples, encode_frames, label_step
+from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import (
     Mode,
@@ -37,6 +37,7 @@ from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
+from crosspoint.training.run_folder import writes_alone
 
 RECIPE = SegmentationConfig()
 RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
@@ -67,6 +68,7 @@ class OnValidation:
         return {f"validation_{name}": value for name, value in scores.items()}, None
 
 
+@writes_alone
 def semantic_segmentation(
     encoder: PointEncoder,
     train: LidarDataset,
@@ -114,7 +116,7 @@ def semantic_segmentation(
 
     Raises:
         ValueError: if datasets do not fit together, have no frame or no labels, if the encoder has other inputs than
-            the voxels, if `out` is taken, or if the loss stops being finite.
+            the voxels, if `out` is taken or being written to, or if the loss stops being finite.
     """
     check_free(out)
     recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
@@ -189,12 +191,14 @@ def _train(
     trained, encoder = network, network.encoder
     if encoder is not None and network.freeze_encoder and not recipe.augment:
         trained, resources = Segmenter(None, network.head), replace(resources, workers=0)
-        encode = partial(encode_frames, encoder, device=resources.device, progress=progress)
+        room = int(resources.kept_features * 1e9) // (1 if validation is None else 2)
+        encode = partial(EncodedFrames, encoder, device=resources.device, keep=room, progress=progress)
         learned, held = encode(train), None if validation is None else encode(validation)
     training = SegmentationTraining(trained.train(), learned, recipe, resources, seed)
     measurement = OnValidation(held, resources)
     assert recipe.epochs is not None
     fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    network.cpu()
     return trained, fitted
 
 

@@ -18,7 +18,7 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.resume import CHECKPOINT, InterruptedTraining
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.divergence import StopOnDivergence
-from crosspoint.training.epoch_sampler import epoch_loader
+from crosspoint.training.epoch_sampler import batches_of_each, epoch_loader
 from crosspoint.training.trainer import fit, make_trainer
 
 
@@ -70,21 +70,25 @@ class Training(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader:
         """The batches of this process, in an order that (seed, epoch) decide."""
         processes = self.trainer.world_size
-        share = len(self.examples) // processes
-        if share < self.smallest:
-            raise ValueError(
-                f"found {len(self.examples)} training clouds for {processes} processes, expected {self.smallest} for "
-                "each"
-            )
         return epoch_loader(
             self.examples,
             np.arange(len(self.examples)),
-            batch_size=min(self.batch_size, share),
+            batch_size=self.batch_of(processes),
             seed=self.seed,
             workers=self.resources.workers,
             trainer=self.trainer,
             collate=self.collate,
+            least=self.smallest,
         )
+
+    def batch_of(self, processes: int) -> int:
+        """Examples of a batch: as asked for, or the share of a process where that is smaller."""
+        return min(self.batch_size, len(self.examples) // processes)
+
+    def batches(self, processes: int) -> int:
+        """Of each process in an epoch; raises ValueError if a share is too small for one."""
+        size = self.batch_of(processes)
+        return batches_of_each(len(self.examples), size, processes, least=self.smallest, what="examples")
 
 
 class Measurement(Protocol):
@@ -192,6 +196,7 @@ def fit_and_choose(
         checkpoint=None if folder is None else folder / CHECKPOINT,
         progress=progress,
     )
+    training.batches(trainer.world_size)
     with seeded(training.seed):
         fit(trainer, training, resume_from=None if unfinished is None else unfinished.checkpoint)
     training.network.cpu().eval()

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-import joblib
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.atomic import atomic_write, clear_drafts
+from crosspoint.renderers.parallel import in_processes
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.slic import reduced_slic, scikit_image_slic
@@ -170,7 +170,8 @@ def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int
         ImportError: if scikit-image is not installed and regions are missing.
         ValueError: if a frame or a file of the cache cannot be read.
     """
-    work = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_fill)(dataset, cache, index) for index in range(len(dataset)))
+    clear_drafts(cache.folder)
+    work = in_processes(_fill, ((dataset, cache, index) for index in range(len(dataset))), jobs)
     return sum(work)
 
 

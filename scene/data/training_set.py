@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Generator
 from torch.utils.data import Dataset
 
+from crosspoint.datasets.finite import check_finite
 from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.scene.data.correspondences import label_pairs, pair_points
 from crosspoint.scene.data.lidar_dataset import LidarDataset
@@ -74,7 +75,11 @@ class SceneTrainingSet(Dataset[LidarSample]):
 
     def _sample(self, index: int, seed: int) -> LidarSample:
         generator = Generator().manual_seed(seed)
-        sample = pair_points(self.dataset[index], min_depth=self.min_depth, occlusion=self.occlusion)
+        frame = self.dataset[index]
+        check_finite(frame.points, f"points of the frame {frame.name}")
+        if "intensity" in frame.point_fields:
+            check_finite(frame.point_fields["intensity"], f"intensities of the frame {frame.name}")
+        sample = pair_points(frame, min_depth=self.min_depth, occlusion=self.occlusion)
         if self.weak_labels:
             sample = label_pairs(sample, "weak_labels", "weak_label")
         sample = drop_map(sample, "weak_labels")  # pairs have it now, and no augmentation need carry it

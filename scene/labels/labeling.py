@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 
 from crosspoint.installation import DISTRIBUTION
+from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.sole_writer import is_empty, sole_writer
 from crosspoint.scene.datasets.readers import read_images
 from crosspoint.scene.labels.frames import find_images, map_path
 from crosspoint.scene.labels.labeler import Labeler, Painter
@@ -67,18 +69,21 @@ def label_images(
     if batch_size < 1 or jobs == 0:
         raise ValueError(f"found batch_size {batch_size} and jobs {jobs}, expected a batch from 1, and jobs, or −1")
     names = find_images(frames, out, images)
-    manifest = _manifest(out, labeler)
-    todo = [name for name in names if not _is_done(frames / name, out / map_path(name))]
-    log.info("%d images in %s, %d of them labeled already", len(names), frames, len(names) - len(todo))
-    if not todo:
-        manifest = read_manifest(out)  # whose versions made the maps
-    else:
-        write_manifest(out, manifest)
-        if place == "cuda":
-            jobs = 1
-        _label(labeler, place, frames, out, todo, batch_size, jobs)
-    count, digest = write_digests(out)
-    write_manifest(out, Manifest(manifest.kind, manifest.classes, manifest.recipe, manifest.versions, count, digest))
+    with sole_writer(out):
+        manifest = _manifest(out, labeler)
+        todo = [name for name in names if not _is_done(frames / name, out / map_path(name))]
+        log.info("%d images in %s, %d of them labeled already", len(names), frames, len(names) - len(todo))
+        if not todo:
+            manifest = read_manifest(out)  # whose versions made the maps
+        else:
+            write_manifest(out, manifest)
+            if place == "cuda":
+                jobs = 1
+            _label(labeler, place, frames, out, todo, batch_size, jobs)
+        count, digest = write_digests(out)
+        write_manifest(
+            out, Manifest(manifest.kind, manifest.classes, manifest.recipe, manifest.versions, count, digest)
+        )
     return len(todo)
 
 
@@ -99,7 +104,7 @@ def _manifest(out: Path, labeler: Labeler) -> Manifest:
             versions[package] = "unknown"
     ours = Manifest(labeler.kind, labeler.names, recipe, versions)
     if not (out / MANIFEST).exists():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not is_empty(out):
             raise ValueError(
                 f"found files without {MANIFEST} in {out}, expected an empty folder or maps of this command"
             )
@@ -162,9 +167,8 @@ def _counts(
     if joblib.effective_n_jobs(jobs) == 1:
         paint = labeler.load(device)
         return (_paint_chunk(paint, frames, out, chunk, batch_size) for chunk in chunks)
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    work = joblib.delayed(_paint_in_process)
-    return parallel(work(labeler, device, frames, out, chunk, batch_size) for chunk in chunks)
+    work = ((labeler, device, frames, out, chunk, batch_size) for chunk in chunks)
+    return in_processes(_paint_in_process, work, jobs, ordered=False)
 
 
 _loaded: list[tuple[Labeler, str, Painter]] = []  # what this process has loaded for its earlier chunks

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from crosspoint.losses import info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.ops.precision import full_precision
+from crosspoint.renderers.ranges import POINTS, TEMPERATURE, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.ppkt import check_pairs
@@ -165,11 +166,10 @@ class CMCR(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if min(pairs, code_pairs) < 1 or not min(temperature, code_temperature) > 0:
-            raise ValueError(
-                f"found {pairs} pairs, {code_pairs} code_pairs, temperature {temperature} and code_temperature "
-                f"{code_temperature}, expected all above 0"
-            )
+        in_range("pairs", pairs, *POINTS)
+        in_range("code_pairs", code_pairs, *POINTS)
+        in_range("temperature", temperature, *TEMPERATURE)
+        in_range("code_temperature", code_temperature, *TEMPERATURE)
         if teacher_sees not in get_args(Sight):
             raise ValueError(f"found teacher_sees {teacher_sees!r}, expected one of {', '.join(get_args(Sight))}")
         if codes == 0 and max(weights.commitment, weights.matching) > 0:

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2405.14271, and its code, https://github.com/Eaphan/OLIVIN
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch import Generator, Tensor, nn
 from crosspoint.losses import info_nce, supervised_info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.ops.precision import full_precision
+from crosspoint.renderers.ranges import POINTS, TEMPERATURE, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.training_set import SceneTrainingSet
 from crosspoint.scene.data.transforms import SceneAugmentation
@@ -29,6 +31,8 @@ from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.upsampling import upsampled_at
 from crosspoint.scene.ops.voxels import VoxelConfig
+
+log = logging.getLogger("crosspoint")
 
 RECIPE = {**SLIDR_RECIPE, "batch_size": 16}  # on 4 GPUs, 4 frames each
 
@@ -145,10 +149,10 @@ class OLIVINE(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if pairs < 1 or not temperature > 0 or not range_step > 0:
-            raise ValueError(
-                f"found {pairs} pairs, temperature {temperature} and range_step {range_step}, expected all above 0"
-            )
+        in_range("pairs", pairs, *POINTS)
+        in_range("temperature", temperature, *TEMPERATURE)
+        if not range_step > 0:
+            raise ValueError(f"found range_step {range_step}, expected meters above 0")
         if sampling not in ("balanced", "uniform"):
             raise ValueError(f"found the sampling {sampling!r}, expected balanced or uniform")
         check_channels(encoder, voxels)
@@ -187,6 +191,16 @@ class OLIVINE(VoxelMethod):
             )
         self.set_classes(len(classes))
         return super().training_samples(dataset, prepare=prepare)
+
+    def planned(self, steps: int) -> None:
+        """Warn where the distributions of classes would never teach."""
+        wait = self.schedule.apply_after
+        if self.weights.consistency and steps <= wait:
+            log.warning(
+                "found a run of %d steps, expected more than the %d after which the distributions of classes teach: "
+                "the loss of consistency stays 0; lower method.distributions.apply_after, or train for longer",
+                *(steps, wait),
+            )
 
     def set_classes(self, classes: int) -> None:
         """Make room for the distributions of `classes` classes; called by `training_samples`."""

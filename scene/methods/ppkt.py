@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from crosspoint.losses import info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.ops.precision import full_precision
+from crosspoint.renderers.ranges import POINTS, TEMPERATURE, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.transforms import SceneAugmentation
 from crosspoint.scene.methods.scene_method import AUGMENTATION
@@ -72,8 +73,8 @@ class PPKT(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if pairs < 1 or not temperature > 0:
-            raise ValueError(f"found {pairs} pairs and temperature {temperature}, expected both above 0")
+        in_range("pairs", pairs, *POINTS)
+        in_range("temperature", temperature, *TEMPERATURE)
         check_channels(encoder, voxels)
         self.head = nn.Linear(feature_dim(encoder), feature_dim(image_encoder))
         self.pairs = pairs

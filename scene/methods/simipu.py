@@ -21,6 +21,7 @@ from crosspoint.checkpoints.record import Inputs
 from crosspoint.losses import info_nce
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.renderers.ranges import CHANNELS, TEMPERATURE, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.similarity_augmentation import SimilarityAugmentation
 from crosspoint.scene.data.transforms import SceneAugmentation
@@ -109,8 +110,8 @@ class SimIPU(SceneMethod):
             )
         if reach is not None and not reach > 0:
             raise ValueError(f"found reach {reach}, expected meters above 0, or null")
-        if projection < 1 or not temperature > 0:
-            raise ValueError(f"found a projection to {projection} and temperature {temperature}, expected both above 0")
+        in_range("projection", projection, *CHANNELS)
+        in_range("temperature", temperature, *TEMPERATURE)
         width = feature_dim(encoder)
         self.intra_head = three_layers(width, projection)
         self.inter_head = three_layers(width, projection).requires_grad_(False)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from crosspoint.losses import info_nce
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
+from crosspoint.renderers.ranges import TEMPERATURE, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.superpixels import SuperpixelCache, SuperpixelConfig
 from crosspoint.scene.data.transforms import SceneAugmentation
@@ -81,8 +82,7 @@ class SLidR(VoxelMethod):
             occlusion=occlusion,
             views_per_step=views_per_step,
         )
-        if not temperature > 0:
-            raise ValueError(f"found temperature {temperature}, expected a positive number")
+        in_range("temperature", temperature, *TEMPERATURE)
         check_channels(encoder, voxels)
         self.head = nn.Linear(feature_dim(encoder), feature_dim(image_encoder))
         self.temperature = temperature

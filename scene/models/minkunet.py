@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.models.raw_cloud import read_cloud
+from crosspoint.renderers.ranges import CHANNELS, all_in_range
 from crosspoint.scene.ops.sparse_conv import (
     Backend,
     SparseBatchNorm,
@@ -81,6 +82,8 @@ class MinkUNet(PointEncoder):
         sparse_backend: Backend = "torch",
     ) -> None:
         super().__init__()
+        for name, widths in (("stem", [stem]), ("encoder", encoder), ("decoder", decoder)):
+            all_in_range(name, widths, *CHANNELS)
         stages = [len(s) for s in (encoder, encoder_blocks, decoder, decoder_blocks)]
         if min(stages) == 0 or len(set(stages)) > 1:
             raise ValueError(

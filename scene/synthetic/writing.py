@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import torch
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.scene.datasets.folder import write_frame, write_poses, write_rig, write_split
 from crosspoint.scene.datasets.rig import read_rig
 from crosspoint.scene.segmentation_scores import confusion_matrix
@@ -68,7 +69,8 @@ def write_scenes(
         The number of frames that this call wrote.
 
     Raises:
-        ValueError: if a number is out of range, or `root` holds scenes or class images of other arguments.
+        ValueError: if a number is out of range, or `root` holds scenes or class images of other arguments, or is
+            being written to.
     """
     root, counts = Path(root), {"train": train, "val": val}
     if min(counts.values()) < 0 or not any(counts.values()) or jobs == 0:
@@ -78,23 +80,24 @@ def write_scenes(
     sets = [SyntheticScenes(split, count, frames, **shared) for split, count in counts.items() if count]
     kinds = [ClassImages()] * class_images
     kinds += [] if imperfect is None else [ClassImages(imperfect, imperfection)]
-    _begin(root, {**counts, "frames": frames, **shared, "lidar": asdict(shared["lidar"])})
-    write_rig(root, sets[0].cameras, sets[0].classes, sets[0].box_classes)
-    folders = [ClassFolder(root, kind, read_rig(root).camera_names) for kind in kinds]
-    for folder in folders:
-        folder.begin()
-    work = [(scenes, sequence) for scenes in sets for sequence in range(scenes.sequences)]
-    done = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_write_sequence)(root, folders, *item) for item in work)
-    poses = {
-        scenes.frame_name(sequence * frames + number): pose
-        for scenes, sequence in work
-        for number, pose in enumerate(scenes.poses(sequence))
-    }
-    write_poses(root, poses)
-    for scenes in sets:
-        write_split(root, scenes.split, [scenes.frame_name(index) for index in range(len(scenes))])
-    for place, folder in enumerate(folders):
-        _report(folder, sum(part.confusions[place] for part in done), size[0] * size[1])
+    with sole_writer(root):
+        _begin(root, {**counts, "frames": frames, **shared, "lidar": asdict(shared["lidar"])})
+        write_rig(root, sets[0].cameras, sets[0].classes, sets[0].box_classes)
+        folders = [ClassFolder(root, kind, read_rig(root).camera_names) for kind in kinds]
+        for folder in folders:
+            folder.begin()
+        work = [(scenes, sequence) for scenes in sets for sequence in range(scenes.sequences)]
+        done = list(in_processes(_write_sequence, ((root, folders, *item) for item in work), jobs))
+        poses = {
+            scenes.frame_name(sequence * frames + number): pose
+            for scenes, sequence in work
+            for number, pose in enumerate(scenes.poses(sequence))
+        }
+        write_poses(root, poses)
+        for scenes in sets:
+            write_split(root, scenes.split, [scenes.frame_name(index) for index in range(len(scenes))])
+        for place, folder in enumerate(folders):
+            _report(folder, sum(part.confusions[place] for part in done), size[0] * size[1])
     return sum(part.frames for part in done)
 
 

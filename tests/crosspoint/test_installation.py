@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,3 +30,15 @@ def test_the_machine_is_named() -> None:
     found = machine()
     assert found["processor"] == processor() != ""
     assert found["instructions"] == torch.backends.cpu.get_cpu_capability()
+
+
+def test_public_names_are_imported_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, crosspoint\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert crosspoint.losses.nt_xent is crosspoint.nt_xent\n"
+        "assert all(getattr(crosspoint, name) is not None for name in crosspoint.__all__)\n"
+        "assert not hasattr(crosspoint, 'nt_xnet')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

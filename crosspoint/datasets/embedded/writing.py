@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import joblib
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,6 +29,8 @@ from crosspoint.models.timm_encoder import TimmEncoder
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.manifest import read_manifest as read_set
+from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.renderers.threads import one_thread
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def embed_views(
     Raises:
         FileNotFoundError: if there is no such set, or there are no such weights.
         ValueError: if the network does not take images of this size, or the folder holds embeddings of another teacher
-            or set.
+            or set, or is being written to.
     """
     if jobs == 0:
         raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
@@ -99,25 +100,25 @@ def embed_views(
     encoder.check_size((side, side))
     teacher = Teacher(network, weights_digest(encoder.model), side, encoder.feature_dim)
     folder = root / FOLDER / (name or network)
-    _begin(folder, manifest_content(teacher, set_digest(root)))
-    shards = [
-        Shard(root, split, number, folder, side, device)
-        for split, count in read_set(root)["shards"].items()
-        for number in range(count)
-    ]
-    todo = [shard for shard in shards if not all(path.is_file() for path in _paths(shard).values())]
-    log.info("%d of %d shards embedded already", len(shards) - len(todo), len(shards))
-    started = said = time.monotonic()
-    done = 0
-    parallel = joblib.Parallel(n_jobs=1 if device == "cuda" else jobs, return_as="generator_unordered")
-    for number, views in enumerate(
-        parallel(joblib.delayed(_embed_shard)(Network(network, weights), shard) for shard in todo), start=1
-    ):
-        done += views
-        now = time.monotonic()
-        if now - said >= SECONDS or number == len(todo):
-            said = now
-            log.info("%d of %d shards, %.1f views a second", number, len(todo), done / (now - started))
+    with sole_writer(folder):
+        _begin(folder, manifest_content(teacher, set_digest(root)))
+        shards = [
+            Shard(root, split, number, folder, side, device)
+            for split, count in read_set(root)["shards"].items()
+            for number in range(count)
+        ]
+        todo = [shard for shard in shards if not all(path.is_file() for path in _paths(shard).values())]
+        log.info("%d of %d shards embedded already", len(shards) - len(todo), len(shards))
+        started = said = time.monotonic()
+        done = 0
+        work = ((Network(network, weights), shard) for shard in todo)
+        made = in_processes(_embed_shard, work, 1 if device == "cuda" else jobs, ordered=False)
+        for number, views in enumerate(made, start=1):
+            done += views
+            now = time.monotonic()
+            if now - said >= SECONDS or number == len(todo):
+                said = now
+                log.info("%d of %d shards, %.1f views a second", number, len(todo), done / (now - started))
     return folder
 
 

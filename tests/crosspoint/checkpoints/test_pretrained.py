@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint import DGCNN, Inputs, PointEncoder, PointNet, load_encoder, load_pretrained, save_encoder
+from crosspoint.checkpoints.files import read_safetensors
 from crosspoint.checkpoints.record import RECORD_KEY, Record
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN
 from crosspoint.plugins import describe
@@ -259,3 +260,14 @@ def test_a_scene_encoder_of_version_0_1_loads_with_equal_features() -> None:
     with np.load(OLD / "features.npz") as expected, torch.inference_mode():
         found = loaded.encoder(loaded.transform(expected["sweep"]))
         np.testing.assert_allclose(found.numpy(), expected["minkunet"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_encoder_is_the_same_bytes(tmp_path: Path) -> None:
+    """The order of keys in metadata is of a hash table that differs from call to call: there is one key."""
+    encoder = DGCNN(k=4, channels=[8, 8], embedding=8)
+    inputs = Inputs(points=64, k=4)
+    for number in range(12):
+        save_encoder(encoder, tmp_path / f"{number}.safetensors", inputs)
+    save_encoder(load_encoder(tmp_path / "0.safetensors"), tmp_path / "again.safetensors", inputs)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert len(read_safetensors(tmp_path / "0.safetensors")[1]) == 1

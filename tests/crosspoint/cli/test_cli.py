@@ -18,6 +18,7 @@ import yaml
 from crosspoint import DGCNN, save_encoder
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.cli.main import main
+from crosspoint.renderers.sole_writer import sole_writer
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -179,6 +180,13 @@ def test_two_processes_share_the_pairs_of_an_epoch(views: Path, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2  # 12 pairs, 6 for each, 3 at a time
+    done = subprocess.run(
+        [*command, "--training.batch_size", "7", "--out", str(tmp_path / "other")], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("crosspoint: error: ")]
+    assert len(said) == 1 and "found 12 samples for training, 6 for each of 2 processes" in said[0]
+    assert not (tmp_path / "other").exists()
 
 
 def test_print_config_round_trip(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -233,7 +241,10 @@ def test_help_fits_a_screen(
     assert lines[0].startswith("usage: crosspoint")
 
 
+CPU = ("--compute.accelerator", "cpu", "--compute.workers", "0")
 PRETRAIN = ("pretrain", "--out", "run", "--data.dataset.root")
+SMALL = ("--encoder.k", "4", "--encoder.channels", "[8]", "--image_encoder.network", "resnet18", *CPU)
+UNWRITABLE = ("--points", "48", "--out", "text.ckpt/a.json")
 STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
 BAD = [
     (("rendr",), "found the command 'rendr', expected one of render, pretrain"),
@@ -251,8 +262,21 @@ BAD = [
     (("pretrain", "--training.epoch", "3"), "did you mean training.epochs?"),
     (("pretrain", "--encodr", "dgcnn"), "did you mean encoder?"),
     (("pretrain", "--training.epochs", "many"), "found many for training.epochs, expected a whole number"),
-    ((*PRETRAIN, "VIEWS", "--training.epochs", "0"), "found training.epochs 0, expected at least 1"),
-    ((*PRETRAIN, "VIEWS", "--method.clouds.dropout", "2"), "found dropout 2.0, expected a share from 0 to 1"),
+    ((*PRETRAIN, "VIEWS", "--training.epochs", "0"), "found training.epochs 0, expected a whole number from 1"),
+    ((*PRETRAIN, "VIEWS", "--method.clouds.dropout", "2"), "found dropout 2.0, expected a number from 0 to 1"),
+    ((*PRETRAIN, "VIEWS", "--method.projection", "0"), "found projection 0, expected a whole number from 1 to 65,536"),
+    ((*PRETRAIN, "VIEWS", "--method.temperature", "1e-30"), "found temperature 1e-30, expected a number from 0.001"),
+    ((*PRETRAIN, "VIEWS", "--method.clouds.jitter", ".nan"), "found jitter nan, expected a number from 0"),
+    ((*PRETRAIN, "VIEWS", "--method.clouds.jitter", "-1"), "found jitter -1.0, expected a number from 0"),
+    ((*PRETRAIN, "VIEWS", "--method.clouds.points", "0"), "found points 0, expected a whole number from 1"),
+    ((*PRETRAIN, "VIEWS", "--method.images.size", "1000000"), "found size 1000000, expected a whole number from 1"),
+    ((*PRETRAIN, "VIEWS", "--data.dataset.views", "1000000"), "found views 1000000, expected a whole number from 1"),
+    ((*PRETRAIN, "VIEWS", "--encoder.embedding", "1000000000000"), "found embedding 1000000000000, expected"),
+    ((*PRETRAIN, "VIEWS", "--encoder.embedding", "-4"), "found embedding -4, expected"),
+    ((*PRETRAIN, "VIEWS", "--encoder.channels", "[8, 0]"), "found channels 0, expected"),
+    ((*PRETRAIN, "VIEWS", "--encoder.channels", "[]"), "found no channels, expected one or more"),
+    ((*PRETRAIN, "VIEWS", "--encoder.k", "0"), "found k 0, expected"),
+    ((*PRETRAIN, "VIEWS", "--training.learning_rate", ".nan"), "found training.learning_rate nan, expected"),
     ((*PRETRAIN, "VIEWS", "--method.clouds.dropot", "2"), "did you mean method.clouds.dropout?"),
     ((*PRETRAIN, "VIEWS", "--method.pairs", "2"), "found the unknown key 'method.pairs', expected one of CrossPoint's"),
     ((*PRETRAIN, "VIEWS", "--encoder", "pointnet", "--encoder.k", "5"), "found the unknown key 'encoder.k'"),
@@ -269,6 +293,10 @@ BAD = [
         (*PRETRAIN, "VIEWS", "--method", "ppkt", "--training.epochs", "1"),
         "found a dataset RenderedPairs, expected LiDAR frames for PPKT",
     ),
+        (*PRETRAIN, "VIEWS", *SMALL, "--training.batch_size", "12", "--compute.devices", "2"),
+        "found 22 samples for training, 11 for each of 2 processes, and a batch size of 12, expected a batch size from "
+        "2 to 11",
+    ),
     (("replay", "no.pt"), "found no file"),
     (("evaluate", "linear"), "missing arguments --checkpoint, --dataset, --root"),
     (("evaluate", "linear", "--checkpoint", "no.ckpt", "--dataset", "rendered", "--root", "VIEWS"), "no checkpoint at"),
@@ -278,6 +306,10 @@ BAD = [
         "ply_data_train",
     ),
     (("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS"), "found 64 points"),
+    (
+        ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", *UNWRITABLE),
+        "text.ckpt not writable (Not a directory), expected a folder for a.json: choose another --out",
+    ),
     (
         ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "10"),
         "found clouds of 10 points, expected at least k = 15",
@@ -335,6 +367,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("render", "MESHES", "OUT", "--views", 1), ("synthesize", "OUT", "--train", 1, "--val", 1, "--frames", 1)],
+    ids=lambda command: command[0],
+)
+def test_the_second_writer_of_a_folder_is_one_line(
+    command: tuple[object, ...], meshes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"MESHES": meshes, "OUT": tmp_path / "out"}
+    with sole_writer(tmp_path / "out"):
+        before = sorted(tmp_path.rglob("*"))
+        assert call(*(places.get(str(word), word) for word in command)) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"found {tmp_path / 'out'} in use by process {os.getpid()} on " in line
+
+
 def test_unknown_key_in_yaml_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "wrong.yaml").write_text("training:\n  batchsize: 3\n")
     assert call("pretrain", tmp_path / "wrong.yaml") == 2
@@ -344,6 +393,24 @@ def test_unknown_key_in_yaml_names_the_nearest(tmp_path: Path, capsys: pytest.Ca
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(FileNotFoundError, match="found no folder nowhere"):
         call("--debug", "render", "nowhere", "out")
+
+
+def test_ctrl_c_while_libraries_are_imported_is_one_line() -> None:
+    """The command is there before torch is; what is interrupted then is the import that a command asks for."""
+    code = (
+        "import sys\n"
+        "from crosspoint.cli.main import main\n"
+        "assert 'torch' not in sys.modules\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(main(['pretrain', '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "crosspoint: interrupted; what was finished is kept\n"
 
 
 def test_a_truncated_image_is_named(views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

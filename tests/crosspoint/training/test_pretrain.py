@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosspoint import DGCNN, CloudAugmentation, Compute, CrossPoint, PointNet, ProbeConfig, load_pretrained
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.checkpoints.record import Inputs, Record
 from crosspoint.datasets.pairs import stack_pairs
-from crosspoint.datasets.splits import split_holdout
+from crosspoint.datasets.splits import split_holdout, stratified_subset
 from crosspoint.training.config import ResolvedTraining
-from crosspoint.training.epoch_sampler import EpochSampler, step_seed
+from crosspoint.training.epoch_sampler import EpochSampler, batches_of_each, epoch_loader, step_seed
 from crosspoint.training.lightning_module import Pretraining, cosine_schedule
 from crosspoint.training.probe import HoldOut
-from tests.crosspoint.toys import toy_method, toy_run
+from crosspoint.training.run_folder import differences
+from tests.crosspoint.toys import ToyPairs, toy_method, toy_run
 
 ROOT = Path(__file__).parents[3]
 PROBE = ProbeConfig(holdout=0.25, points=40, every=2)
@@ -112,6 +114,62 @@ def test_an_interrupt_keeps_the_last_epoch(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 2
 
 
+def test_a_loader_process_that_dies_is_named(tmp_path: Path) -> None:
+    class Dies(ToyPairs):
+        def __getitem__(self, item: tuple[int, int]) -> Any:
+            if torch.utils.data.get_worker_info() is not None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__getitem__(item)
+
+    with pytest.raises(ChildProcessError, match=r"found that a loader process died, .* give fewer workers"):
+        toy_run(tmp_path / "run", dataset=Dies(), compute=Compute(accelerator="cpu", workers=1))
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from tests.crosspoint.toys import toy_run
+out = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # config, figures and events fit
+try:
+    toy_run(out, training={"epochs": 3}, resume=True)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_when_a_checkpoint_is_written_costs_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk. The run ends in one line, leaves no draft, and goes on."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    toy_run(whole, training={"epochs": 3})
+    command = [sys.executable, "-c", FULL_DISK, str(cut)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"for {cut / 'last.ckpt'}, expected enough: make room, and give the command again" in done.stdout
+    assert not list(cut.rglob(".*")) and not (cut / "last.ckpt").exists()
+    toy_run(cut, training={"epochs": 3}, resume=True)
+    expected, found = weights(whole / "last.ckpt"), weights(cut / "last.ckpt")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    told: list[str] = []
+
+    def probe(encoder: torch.nn.Module, data: HoldOut) -> dict[str, float]:
+        with pytest.raises(ValueError, match=r"found .* in use by process \d+ on .*, expected one writer") as error:
+            toy_run(out, training={"epochs": 1}, resume=True)
+        told.append(str(error.value))
+        return {"accuracy": 1.0}
+
+    toy_run(out, training={"epochs": 1}, probe=PROBE, measure=probe)
+    assert len(told) == 1 and not list(out.glob(".*"))
+    (out / ".last.ckpt.0123456789abcdef0123456789abcdef").write_bytes(b"of a run that was killed")
+    toy_run(out, training={"epochs": 1}, probe=PROBE, measure=probe, resume=True)
+    assert not list(out.glob(".*"))
+
+
 def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     runs = []
     for workers in (0, 2):
@@ -192,6 +250,38 @@ def test_holdout_is_a_share_of_every_class() -> None:
         split_holdout(labels, 1.5, seed=0)
 
 
+def test_a_probe_of_many_clouds_is_fitted_on_a_share_of_every_class(tmp_path: Path) -> None:
+    labels = np.array([0] * 700 + [1] * 200 + [2] * 90 + [3] * 8 + [4] * 2)
+    chosen = stratified_subset(labels, 100, seed=0)
+    assert np.bincount(labels[chosen]).tolist() == [70, 20, 9, 5, 2]
+    assert len(np.unique(chosen)) == len(chosen)
+    assert np.array_equal(chosen, stratified_subset(labels, 100, seed=0))
+    assert not np.array_equal(chosen, stratified_subset(labels, 100, seed=1))
+    assert np.array_equal(stratified_subset(labels, 1000, seed=0), np.arange(1000))
+    seen: list[HoldOut] = []
+
+    def probe(encoder: torch.nn.Module, data: HoldOut) -> dict[str, float]:
+        seen.append(data)
+        return {"accuracy": 1.0}
+
+    toy_run(
+        tmp_path / "run",
+        dataset=ToyPairs(per_class=12),
+        training={"epochs": 1},
+        probe=ProbeConfig(holdout=0.25, points=40, samples=20),
+        measure=probe,
+    )
+    assert np.bincount(seen[0].fit_labels).tolist() == [5] * 4 and len(seen[0].held_labels) == 12
+
+
+def test_a_run_that_began_before_the_probe_was_capped_goes_on() -> None:
+    before = {"probe": {"holdout": 0.1, "every": 10}, "seed": 0}
+    assert differences(before, {"probe": {"holdout": 0.1, "every": 10, "samples": 4000}, "seed": 0}) == []
+    now = {"probe": {"holdout": 0.1, "every": 10, "samples": 4000}, "seed": 0}
+    later = {"probe": {"holdout": 0.1, "every": 10, "samples": 5000}, "seed": 0}
+    assert differences(now, later) == ["probe.samples: 4000 then, 5000 now"]
+
+
 def test_sampler_shares_a_permutation_out() -> None:
     indices = np.arange(100, 111)
     whole = EpochSampler(indices, seed=3)
@@ -205,6 +295,55 @@ def test_sampler_shares_a_permutation_out() -> None:
     assert [len(share) for share in shares] == [5, 5]
     assert [pair for both in zip(*shares, strict=True) for pair in both] == first[:10]
     assert len({step_seed(0, rank, step) for rank in range(4) for step in range(100)}) == 400
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "processes", "least", "batches"),
+    [(32, 16, 2, 2, 1), (33, 16, 2, 2, 1), (32, 16, 1, 2, 2), (7, 2, 3, 2, 1), (5, 1, 5, 1, 1)],
+)
+def test_batches_are_counted_in_the_share_of_a_process(
+    samples: int, batch_size: int, processes: int, least: int, batches: int
+) -> None:
+    indices = np.arange(samples)
+    assert batches_of_each(samples, batch_size, processes, least=least) == batches
+    for rank in range(processes):
+        trainer = SimpleNamespace(global_rank=rank, world_size=processes)
+        loader = epoch_loader(indices, indices, batch_size=batch_size, seed=0, workers=0, trainer=trainer)
+        assert len(loader) == batches
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "processes", "message"),
+    [
+        (32, 20, 2, "found 32 samples for training, 16 for each of 2 processes, and a batch size of 20, expected a"),
+        (32, 17, 2, "expected a batch size from 2 to 16: change it, or take more data, or fewer devices"),
+        (32, 1, 1, "found 32 samples for training and a batch size of 1, expected a batch size from 2 to 32"),
+        (7, 2, 4, "expected 2 or more for each process"),
+    ],
+)
+def test_a_process_without_a_batch_is_refused(samples: int, batch_size: int, processes: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        batches_of_each(samples, batch_size, processes, least=2)
+    trainer = SimpleNamespace(global_rank=0, world_size=processes)
+    with pytest.raises(ValueError, match=message):
+        epoch_loader(ToyPairs(), np.arange(samples), batch_size=batch_size, seed=0, workers=0, trainer=trainer, least=2)
+
+
+def test_a_batch_above_the_share_of_a_declared_process_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun declares two processes, before they meet: 24 pairs, 12 for each."""
+    declared = {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
+    for name, value in declared.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)  # the trainer sets it, for good
+    compute = Compute(accelerator="cpu", devices=2, workers=0)
+    with pytest.raises(ValueError, match="found 24 samples for training, 12 for each of 2 processes"):
+        toy_run(tmp_path / "run", training={"batch_size": 13}, compute=compute)
+    assert not (tmp_path / "run").exists()
 
 
 def test_method_is_the_sum_of_its_losses(toy_pairs: type) -> None:

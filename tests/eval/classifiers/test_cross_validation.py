@@ -7,7 +7,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from crosspoint.eval.classifiers import cross_validation
-from crosspoint.eval.classifiers.cross_validation import choose_step, search_cost, stratified_folds
+from crosspoint.eval.classifiers.cross_validation import (
+    COPIES,
+    LEAST,
+    MEMORY,
+    choose_step,
+    search_cost,
+    share_memory,
+    stratified_folds,
+)
 
 
 @pytest.mark.parametrize("scaling", ["raw", "standardized"])
@@ -98,3 +106,14 @@ def test_folds_are_stratified_disjoint_and_fewer_for_small_classes():
         stratified_folds(np.array([1, 1, 1, 7]), 5, seed=0)
     with pytest.raises(ValueError, match="found 1 folds"):
         stratified_folds(y, 1, seed=0)
+
+
+@pytest.mark.parametrize("jobs", [1, 4, 16])
+@pytest.mark.parametrize(("samples", "features"), [(1000, 512), (9840, 2048), (52_000, 2048), (200_000, 2048)])
+def test_folds_share_their_memory(samples, features, jobs):
+    threads, gram = share_memory(samples, features, 5, jobs)
+    assert 1 <= threads <= min(jobs, 5)
+    together = threads * (COPIES * 8 * samples * features + gram)
+    assert together <= max(MEMORY, COPIES * 8 * samples * features + LEAST)
+    if samples <= 9840:
+        assert threads == min(jobs, 5) and 8 * samples**2 <= gram  # all at once, and as fast as ever

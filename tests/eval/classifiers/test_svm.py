@@ -5,7 +5,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.svm import SVC
 
-from crosspoint.eval.classifiers.svm import accuracy, check_features, class_accuracy, gram_matrix, svm_predictions
+from crosspoint.eval.classifiers.svm import GRAM_BYTES, accuracy, check_features, class_accuracy, svm_predictions
+from crosspoint.eval.classifiers.svm_answers import gram_matrix
 
 
 def offset_blobs(return_X_y):
@@ -16,10 +17,12 @@ def offset_blobs(return_X_y):
 
 
 def assert_same_answers(x, y, test, costs):
-    """Ours against one machine of scikit-learn's for each cost."""
-    ours = svm_predictions(x, y, test, costs)
-    for cost, predicted in zip(costs, ours, strict=True):
-        np.testing.assert_array_equal(predicted, SVC(kernel="linear", C=cost).fit(x, y).predict(test))
+    """Ours against one machine of scikit-learn's for each cost: on all samples, and on pairs of classes."""
+    expected = [SVC(kernel="linear", C=cost).fit(x, y).predict(test) for cost in costs]
+    pair = 8 * np.sort(np.unique(y, return_counts=True)[1])[-2:].sum() ** 2
+    for memory in (GRAM_BYTES, pair, 3 * pair // 4, 0):  # all; the largest pair; all but that; none
+        for predicted, answer in zip(svm_predictions(x, y, test, costs, memory=memory), expected, strict=True):
+            np.testing.assert_array_equal(predicted, answer, str(memory))
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_digits, offset_blobs])
@@ -81,8 +84,17 @@ def test_the_list_ends_at_the_first_cost_that_needs_too_many_iterations():
     x, y = generator.normal(size=(200, 2)), generator.integers(2, size=200)
     needed = [int(SVC(kernel="linear", C=cost).fit(x, y).n_iter_[0]) for cost in (0.01, 1.0, 100.0)]
     assert needed == sorted(needed) and needed[1] < needed[2] - 1
-    with pytest.warns(ConvergenceWarning):
-        assert len(svm_predictions(x, y, x, [0.01, 1.0, 100.0], iterations=needed[1] + 1)) == 2
+    for memory in (GRAM_BYTES, 0):
+        with pytest.warns(ConvergenceWarning):
+            found = svm_predictions(x, y, x, [0.01, 1.0, 100.0], iterations=needed[1] + 1, memory=memory)
+        assert len(found) == 2
+
+
+def test_pairs_take_a_part_of_the_memory_of_all_samples(peak_memory):
+    x, y = np.random.default_rng(0).normal(size=(3000, 8)), np.arange(3000) % 10
+    whole = peak_memory(lambda: svm_predictions(x, y, x[:10], [1e-3]))
+    pairs = peak_memory(lambda: svm_predictions(x, y, x[:10], [1e-3], memory=2**23))  # 600 samples: 2.9 MB
+    assert whole > 8 * 3000**2 > 4 * pairs
 
 
 def test_accuracies_agree_with_scikit_learn():

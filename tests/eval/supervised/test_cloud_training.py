@@ -261,7 +261,7 @@ def test_recipes_that_cannot_be_are_refused(change, message):
         FinetuneConfig(**change)
     with pytest.raises(ValueError, match="found scale"):
         ScaleAndShift(scale=(1.0, 0.5))
-    with pytest.raises(ValueError, match="evaluation batch of 0"):
+    with pytest.raises(ValueError, match="found evaluation_batch 0"):
         Resources(evaluation_batch=0)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabeledFrames, encode_frames, label_step
+from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, label_step
 from crosspoint.eval.supervised.segmenter import (
     SegmentationConfig,
     SegmentationTraining,
@@ -202,7 +202,8 @@ def test_features_kept_in_memory_give_the_probe_that_computes_them_at_every_step
     direct = build(tiny(), "linear")
     kept = Segmenter(None, build(tiny(), "linear").head)
     frames = LabeledFrames(Yard(3), VOXELS)
-    features = encode_frames(direct.encoder, frames, torch.device("cpu"))
+    features = EncodedFrames(direct.encoder, frames, torch.device("cpu"), keep=10**9)
+    assert len(features.kept) == 3
     for network, examples in ((direct.train(), frames), (kept.train(), features)):
         training = SegmentationTraining(network, examples, recipe, CPU, 0)
         training.log = lambda *args, **kwargs: None
@@ -214,6 +215,29 @@ def test_features_kept_in_memory_give_the_probe_that_computes_them_at_every_step
             optimizer.step()
     assert torch.allclose(direct.head.weight, kept.head.weight, atol=1e-6)
     assert not direct.encoder.training
+
+
+def test_as_many_frames_are_kept_as_fit_and_the_result_is_the_same():
+    frames, device = LabeledFrames(Yard(3), VOXELS), torch.device("cpu")
+    encoder = tiny()
+    whole = EncodedFrames(encoder, frames, device, keep=10**9)
+    size = sum(part.element_size() * part.nelement() for part in whole.kept[0][1])
+    size += sum(
+        part.element_size() * part.nelement() for part in (frames.cloud(0).points, whole[0, 0][0].point_fields["label"])
+    )
+    for keep, kept in ((0, 0), (size - 1, 0), (size, 1)):
+        part = EncodedFrames(encoder, frames, device, keep=keep)
+        assert (len(part.kept), len(part)) == (kept, 3)
+        for index in range(3):
+            for one, other in zip(part[index, 0][1], whole[index, 0][1], strict=True):
+                assert torch.equal(one, other)
+    results = []
+    for room in (8.0, 2 * size / 1e9, 0.0):
+        resources = replace(CPU, kept_features=room)
+        recipe = replace(RECIPE, augment=False)
+        options = {"mode": "linear", "recipe": recipe, "resources": resources, "validation": Yard(2, 1)}
+        results.append(run(tiny(), Yard(3), Yard(1), **options))
+    assert results[0] == results[1] == results[2]
 
 
 def test_standardized_features_have_no_scale():

@@ -85,3 +85,25 @@ def test_a_dataset_without_regions_is_divided_before_training(tmp_path, divided)
 def test_a_method_without_regions_divides_nothing(tmp_path, divided):
     samples = made_method(tmp_path, PPKT).training_samples(Walls(3, declared=False))
     assert samples[0, 5].pixel_maps == {} and not divided
+
+
+@pytest.mark.parametrize(("field", "told"), [("points", "points"), ("intensity", "intensities")])
+def test_a_frame_with_a_number_that_is_none_is_named(tmp_path, field, told):
+    class Broken(Walls):
+        broken = False  # a look at some frames, before a run, does not see all
+
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            if self.broken and index == 1 and field == "points":
+                frame.points[4, 2] = float("nan")
+            elif self.broken and index == 1:
+                frame.point_fields["intensity"][4] = float("inf")
+            return frame
+
+    dataset = Broken(3, declared=False)
+    samples = made_method(tmp_path, PPKT).training_samples(dataset)
+    dataset.broken = True
+    samples[0, 5]
+    number = "nan" if field == "points" else "inf"
+    with pytest.raises(ValueError, match=rf"found {number} in 1 of \d+ {told} of the frame .*, expected finite"):
+        samples[1, 5]

@@ -319,10 +319,10 @@ def test_half_precision_leaves_the_losses_in_single() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"pairs": 0}, "expected all above 0"),
-        ({"code_pairs": 0}, "expected all above 0"),
-        ({"temperature": 0.0}, "expected all above 0"),
-        ({"code_temperature": 0.0}, "expected all above 0"),
+        ({"pairs": 0}, "found pairs 0"),
+        ({"code_pairs": 0}, "found code_pairs 0"),
+        ({"temperature": 0.0}, "found temperature 0.0"),
+        ({"code_temperature": 0.0}, "found code_temperature 0.0"),
         ({"teacher_sees": "both"}, "found teacher_sees 'both', expected one of masked, clean"),
         ({"reconstruction_stride": 3}, "found reconstruction_stride 3 with images of 32 × 48"),
         ({"voxels": VoxelConfig()}, "found encoder.in_channels 4"),

@@ -166,3 +166,18 @@ def test_what_is_missing_is_told():
         OlivineWeights(0, 0, 0)
     with pytest.raises(ValueError, match=r"found decay 0.*, expected a decay above 0 and up to 1"):
         DistributionSchedule(decay=0.0)
+
+
+def test_a_run_in_which_the_distributions_would_never_teach_is_warned_of(caplog):
+    method = made_method(distributions=DistributionSchedule(apply_after=100))
+    without = made_method(weights=OlivineWeights(1, 1, 0))
+    caplog.clear()
+    method.planned(101)
+    assert not caplog.records
+    method.planned(100)
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert record.levelname == "WARNING" and "found a run of 100 steps, expected more than the 100 after" in message
+    caplog.clear()
+    without.planned(1)  # without that part there is nothing to warn of
+    assert not caplog.records

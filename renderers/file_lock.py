@@ -1,0 +1,70 @@
+"""Locks on open files, which the system lets go of when their process ends, however it ends.
+
+On Windows, which has no flock, nothing is locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCKS = fcntl is not None
+HELD = {errno.EACCES, errno.EAGAIN}
+_inherited: set[int] = set()  # descriptors of locks, which a child made by fork would hold beyond its parent's end
+
+
+def try_lock(file: IO[Any] | int) -> bool:
+    """Whether nobody else holds the file; it is ours then, until it is closed.
+
+    Some network file systems have no locks; every file is free there.
+    """
+    if not LOCKS:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in HELD
+    return True
+
+
+def open_locked(path: Path) -> int | None:
+    """The descriptor of a file that is ours alone until `remove_locked`, made where absent; None if another holds it.
+
+    Children of this process do not have it, so the lock ends with this process.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not try_lock(descriptor):
+            os.close(descriptor)
+            return None
+        # Its last holder may have removed the file between our two steps: then we hold one that has no name.
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            _inherited.add(descriptor)
+            return descriptor
+        os.close(descriptor)
+
+
+def remove_locked(path: Path, descriptor: int) -> None:
+    """Remove a file of `open_locked`, and let go of it."""
+    with suppress(OSError):  # gone already, or the disk has become read-only
+        path.unlink()
+    _inherited.discard(descriptor)
+    os.close(descriptor)
+
+
+def _forget_in_child() -> None:
+    for descriptor in _inherited:
+        os.close(descriptor)
+    _inherited.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
