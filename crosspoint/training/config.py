@@ -105,8 +105,8 @@ class ProbeConfig:
         holdout: share of each class kept out of training, for the probe; 0 probes nothing
         points: points per cloud that the probe sees
         every: number of epochs between two probes
-        samples: largest number of clouds that the SVM is fitted on, a share of every class; null takes all, and the time
-            grows with their square
+        samples: largest number of clouds that the SVM is fitted on, a share of every class; null takes all, and the
+            time grows with their square
     """
 
     holdout: float = 0.1

@@ -293,6 +293,7 @@ BAD = [
         (*PRETRAIN, "VIEWS", "--method", "ppkt", "--training.epochs", "1"),
         "found a dataset RenderedPairs, expected LiDAR frames for PPKT",
     ),
+    (
         (*PRETRAIN, "VIEWS", *SMALL, "--training.batch_size", "12", "--compute.devices", "2"),
         "found 22 samples for training, 11 for each of 2 processes, and a batch size of 12, expected a batch size from "
         "2 to 11",
