@@ -16,12 +16,15 @@ from torch import Generator, Tensor, nn
 
 from crosspoint.datasets.embedded.pairs import EmbeddedPair, EmbeddedPairs, check_embeddings, stack_embedded
 from crosspoint.datasets.embedded.view_facts import CAMERA, COLORS, turn_cameras
+from crosspoint.datasets.finite import FinitePairs
+from crosspoint.datasets.pairs import PairDataset
 from crosspoint.losses import feature_distance
 from crosspoint.methods.object_method import ObjectMethod
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.models.view_predictor import ViewPredictor
 from crosspoint.ops.precision import full_precision
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.ranges import CHANNELS, in_range
 from crosspoint.transforms import CloudAugmentation, Rotation, rotations
 
 Comparison = Literal["cosine", "smooth_l1"]
@@ -82,10 +85,9 @@ class CrossJEPA(ObjectMethod):
         super().__init__()
         if image_encoder is not None:
             raise ValueError("found an image encoder for CrossJEPA, expected none: it reads what embed-views wrote")
-        if min(embedding, hidden, layers) < 1:
-            raise ValueError(
-                f"found embedding {embedding}, hidden {hidden} and layers {layers}, expected all at least 1"
-            )
+        in_range("embedding", embedding, *CHANNELS)
+        in_range("hidden", hidden, *CHANNELS)
+        in_range("layers", layers, 1, 100)
         if distance not in get_args(Comparison):
             raise ValueError(f"found the distance {distance!r}, expected one of {', '.join(get_args(Comparison))}")
         if clouds.rotation != "none":
@@ -114,8 +116,8 @@ class CrossJEPA(ObjectMethod):
         """Never."""
         return False
 
-    def training_samples(self, dataset: Any, *, prepare: bool = True) -> EmbeddedPairs:
-        """The pairs as they are; their mean embedding is taken here, once.
+    def training_samples(self, dataset: Any, *, prepare: bool = True) -> PairDataset:
+        """The pairs as they are, each cloud checked; their mean embedding is taken here, once.
 
         Raises:
             ValueError: if they are no pairs with embeddings, or embeddings are of another length.
@@ -132,7 +134,7 @@ class CrossJEPA(ObjectMethod):
             deviation[deviation < 1e-6] = torch.inf
             self.mean.copy_(mean)
             self.deviation.copy_(deviation)
-        return dataset
+        return FinitePairs(dataset)
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pairs → a batch."""

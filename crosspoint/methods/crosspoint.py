@@ -101,14 +101,15 @@ class CrossPoint(ObjectMethod):
             ValueError: if they are no pairs of clouds and views, or the branch is for the other kind of pairs.
         """
         pairs = super().training_samples(dataset, prepare=prepare)
-        embedded, wanted = isinstance(pairs, EmbeddedPairs), isinstance(self.image_encoder, EmbeddedViews)
+        embedded, wanted = isinstance(dataset, EmbeddedPairs), isinstance(self.image_encoder, EmbeddedViews)
         if self.image_encoder is not None and embedded != wanted:
+            found = f"{type(dataset).__name__} and the image encoder {type(self.image_encoder).__name__}"
             raise ValueError(
-                f"found data.dataset {type(pairs).__name__} and the image encoder {type(self.image_encoder).__name__}, "
-                "expected both with embeddings or both with images: set both to embedded, or the dataset to rendered"
+                f"found data.dataset {found}, expected both with embeddings or both with images: set both to embedded, "
+                "or the dataset to rendered"
             )
-        if isinstance(pairs, EmbeddedPairs) and isinstance(self.image_encoder, EmbeddedViews):
-            check_embeddings(pairs, self.image_encoder.feature_dim, "image_encoder.feature_dim")
+        if isinstance(dataset, EmbeddedPairs) and isinstance(self.image_encoder, EmbeddedViews):
+            check_embeddings(dataset, self.image_encoder.feature_dim, "image_encoder.feature_dim")
         return pairs
 
     def collate(self, samples: Sequence[Any]) -> Any:

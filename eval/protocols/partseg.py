@@ -33,10 +33,7 @@ K = 40  # neighbors per point, whatever the encoder was pre-trained with
 
 @dataclass(frozen=True)
 class PartSegmentation(Protocol):
-    """Part segmentation fine-tuned from an encoder, on ShapeNetPart's layout (--dataset shapenetpart).
-
-    The encoder keeps features of points: dgcnn_partseg, which is CrossPoint's, dgcnn, pointnet or point_transformer.
-    Neighbors per point are --k, and 40 where it is not given.
+    """Part segmentation fine-tuned from an encoder, on ShapeNetPart's layout; --k is 40 where it is not given.
 
     Args:
         parts: folder of ShapeNetPart's layout, if it is not the dataset itself

@@ -247,7 +247,7 @@ SMALL = ("--encoder.k", "4", "--encoder.channels", "[8]", "--image_encoder.netwo
 UNWRITABLE = ("--points", "48", "--out", "text.ckpt/a.json")
 STUDY = ("evaluate", "all", "--dataset", "rendered", "--root", "VIEWS", "--points", "48", "--out", "study")
 BAD = [
-    (("rendr",), "found the command 'rendr', expected one of render, pretrain"),
+    (("rendr",), "found the command 'rendr', expected one of render, embed-views, pretrain"),
     (("render", "a"), "missing argument OUT"),
     (("render", "nowhere", "out"), "found no folder nowhere"),
     (("render", "EMPTY", "out"), "found no mesh"),
@@ -276,7 +276,10 @@ BAD = [
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[8, 0]"), "found channels 0, expected"),
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[]"), "found no channels, expected one or more"),
     ((*PRETRAIN, "VIEWS", "--encoder.k", "0"), "found k 0, expected"),
-    ((*PRETRAIN, "VIEWS", "--training.learning_rate", ".nan"), "found training.learning_rate nan, expected"),
+    (
+        (*PRETRAIN, "VIEWS", "--training.epochs", "1", "--training.learning_rate", ".nan"),
+        "found training.learning_rate nan, expected",
+    ),
     ((*PRETRAIN, "VIEWS", "--method.clouds.dropot", "2"), "did you mean method.clouds.dropout?"),
     ((*PRETRAIN, "VIEWS", "--method.pairs", "2"), "found the unknown key 'method.pairs', expected one of CrossPoint's"),
     ((*PRETRAIN, "VIEWS", "--encoder", "pointnet", "--encoder.k", "5"), "found the unknown key 'encoder.k'"),
@@ -338,7 +341,7 @@ BAD = [
     ((*PRETRAIN, "EMPTY", "--data.dataset", "kitti_rew"), "did you mean kitti_raw?"),
     ((*PRETRAIN, "EMPTY", "--data.dataset", "kitti_raw", "--method", "ppkt"), "found no "),
     ((*PRETRAIN, "EMPTY", "--method", "slidr", "--probe.every", "3"), "found "),
-    ((*PRETRAIN, "EMPTY", "--data.dataset=renderd"), "expected one of rendered, shapenet"),
+    ((*PRETRAIN, "EMPTY", "--data.dataset=renderd"), "expected one of rendered, embedded, shapenet"),
     (("evaluate", "linear", "--checkpoint", "TEXT", "--dataset", "rendered", "--root", "VIEWS"), "found "),
 ]
 

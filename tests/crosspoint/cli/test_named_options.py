@@ -24,7 +24,11 @@ SECTIONS = "data|training|compute|probe|method|encoder|image_encoder|recipe|reso
 KEY = re.compile(rf"(?<![\w.\-/])(?:{SECTIONS})\.[a-z_][\w.]*\w")
 NAME = re.compile(r"`(\w+)`")
 OTHERS = {"help", "version", "debug", "print_config", "key", "local", "force", "shm"}  # pip's, docker's, huggingface's
-FOREIGN = ("crosspoint/cli/legacy.py", "crosspoint/checkpoints/")  # old flags; names of weights
+FOREIGN = (
+    "crosspoint/__init__.py",
+    "crosspoint/cli/legacy.py",
+    "crosspoint/checkpoints/",
+)  # modules; old flags; weights
 COMMANDS = (
     *(render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show),
     *(data.data, embed.embed, embed_views.embed_views),
