@@ -30,7 +30,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 def files(folder: Path) -> list[str]:
     """Paths of the files in a folder; symbolic links are not followed."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()
+    )
 
 
 def drafts(folder: Path) -> list[str]:

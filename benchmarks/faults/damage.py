@@ -76,8 +76,22 @@ def of_bytes(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None
     """One random change of a file's bytes, or of the file as a whole."""
     data = path.read_bytes()
     place, suffix = random.randrange(max(1, len(data))), path.suffix
-    kind = random.choice(["truncated", "truncated", "flipped", "flipped", "flipped", "zeros", "empty", "noise", "inserted",
-                          "missing", "folder", "loop"])  # fmt: skip
+    kind = random.choice(
+        [
+            "truncated",
+            "truncated",
+            "flipped",
+            "flipped",
+            "flipped",
+            "zeros",
+            "empty",
+            "noise",
+            "inserted",
+            "missing",
+            "folder",
+            "loop",
+        ]
+    )
     changed = bytearray(data)
     expect: Expect = "any"
     if kind == "truncated":
@@ -116,7 +130,9 @@ def of_words(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None
     words = lines[row].split(" ")
     column = random.randrange(len(words))
     numeric = words[column].replace(".", "").replace("-", "").replace("e", "").isdigit()
-    value = random.choice(["nan", "inf", "1e400", "word", "-1", "0", "123456789012", "١", "", "𝔵" * 5, "1;2", "0x10", "9" * 400])
+    value = random.choice(
+        ["nan", "inf", "1e400", "word", "-1", "0", "123456789012", "١", "", "𝔵" * 5, "1;2", "0x10", "9" * 400]
+    )
     kind = random.choice(["word", "word", "word", "drop", "twice", "all"])
     if kind == "word":
         words[column] = value
@@ -128,7 +144,11 @@ def of_words(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None
     else:
         lines = [value for _ in lines]
     wrong = kind == "word" and numeric and value in ("nan", "inf", "1e400", "word")
-    return f"line {row}, {kind} {value[:12]!r}", "same" if wrong else "any", lambda: _write(path, "\n".join(lines).encode())
+    return (
+        f"line {row}, {kind} {value[:12]!r}",
+        "same" if wrong else "any",
+        lambda: _write(path, "\n".join(lines).encode()),
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,13 +1,10 @@
-"""Damage to files that hold arrays: npy, zip, tar, HDF5, safetensors, and pickles that carry code."""
+"""Damage to files that hold arrays: npy, npz, tar, HDF5, safetensors."""
 
 from __future__ import annotations
 
 import io
 import json
-import pickle
 import struct
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -16,15 +13,32 @@ from typing import Any
 import h5py
 import numpy as np
 
-from benchmarks.faults.damage import Damage, Expect
-
-BOMB = 6 * 2**30  # bytes that a zip bomb of some megabytes becomes
+from benchmarks.faults.damage import Expect
 
 
 def changed_array(array: np.ndarray, random: Random) -> tuple[str, Expect, np.ndarray]:
     """An array of another type or shape, or with numbers that are none."""
-    kind = random.choice(["float64", "int64", "complex64", "S4", "bool", "empty", "fewer", "more", "narrow", "axis", "scalar",
-                          "nan", "inf", "huge", "negative", "constant", "structured"])  # fmt: skip
+    kind = random.choice(
+        [
+            "float64",
+            "int64",
+            "complex64",
+            "S4",
+            "bool",
+            "empty",
+            "fewer",
+            "more",
+            "narrow",
+            "axis",
+            "scalar",
+            "nan",
+            "inf",
+            "huge",
+            "negative",
+            "constant",
+            "structured",
+        ]
+    )
     flat = array.reshape(-1)
     if kind in ("float64", "int64", "complex64", "S4", "bool"):
         return kind, "any" if kind in ("bool", "int64") else "same", array.astype(kind)
@@ -79,8 +93,17 @@ def of_safetensors(path: Path, random: Random) -> tuple[str, Expect, Callable[[]
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
     name = random.choice(sorted(header))
-    value = random.choice([None, [], {}, "word", {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]},
-                           {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}, {"dtype": "Q9"}])  # fmt: skip
+    value = random.choice(
+        [
+            None,
+            [],
+            {},
+            "word",
+            {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]},
+            {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+            {"dtype": "Q9"},
+        ]
+    )
     length = random.choice([None, None, None, 0, 2**63, size + 1])
     header[name] = value
     body = json.dumps(header).encode()
@@ -125,101 +148,9 @@ def changed_member(ending: str, content: bytes, random: Random) -> tuple[str, Ex
         np.savez(file, **(arrays | {name: made}))
         return f"{name} {what}", "any", file.getvalue()  # pre-training reads no camera
     kind = random.choice(["truncated", "empty", "noise"])
-    made = {"truncated": content[: len(content) // 2], "empty": b"", "noise": random.randbytes(len(content))}[kind]
-    return kind, "same", made
+    others = {"truncated": content[: len(content) // 2], "empty": b"", "noise": random.randbytes(len(content))}
+    return kind, "same", others[kind]
 
 
 def _discard(_: Any) -> None:
     """Nothing."""
-
-
-class Canary:
-    """An object whose unpickling would write a file.
-
-    Args:
-        case: folder of the case.
-        how: os.system, eval or exec.
-    """
-
-    def __init__(self, case: Path, how: str = "system") -> None:
-        self.case, self.how = case, how
-
-    def __reduce__(self) -> Any:
-        """What unpickling calls."""
-        import os
-
-        if self.how == "system":
-            return os.system, (f"touch {self.case}/canary",)
-        return (eval if self.how == "eval" else exec), (f"open({str(self.case / 'canary')!r}, 'w')",)
-
-
-def code(path: str, how: str, protocol: int = 2) -> Damage:
-    """A pickle that carries code."""
-
-    def change(folder: Path) -> None:
-        (folder / path).write_bytes(pickle.dumps({"state_dict": Canary(folder, how)}, protocol=protocol))
-
-    return Damage(f"{path}: a pickle that calls {how}", "refused", change)
-
-
-def torch_code(path: str) -> Damage:
-    """A torch file whose pickle carries code."""
-
-    def change(folder: Path) -> None:
-        import torch
-
-        torch.save({"state_dict": Canary(folder)}, folder / path)
-
-    return Damage(f"{path}: a torch file that calls os.system", "refused", change)
-
-
-def hash_bomb(path: str, levels: int = 60, torch_file: bool = False) -> Damage:
-    """A pickle of 300 bytes with a tuple in a tuple, each twice, as a key: its hash takes 2⁶⁰ steps."""
-    body = b"\x80\x02}" + b")" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(levels)) + b"K\x01s."
-
-    def change(folder: Path) -> None:
-        if not torch_file:
-            (folder / path).write_bytes(body)
-            return
-        with zipfile.ZipFile(folder / path, "w") as file:
-            file.writestr("archive/data.pkl", body)
-            file.writestr("archive/version", "3\n")
-
-    return Damage(f"{path}: hash bomb{' in a zip' * torch_file}", "refused", change)
-
-
-def zip_bomb(path: str, member: str | None = None, head: bytes = b"") -> Damage:
-    """The largest member of a zip file, or one of a name, replaced by zeros that fill gigabytes once unpacked."""
-
-    def change(folder: Path) -> None:
-        whole = folder / path
-        with zipfile.ZipFile(whole) as file:
-            members = {name: file.read(name) for name in file.namelist()}
-        chosen = member or max(members, key=lambda name: len(members[name]))
-        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            for name, content in members.items():
-                if name != chosen:
-                    file.writestr(name, content)
-            with file.open(chosen, "w", force_zip64=True) as stream:
-                stream.write(head)
-                for _ in range(BOMB // 2**26):
-                    stream.write(bytes(2**26))
-
-    return Damage(f"{path}: zip bomb of {BOMB // 2**30} GB", "refused", change)
-
-
-def traversal(path: str, name: str) -> Damage:
-    """A member of a zip or tar file with a name that leads out of it."""
-
-    def change(folder: Path) -> None:
-        whole = folder / path
-        if path.endswith(".tar"):
-            with tarfile.open(whole, "a") as file:
-                header = tarfile.TarInfo(name.replace("{case}", str(folder)))
-                header.size = 4
-                file.addfile(header, io.BytesIO(b"evil"))
-            return
-        with zipfile.ZipFile(whole, "a") as file:
-            file.writestr(name.replace("{case}", str(folder)), b"evil")
-
-    return Damage(f"{path}: a member {name}", "any", change)

@@ -14,8 +14,27 @@ import yaml
 from benchmarks.faults.damage import Expect
 
 DEEP = 100_000
-VALUES: list[Any] = [None, "word", "", [], {}, True, [[]], float("nan"), float("inf"), 1e300, -1e300, 10**12, -(10**12),
-                     2**64, {"a": 1}, ["a", None], "../../escape", "\0", "{deep}"]  # fmt: skip
+VALUES: list[Any] = [
+    None,
+    "word",
+    "",
+    [],
+    {},
+    True,
+    [[]],
+    float("nan"),
+    float("inf"),
+    1e300,
+    -1e300,
+    10**12,
+    -(10**12),
+    2**64,
+    {"a": 1},
+    ["a", None],
+    "../../escape",
+    "\0",
+    "{deep}",
+]
 
 
 def of_tree(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None]]:
@@ -48,7 +67,7 @@ def of_tree(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None]
         holder[key], name = value, f"{key!r} = {str(value)[:20]}"
         if isinstance(value, str) and isinstance(old, str) and "escape" not in value:
             expect = "any"  # another name
-        elif value is None or isinstance(old, bool) and isinstance(value, bool):
+        elif value is None or (isinstance(old, bool) and isinstance(value, bool)):
             expect = "any"  # as if it were left out
         elif isinstance(old, int | float) and isinstance(value, int | float) and abs(value) < 1e299:
             expect = "any"

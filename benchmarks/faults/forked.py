@@ -1,4 +1,4 @@
-"""The command `crosspoint` in a forked process whose imports are done, and a watch on it: time, memory, what it says."""
+"""The command `crosspoint` in a forked process whose imports are done, and a watch on its time and memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+from benchmarks.faults.processes import Process, of_session, own_memory
 
 PACKAGES = ("crosspoint", "crosspoint.renderers", "crosspoint.scene", "crosspoint.eval")
 OPTIONAL = ("__main__", "renderers.pytorch3d", "spconv_backend")
-LAZY = ("h5py", "safetensors.torch", "trimesh.exchange.load", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "sklearn.svm",
-        "matplotlib.figure", "matplotlib.backends.backend_agg", "torch.utils.data", "lightning.pytorch.loggers",
-        "torch.distributed.run", "embreex.mesh_construction", "joblib.externals.loky", "tensorboard", "docstring_parser",
-        "attrs", "omegaconf", "fsspec", "sklearn.manifold")  # fmt: skip
+LAZY = (
+    *("h5py", "safetensors.torch", "trimesh.exchange.load", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "sklearn.svm"),
+    *("sklearn.manifold", "matplotlib.figure", "matplotlib.backends.backend_agg", "torch.utils.data", "tensorboard"),
+    *("lightning.pytorch.loggers", "embreex.mesh_construction", "joblib.externals.loky", "docstring_parser", "fsspec"),
+)
 GIGABYTE = 2**30
 ADDRESSES = 12 * GIGABYTE  # that a case may reserve, beyond what its parent has: the machine lives on
 POLL = 0.01  # seconds
@@ -47,6 +48,16 @@ def command(words: Sequence[str]) -> int:
     from crosspoint.cli.main import main
 
     return main(list(words))
+
+
+def calling(function: Callable[[Path], None], folder: Path) -> Main:
+    """A function of a folder in place of a command: what it imports and starts stays in its own process."""
+
+    def run(_: Sequence[str]) -> int:
+        function(folder)
+        return 0
+
+    return run
 
 
 @dataclass
@@ -94,8 +105,7 @@ class Forked:
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        facts = psutil.Process().memory_info()
-        self._base = facts.rss - facts.shared  # a fork begins without the pages of files
+        _, self._base = own_memory()
         self._began = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
@@ -109,7 +119,9 @@ class Forked:
             for number, name in ((1, "stdout"), (2, "stderr")):
                 os.dup2(os.open(f"{self.log}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            sys.stdin, sys.stdout, sys.stderr = (open(n, mode, closefd=False) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
+            sys.stdin, sys.stdout, sys.stderr = (
+                open(n, mode, closefd=False) for n, mode in ((0, "r"), (1, "w"), (2, "w"))
+            )
             os.environ |= {"TMPDIR": str(self.folder / "tmp"), "HOME": str(self.folder), **self.environment}
             for name in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
@@ -133,7 +145,7 @@ class Forked:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 break
-            peak = max(peak, sum(map(_resident, self.family())) - self._base)
+            peak = max(peak, sum(each.resident for each in self.family()) - self._base)
             stopped = "peak" if peak > most else "hang" if time.monotonic() - self._began > seconds else ""
             if stopped:
                 self.kill_family()
@@ -144,16 +156,9 @@ class Forked:
         out, error = ((self.folder / f"{self.log}.{name}").read_text(errors="replace") for name in ("stdout", "stderr"))
         return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - self._began, peak, out, error, stopped)
 
-    def family(self) -> list[psutil.Process]:
+    def family(self) -> list[Process]:
         """The processes of its session that are alive; those that outlive it, too."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (ProcessLookupError, psutil.NoSuchProcess, PermissionError):
-                continue
-        return found
+        return of_session(self.pid)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal; none where it has ended."""
@@ -166,8 +171,8 @@ class Forked:
         """Kill it and all that it started."""
         for process in self.family():
             try:
-                process.kill()
-            except psutil.NoSuchProcess:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
                 continue
 
     def orphans(self, seconds: float = 10.0) -> int:
@@ -182,11 +187,4 @@ class Forked:
 
 def address_limit(more: int = ADDRESSES) -> dict[int, int]:
     """A limit of the address space: what this process has, and so many bytes more."""
-    return {resource.RLIMIT_AS: psutil.Process().memory_info().vms + more}
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
+    return {resource.RLIMIT_AS: own_memory()[0] + more}

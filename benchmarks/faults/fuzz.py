@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,18 +14,46 @@ from typing import Any
 
 from benchmarks.faults.compare import contents, drafts
 from benchmarks.faults.damage import Damage
-from benchmarks.faults.families_eval import CHECKPOINTS, CLOUDS, FOLDS, PARTS
+from benchmarks.faults.families_begun import BEGUN
+from benchmarks.faults.families_checkpoints import CHECKPOINTS
+from benchmarks.faults.families_clouds import CLOUDS, FOLDS, PARTS
+from benchmarks.faults.families_configs import CONFIGS
 from benchmarks.faults.families_flags import FLAGS
 from benchmarks.faults.families_meshes import MESHES
-from benchmarks.faults.families_scenes import ANSWERS, FOLDER, MAPS, PUBLIC, SEMSEG
-from benchmarks.faults.families_sets import BEGUN, CONFIGS, SETS
+from benchmarks.faults.families_public import PUBLIC
+from benchmarks.faults.families_scenes import ANSWERS, FOLDER, MAPS, SEMSEG
+from benchmarks.faults.families_sets import SETS
 from benchmarks.faults.family import Family
-from benchmarks.faults.forked import Forked, Main, address_limit, command
+from benchmarks.faults.forked import Forked, Main, address_limit, calling, command
 from benchmarks.faults.judge import MOST_MEMORY, MOST_SECONDS, VERDICTS, Verdict, snapshot, verdict
 
 # A case's number modulo their number is its family, so those that stand twice get twice as many.
-FAMILIES = [*MESHES, SETS, CONFIGS, *CHECKPOINTS, FLAGS[0], *CLOUDS, FOLDER, PARTS, SETS, FLAGS[1], FOLDS, MAPS, *BEGUN,
-            FLAGS[2], ANSWERS, SEMSEG, *PUBLIC, CONFIGS, FLAGS[3], FOLDER, FLAGS[4], CHECKPOINTS[0], FLAGS[0], BEGUN[1]]  # fmt: skip
+FAMILIES = [
+    *MESHES,
+    SETS,
+    CONFIGS,
+    *CHECKPOINTS,
+    FLAGS[0],
+    *CLOUDS,
+    FOLDER,
+    PARTS,
+    SETS,
+    FLAGS[1],
+    FOLDS,
+    MAPS,
+    *BEGUN,
+    FLAGS[2],
+    ANSWERS,
+    SEMSEG,
+    *PUBLIC,
+    CONFIGS,
+    FLAGS[3],
+    FOLDER,
+    FLAGS[4],
+    CHECKPOINTS[0],
+    FLAGS[0],
+    BEGUN[1],
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +98,7 @@ class Workshop:
             return
         self._fresh(None)
         (self.case / "in").mkdir()
-        made = Forked([], self.case, lambda _: int(family.make(self.case / "in") is not None), log="make").wait()
+        made = Forked([], self.case, calling(family.make, self.case / "in"), log="make").wait()
         if made.code != 0:
             raise RuntimeError(f"found no valid input of {family.name}: {made.error}")
         if family.begun:
@@ -129,10 +158,23 @@ class Workshop:
             shutil.copytree(self.root / "valid" / family.name, self.case, symlinks=True)
 
 
-def run_cases(root: Path, numbers: range, seed: int = 0, main: Main = command) -> Iterator[tuple[Case, Verdict]]:
+def numbers(count: int, names: Sequence[str] | None = None) -> list[int]:
+    """The first cases, of all families or of those that are named; a case has its number whatever is left out.
+
+    Raises:
+        ValueError: if there is no such family.
+    """
+    unknown = {*(names or ())} - {family.name for family in FAMILIES}
+    if unknown:
+        raise ValueError(f"found the family {unknown.pop()}, expected some of: {', '.join(f.name for f in FAMILIES)}")
+    fitting = (number for number in itertools.count() if not names or FAMILIES[number % len(FAMILIES)].name in names)
+    return list(itertools.islice(fitting, count))
+
+
+def run_cases(root: Path, chosen: Sequence[int], seed: int = 0, main: Main = command) -> Iterator[tuple[Case, Verdict]]:
     """Every case of some numbers with its verdict."""
     workshop = Workshop(root, seed, main)
-    for number in numbers:
+    for number in chosen:
         case = workshop.plan(number)
         yield case, workshop.run(case)
 
@@ -142,6 +184,9 @@ def rows(found: list[tuple[Case, Verdict]]) -> list[dict[str, Any]]:
     groups: dict[str, Counter[str]] = {}
     for case, judged in found:
         groups.setdefault(case.family.group, Counter())[judged.kind] += 1
-    table = [{"family": name, "cases": counts.total(), **{kind: counts[kind] for kind in VERDICTS}} for name, counts in groups.items()]
+    table = [
+        {"family": name, "cases": counts.total(), **{kind: counts[kind] for kind in VERDICTS}}
+        for name, counts in groups.items()
+    ]
     total = {key: sum(row[key] for row in table) for key in ("cases", *VERDICTS)}
     return [*table, {"family": "all", **total}]

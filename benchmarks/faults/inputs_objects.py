@@ -42,7 +42,10 @@ def write_mesh(folder: Path, kind: str) -> None:
         for name, content in trimesh.exchange.gltf.export_gltf(mesh).items():
             (folder / ("bad.gltf" if name.endswith(".gltf") else name)).write_bytes(content)
         return
-    options = {"ply": {"encoding": "ascii" if variant else "binary"}, "stl": {"file_type": f"stl{'_ascii' * (variant == 'ascii')}"}}
+    options = {
+        "ply": {"encoding": "ascii" if variant else "binary"},
+        "stl": {"file_type": f"stl{'_ascii' * (variant == 'ascii')}"},
+    }
     mesh.export(folder / f"bad.{suffix}", **options.get(suffix, {}))
 
 
@@ -92,7 +95,7 @@ def write_folds(root: Path, folds: int = 2) -> None:
 
 
 def write_encoder(path: Path, parts: bool = False) -> None:
-    """An export (.safetensors), a checkpoint as `pretrain` writes it (.ckpt), or bare weights in a torch file (.pth)."""
+    """An export (.safetensors), a checkpoint of `pretrain` (.ckpt), or the same in torch's older format (.pth)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     encoder = PartSegDGCNN(k=4) if parts else DGCNN(**TINY)
@@ -102,4 +105,8 @@ def write_encoder(path: Path, parts: bool = False) -> None:
     images = ImageEncoder("resnet18")
     weights = {f"method.encoder.{name}": weight for name, weight in encoder.state_dict().items()}
     record = Record(describe(encoder), Inputs(points=POINTS), describe(images), {})
-    torch.save({"state_dict": weights, RECORD_KEY: record.as_dict()}, path, _use_new_zipfile_serialization=path.suffix == ".ckpt")
+    torch.save(
+        {"state_dict": weights, RECORD_KEY: record.as_dict()},
+        path,
+        _use_new_zipfile_serialization=path.suffix == ".ckpt",
+    )

@@ -90,8 +90,11 @@ def write_kitti_object(root: Path) -> None:
         _sweep(root / "training" / "velodyne" / f"{number:06}.bin")
         _image(root / "training" / "image_2" / f"{number:06}.png")
         calib, label = (root / "training" / kind / f"{number:06}.txt" for kind in ("calib", "label_2"))
-        _text(calib, "P2: 100 0 50 5 0 100 30 0 0 0 1 0\nR0_rect: 1 0 0 0 1 0 0 0 1\n"
-              "Tr_velo_to_cam: 0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3\n")  # fmt: skip
+        _text(
+            calib,
+            "P2: 100 0 50 5 0 100 30 0 0 0 1 0\nR0_rect: 1 0 0 0 1 0 0 0 1\n"
+            "Tr_velo_to_cam: 0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3\n",
+        )
         _text(label, "Car 0 0 0 1 2 3 4 1.5 1.8 4.0 -2.0 1.6 9.7 -1.57\n")
 
 
@@ -102,8 +105,10 @@ def write_semantickitti(root: Path) -> None:
         _sweep(folder / "velodyne" / f"{number:06}.bin")
         _image(folder / "image_2" / f"{number:06}.png")
         _words(folder / "labels" / f"{number:06}.label", [252 | 3 << 16, 10 | 3 << 16, 40, 30])
-    _text(folder / "calib.txt", "P0: 1 0 0 0 0 1 0 0 0 0 1 0\nP2: 100 0 50 5 0 100 30 0 0 0 1 0\n"
-          "Tr: 0 -1 0 0 0 0 -1 0 1 0 0 -0.5\n")  # fmt: skip
+    _text(
+        folder / "calib.txt",
+        "P0: 1 0 0 0 0 1 0 0 0 0 1 0\nP2: 100 0 50 5 0 100 30 0 0 0 1 0\nTr: 0 -1 0 0 0 0 -1 0 1 0 0 -0.5\n",
+    )
     _text(folder / "poses.txt", "1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 0 0 1 0 0 0 0 1 1\n")
     _text(folder / "times.txt", "0.0\n0.1\n")
 
@@ -116,8 +121,10 @@ def write_rellis3d(root: Path) -> None:
         _words(folder / "os1_cloud_node_semantickitti_label_id" / f"00010{number}.label", [3, 0, 34, 0])
         _image(folder / "pylon_camera_node" / f"frame00010{number}-158{number}_149.jpg")
     _text(folder / "camera_info.txt", "100 100 50 30")
-    _text(folder / "transforms.yaml", "os1_cloud_node-pylon_camera_node:\n  q: {w: -0.5, x: 0.5, y: 0.5, z: -0.5}\n"
-          "  t: {x: -1, y: 0, z: 0}\n")  # fmt: skip
+    _text(
+        folder / "transforms.yaml",
+        "os1_cloud_node-pylon_camera_node:\n  q: {w: -0.5, x: 0.5, y: 0.5, z: -0.5}\n  t: {x: -1, y: 0, z: 0}\n",
+    )
 
 
 def write_nuscenes(root: Path) -> None:
@@ -128,25 +135,46 @@ def write_nuscenes(root: Path) -> None:
         "sensor": [{"token": "s0", "channel": "LIDAR_TOP"}, {"token": "s1", "channel": "CAM_FRONT"}],
         "calibrated_sensor": [
             {"token": "c0", "sensor_token": "s0", **still, "camera_intrinsic": []},
-            {"token": "c1", "sensor_token": "s1", "translation": [0, 0, 0], "rotation": ahead,
-             "camera_intrinsic": [[100, 0, 50], [0, 100, 30], [0, 0, 1]]},
+            {
+                "token": "c1",
+                "sensor_token": "s1",
+                "translation": [0, 0, 0],
+                "rotation": ahead,
+                "camera_intrinsic": [[100, 0, 50], [0, 100, 30], [0, 0, 1]],
+            },
         ],
         "scene": [{"token": "t", "name": "scene-0001"}],
         "category": [{"token": "k0", "name": "vehicle.car"}],
         "instance": [{"token": "i0", "category_token": "k0"}],
         **{name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "sample_annotation")},
-    }  # fmt: skip
+    }
     for number in range(2):
         sample = f"n{number}"
         tables["sample"].append({"token": sample, "scene_token": "t", "timestamp": number})
         for sensor, kind in enumerate(("bin", "png")):
             token, name = f"{sample}-{kind}", f"samples/{sample}.{kind}"
             tables["ego_pose"].append({"token": token, **still})
-            tables["sample_data"].append({"token": token, "sample_token": sample, "ego_pose_token": token,
-                "calibrated_sensor_token": f"c{sensor}", "is_key_frame": True, "filename": name})  # fmt: skip
+            tables["sample_data"].append(
+                {
+                    "token": token,
+                    "sample_token": sample,
+                    "ego_pose_token": token,
+                    "calibrated_sensor_token": f"c{sensor}",
+                    "is_key_frame": True,
+                    "filename": name,
+                }
+            )
         tables["lidarseg"].append({"sample_data_token": f"{sample}-bin", "filename": f"lidarseg/{sample}.bin"})
-        tables["sample_annotation"].append({"token": f"a{number}", "sample_token": sample, "instance_token": "i0",
-            "translation": [12, 0, 0], "size": [1.8, 4.5, 1.6], "rotation": [1, 0, 0, 0]})  # fmt: skip
+        tables["sample_annotation"].append(
+            {
+                "token": f"a{number}",
+                "sample_token": sample,
+                "instance_token": "i0",
+                "translation": [12, 0, 0],
+                "size": [1.8, 4.5, 1.6],
+                "rotation": [1, 0, 0, 0],
+            }
+        )
         rows = np.array([[10, 0, 0, 51, 1], [10, 2, 1, 255, 2], [20, -4, -1, 0, 3]], dtype=np.float32)
         _sweep(root / "samples" / f"{sample}.bin", rows)
         _image(root / "samples" / f"{sample}.png")

@@ -39,7 +39,11 @@ def snapshot(case: Path, elsewhere: Path) -> dict[str, tuple[int, int]]:
     for root in (case, elsewhere):
         for path in root.rglob("*"):
             inside = path.relative_to(root).parts
-            if path.is_symlink() or not path.is_file() or root == case and (inside[0] in ("out", "tmp") or path.suffix in (".stdout", ".stderr")):
+            if (
+                path.is_symlink()
+                or not path.is_file()
+                or (root == case and (inside[0] in ("out", "tmp") or path.suffix in (".stdout", ".stderr")))
+            ):
                 continue
             facts = path.stat()
             found[str(path)] = (facts.st_size, facts.st_mtime_ns)
@@ -89,11 +93,13 @@ def _refusal(ended: Ended) -> Verdict:
     return Verdict("one line", told[len(ERROR) :])
 
 
-def _acceptance(
-    ended: Ended, case: Path, expect: Expect, right: dict[str, str], said: str, damaged: str
-) -> Verdict:
-    listed = [(case / "out" / name).read_text(errors="replace") for name in ("failures.jsonl", "not_found.jsonl") if (case / "out" / name).is_file()]
-    if any("bad" in text for text in listed) or damaged and damaged in ended.error and damaged not in said:
+def _acceptance(ended: Ended, case: Path, expect: Expect, right: dict[str, str], said: str, damaged: str) -> Verdict:
+    listed = [
+        (case / "out" / name).read_text(errors="replace")
+        for name in ("failures.jsonl", "not_found.jsonl")
+        if (case / "out" / name).is_file()
+    ]
+    if any("bad" in text for text in listed) or (damaged and damaged in ended.error and damaged not in said):
         return Verdict("listed", " ".join(" ".join(listed).split())[:200] or ended.error.strip()[-200:])
     if expect != "refused" and contents(case / "out") == right:
         return Verdict("same result")

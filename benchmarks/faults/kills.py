@@ -1,4 +1,4 @@
-"""Processes ended at random moments, by kill -9, SIGTERM and SIGINT; each started again, and compared with one that ran through."""
+"""Processes ended at random moments by kill -9, SIGTERM and SIGINT, started again, and compared with whole runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from typing import Any
 
 from benchmarks.faults.compare import contents, differing, drafts
 from benchmarks.faults.forked import Main, command
-from benchmarks.faults.judge import ERROR
 from benchmarks.faults.tasks import TASKS, Bench
 
-CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130,)}
 TRIES = 5  # draws of a moment, of which some may come after the end
 
 
@@ -38,14 +36,19 @@ def kills(
         bench = Bench(root / str(place), TASKS[name], main)
         found = [_kill(bench, Random(f"{seed}/{name}/{each}"), number, at_write=each == 1) for each in range(count)]
         met = [each for each in found if each is not None]
-        rows.append({
-            "command": name, "signal": signal.Signals(number).name, "ended at work": len(met),
-            "resumed exactly": sum(not each["differing"] for each in met), "drafts left": sum(each["drafts"] for each in met),
-            "orphans after 10 s": sum(each["orphans"] for each in met),
-            "exit codes": ", ".join(sorted({str(each["code"]) for each in met})),
-            "without one clear line": sum(not each["one line"] for each in met),
-            "notes": "; ".join(sorted({each["note"] for each in met if each["note"]}))[:300],
-        })  # fmt: skip
+        rows.append(
+            {
+                "command": name,
+                "signal": signal.Signals(number).name,
+                "ended at work": len(met),
+                "resumed exactly": sum(not each["differing"] for each in met),
+                "drafts left": sum(each["drafts"] for each in met),
+                "orphans after 10 s": sum(each["orphans"] for each in met),
+                "exit codes": ", ".join(sorted({str(each["code"]) for each in met})),
+                "without one clear line": sum(not each["one line"] for each in met),
+                "notes": "; ".join(sorted({each["note"] for each in met if each["note"]}))[:300],
+            }
+        )
     return rows
 
 
@@ -55,7 +58,7 @@ def _kill(bench: Bench, random: Random, number: int, at_write: bool) -> dict[str
         bench.fresh()
         process = bench.start()
         moment = time.monotonic() + bench.seconds * random.random() * 0.9**attempt
-        while time.monotonic() < moment or at_write and not (bench.out.exists() and drafts(bench.out)):
+        while time.monotonic() < moment or (at_write and not (bench.out.exists() and drafts(bench.out))):
             if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break
             time.sleep(0.0005)
@@ -66,17 +69,27 @@ def _kill(bench: Bench, random: Random, number: int, at_write: bool) -> dict[str
             continue
         after = bench.run()
         wrong = differing(bench.right, contents(bench.out)) if after.code == 0 else ["exit code"]
-        note = "" if not wrong else f"{', '.join(wrong[:3])}: {after.error.strip().splitlines()[-1][:120] if after.error.strip() else ''}"
+        note = (
+            ""
+            if not wrong
+            else f"{', '.join(wrong[:3])}: {after.error.strip().splitlines()[-1][:120] if after.error.strip() else ''}"
+        )
         last = ended.error.strip().split("\n")[-1]
-        silent = number == signal.SIGKILL
+        silent = number != signal.SIGINT and "Traceback" not in ended.error
         return {
-            "code": ended.code, "orphans": orphans, "drafts": len(drafts(bench.out)), "differing": wrong, "note": note,
-            "one line": silent or "Traceback" not in ended.error and last.startswith("crosspoint: "),
-        }  # fmt: skip
+            "code": ended.code,
+            "orphans": orphans,
+            "drafts": len(drafts(bench.out)),
+            "differing": wrong,
+            "note": note,
+            "one line": silent or ("Traceback" not in ended.error and last.startswith("crosspoint: ")),
+        }
     return None
 
 
-def while_importing(root: Path, words: Sequence[str] = ("pretrain", "in/run.yaml"), count: int = 6, seed: int = 0) -> list[dict[str, Any]]:
+def while_importing(
+    root: Path, words: Sequence[str] = ("pretrain", "in/run.yaml"), count: int = 6, seed: int = 0
+) -> list[dict[str, Any]]:
     """SIGINT and SIGTERM in the first seconds of a real process, while it imports: exit codes and lines."""
     rows = []
     root.mkdir(parents=True)
@@ -84,16 +97,25 @@ def while_importing(root: Path, words: Sequence[str] = ("pretrain", "in/run.yaml
         codes, lines, tracebacks = [], [], 0
         for each in range(count):
             process = subprocess.Popen(
-                [sys.executable, "-m", "crosspoint.cli", *words], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )  # fmt: skip
+                [sys.executable, "-m", "crosspoint.cli", *words],
+                cwd=root,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
             time.sleep(Random(f"{seed}/{number}/{each}").uniform(0.3, 3.0))
             process.send_signal(number)
             _, error = process.communicate(timeout=60)
             codes.append(process.returncode)
             lines.append(len(error.strip().splitlines()))
             tracebacks += "Traceback" in error
-            if any(line.startswith(ERROR) for line in error.splitlines()):
-                codes[-1] = process.returncode
-        rows.append({"signal": number.name, "while it imports": count, "exit codes": ", ".join(map(str, sorted({*codes}))),
-                     "most lines": max(lines), "tracebacks": tracebacks})  # fmt: skip
+        rows.append(
+            {
+                "signal": number.name,
+                "while it imports": count,
+                "exit codes": ", ".join(map(str, sorted({*codes}))),
+                "most lines": max(lines),
+                "tracebacks": tracebacks,
+            }
+        )
     return rows

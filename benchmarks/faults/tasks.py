@@ -1,4 +1,4 @@
-"""The commands that write, each on an input so small that it takes seconds; all can be given again after an interrupt."""
+"""The commands that write, on inputs so small that they take seconds; each can be given again after an interrupt."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks.faults import inputs_objects, inputs_scenes
 from benchmarks.faults.compare import contents
-from benchmarks.faults.families_sets import STUDY, run_config, write_run, write_study
-from benchmarks.faults.forked import Ended, Forked, Main, command
+from benchmarks.faults.families_sets import run_config, write_run, write_study
+from benchmarks.faults.forked import Ended, Forked, Main, calling, command
 from crosspoint.scene.labels.labeler import Labeler, Painter
 from crosspoint.scene.labels.manifest import Kind
 
@@ -29,7 +29,6 @@ class Task:
         name: of the row of a table.
         make: writes its input into a folder that is there.
         words: what is typed after `crosspoint`, the first time and again; output goes to `out`.
-        drops: what of `out` is compared no more, because it tells times.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Halves(Labeler):
-    """Labels without a network: the left half of an image, and the right; a few milliseconds each, as a network takes."""
+    """Labels without a network: the left half of an image, and the right; a few milliseconds an image."""
 
     kind: ClassVar[Kind] = "regions"
     names: ClassVar[list[str]] = []
@@ -74,18 +73,33 @@ def _scenes(folder: Path) -> None:
     config = run_config(4) | {
         "data": {"dataset": {"class_path": "folder", "init_args": {"root": "in/s"}}},
         "encoder": {"class_path": "minkunet", "init_args": inputs_scenes.TINY},
-        "image_encoder": {"class_path": "image_teacher", "init_args": {"network": "test_efficientnet", "layers": [1, 2]}},
-        "method": {"class_path": "regression", "init_args": {
-            "standardize": True, "voxels": {"kind": "cartesian", "size": 0.5}, "augmentation": {"size": [32, 64], "pairs": 64}}},
+        "image_encoder": {
+            "class_path": "image_teacher",
+            "init_args": {"network": "test_efficientnet", "layers": [1, 2]},
+        },
+        "method": {
+            "class_path": "regression",
+            "init_args": {
+                "standardize": True,
+                "voxels": {"kind": "cartesian", "size": 0.5},
+                "augmentation": {"size": [32, 64], "pairs": 64},
+            },
+        },
         "training": {"epochs": 4, "batch_size": 2},
-    }  # fmt: skip
+    }
     del config["probe"]
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
 
 
 RENDER = "render in/meshes out --views 2 --size 48 --points 64 --jobs "
-FINETUNE = "evaluate finetune --checkpoint in/e.ckpt --dataset modelnet40_hdf5 --root in/clouds --validation 0.25 --device cpu" \
-           " --recipe.epochs 12 --recipe.batch_size 4 --resources.accelerator cpu --save_dir out"  # fmt: skip
+FINETUNE = (
+    "evaluate finetune --checkpoint in/e.ckpt --dataset modelnet40_hdf5 --root in/clouds --validation 0.25 --device cpu"
+    " --recipe.epochs 12 --recipe.batch_size 4 --resources.accelerator cpu --save_dir out"
+)
+STUDY = (
+    "evaluate all --checkpoint A=in/e.ckpt --checkpoint B=in/e.safetensors --dataset modelnet40_hdf5 --root in/clouds"
+    " --protocols knn,linear --device cpu --jobs 1 --out out"
+)
 SYNTHESIZE = "synthesize out --train 2 --val 1 --frames 2 --jobs "
 
 TASKS = {
@@ -94,7 +108,11 @@ TASKS = {
         Task("render, 1 job", _meshes, RENDER + "1"),
         Task("render, 2 jobs", _meshes, RENDER + "2"),
         Task("pretrain, objects", lambda folder: write_run(folder, 4), "pretrain in/run.yaml --resume true"),
-        Task("pretrain, objects, 1 loader", lambda folder: write_run(folder, 3), "pretrain in/run.yaml --resume true --compute.workers 1"),
+        Task(
+            "pretrain, objects, 1 loader",
+            lambda folder: write_run(folder, 3),
+            "pretrain in/run.yaml --resume true --compute.workers 1",
+        ),
         Task("pretrain, scenes", _scenes, "pretrain in/run.yaml --resume true"),
         Task("evaluate finetune", write_study, FINETUNE),
         Task("evaluate all", write_study, STUDY),
@@ -102,7 +120,7 @@ TASKS = {
         Task("synthesize, 2 jobs", lambda folder: None, SYNTHESIZE + "2"),
         Task("label", _images, "label in/frames out --kind benchmarks.faults.tasks.Halves --device cpu"),
     )
-}  # fmt: skip
+}
 
 
 class Bench:
@@ -121,7 +139,7 @@ class Bench:
         self.root, self.task, self.main = root.resolve(), task, main
         self.case, self.out = self.root / "case", self.root / "case" / "out"
         (self.case / "in").mkdir(parents=True)
-        made = Forked([], self.case, lambda _: int(task.make(self.case / "in") is not None), log="make").wait()
+        made = Forked([], self.case, calling(task.make, self.case / "in"), log="make").wait()
         whole = self.run()
         if made.code or whole.code:
             raise RuntimeError(f"found that {task.name} ends with {whole.code}, expected 0: {made.error}{whole.error}")
