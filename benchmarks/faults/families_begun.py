@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import inputs_objects as valid
-from benchmarks.faults.damage import Damage, remove, text
+from benchmarks.faults.damage import Damage, Expect, remove, text
 from benchmarks.faults.damage_code import hash_bomb, torch_code
 from benchmarks.faults.damage_trees import alias_bomb, deep_json, yaml_code
 from benchmarks.faults.families_sets import json_keys, write_run, write_study

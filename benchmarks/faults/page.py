@@ -33,10 +33,10 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         made["fuzz"] = "\n".join(table(rows)) + "\n"
         made["failing"] = "\n".join(table(_plain(fuzz["failing"]))) + "\n" if fuzz["failing"] else NOTHING
         total = fuzz["rows"][-1]
-        good = sum(total[kind] for kind in GOOD)
+        all_of_them, good = total["cases"], sum(total[kind] for kind in GOOD)
         lines = len(fuzz["lines without a remedy"])
         made["counts"] = (
-            f"{total['cases']} cases with seed {record['seed']}: {good} as they should be, {total['cases'] - good} not. "
+            f"{all_of_them} cases with seed {record['seed']}: {good} as they should be, {all_of_them - good} not. "
             f"Of {total['one line']} one-line errors, {lines} are a library's words without a remedy.\n"
         )
     made["machine"] = ", ".join(f"{key} {value}" for key, value in record["machine"].items()) + ".\n"
