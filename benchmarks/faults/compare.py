@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 CURVES = re.compile(r"(^|/)csv/version_\d+/metrics\.csv$")  # a resumed run begins a new one
 LOGS = re.compile(r"(^|/)(events\.out\.tfevents\..*|hparams\.yaml|stdout|stderr)$")  # they tell times
 DRAFT = re.compile(r"^\.|\.tmp$|~$")
+HALF = re.compile(r"\.[0-9a-f]{32}$")
 NOT_FINITE = re.compile(rb"(?<![\w.\"])(NaN|-?Infinity|nan|-?inf)(?![\w\"])")
 
 
@@ -38,6 +39,11 @@ def files(folder: Path) -> list[str]:
 def drafts(folder: Path) -> list[str]:
     """Files that were being written: hidden names and .tmp."""
     return [name for name in files(folder) if any(DRAFT.search(part) for part in name.split("/"))]
+
+
+def half_written(folder: Path) -> bool:
+    """Whether a file is being written at this moment: not a lock, which is hidden, too."""
+    return folder.exists() and any(HALF.search(name) for name in drafts(folder))
 
 
 def digest(path: Path) -> str:

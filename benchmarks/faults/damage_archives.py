@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import h5py
 import numpy as np
 
 from benchmarks.faults.damage import Expect
+
+BLOCK = 512  # bytes to which tar pads
 
 
 def changed_array(array: np.ndarray, random: Random) -> tuple[str, Expect, np.ndarray]:
@@ -116,20 +118,24 @@ def of_safetensors(path: Path, random: Random) -> tuple[str, Expect, Callable[[]
 
 def of_shard(path: Path, random: Random) -> tuple[str, Expect, Callable[[], None]]:
     """One member of a shard changed, with an index that fits: as if the set had been written so."""
-    from crosspoint.renderers.shards import Sample, read_index, write_shard
+    index, data = json.loads(path.with_suffix(".json").read_text()), path.read_bytes()
+    members = [(sample, ending) for sample in index["samples"] for ending in sorted(sample["members"])]
+    chosen = random.choice(members)
+    offset, size = chosen[0]["members"][chosen[1]]
+    what, expect, made = changed_member(chosen[1], data[offset : offset + size], random)
 
-    index = read_index(path)
-    assert index is not None
-    data = path.read_bytes()
-    samples = [
-        Sample(each["key"], each["class"], {end: data[at : at + size] for end, (at, size) in each["members"].items()})
-        for each in index["samples"]
-    ]
-    sample = random.choice(samples)
-    ending = random.choice(sorted(sample.members))
-    what, expect, sample.members[ending] = changed_member(ending, sample.members[ending], random)
-    facts = {key: value for key, value in index.items() if key not in ("bytes", "samples")}
-    return f"{ending} {what}", expect, lambda: _discard(write_shard(path, samples, facts))
+    def change() -> None:
+        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as file:
+            for sample, ending in members:
+                at, length = sample["members"][ending]
+                content = made if (sample, ending) == chosen else data[at : at + length]
+                header = tarfile.TarInfo(f"{sample['key']}.{ending}")
+                header.size = len(content)
+                file.addfile(header, io.BytesIO(content))
+                sample["members"][ending] = [file.offset - -(-len(content) // BLOCK) * BLOCK, len(content)]
+        path.with_suffix(".json").write_text(json.dumps(index | {"bytes": path.stat().st_size}))
+
+    return f"{chosen[1]} {what}", expect, change
 
 
 def changed_member(ending: str, content: bytes, random: Random) -> tuple[str, Expect, bytes]:
@@ -150,7 +156,3 @@ def changed_member(ending: str, content: bytes, random: Random) -> tuple[str, Ex
     kind = random.choice(["truncated", "empty", "noise"])
     others = {"truncated": content[: len(content) // 2], "empty": b"", "noise": random.randbytes(len(content))}
     return kind, "same", others[kind]
-
-
-def _discard(_: Any) -> None:
-    """Nothing."""

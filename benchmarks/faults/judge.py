@@ -78,6 +78,8 @@ def verdict(
         return Verdict("traceback", ended.error.strip().split("\n")[-1][:300])
     if ended.code == 2:
         return _refusal(ended)
+    if ended.code == 1 and damaged and damaged in ended.error:  # of several protocols one failed, the others went on
+        return Verdict("listed", ended.error.strip().split("\n")[0][:200])
     if ended.code != 0:
         return Verdict("no clear line", f"exit code {ended.code}: {ended.error.strip()[-200:]}")
     return _acceptance(ended, case, expect, right, said, damaged)

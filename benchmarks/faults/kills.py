@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.faults.compare import contents, differing, drafts
+from benchmarks.faults.compare import contents, differing, drafts, half_written
 from benchmarks.faults.forked import Main, command
 from benchmarks.faults.tasks import TASKS, Bench
 
@@ -58,7 +58,7 @@ def _kill(bench: Bench, random: Random, number: int, at_write: bool) -> dict[str
         bench.fresh()
         process = bench.start()
         moment = time.monotonic() + bench.seconds * random.random() * 0.9**attempt
-        while time.monotonic() < moment or (at_write and not (bench.out.exists() and drafts(bench.out))):
+        while time.monotonic() < moment or (at_write and not half_written(bench.out)):
             if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break
             time.sleep(0.0005)

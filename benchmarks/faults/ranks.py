@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,23 @@ from benchmarks.faults.forked import Forked, Main, calling, command
 from benchmarks.faults.judge import ERROR
 from benchmarks.faults.tasks import TASKS, Task
 
+WHOLE = 120.0  # seconds for a run without a fault
 PATIENCE = 60.0  # seconds in which the other process has to notice
 FLAGS = " --compute.devices 2 --training.batch_size 1"
 OBJECTS = FLAGS.replace("batch_size 1", "batch_size 2") + " --probe.holdout 0"
+
+
+def _ranked(main: Main) -> Main:
+    """The command in a process that knows its rank, which Lightning otherwise reads when it is imported."""
+
+    def run(words: Sequence[str]) -> int:
+        from lightning.fabric.utilities.rank_zero import rank_zero_only as fabric
+        from lightning.pytorch.utilities import rank_zero_only as trainer
+
+        fabric.rank = trainer.rank = int(os.environ["RANK"])
+        return main(words)
+
+    return run
 
 
 def _start(case: Path, words: list[str], main: Main) -> list[Forked]:
@@ -31,7 +47,13 @@ def _start(case: Path, words: list[str], main: Main) -> list[Forked]:
         "TORCHELASTIC_RUN_ID": "faults",
     }
     return [
-        Forked(words, case, main, environment=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, log=f"rank{rank}")
+        Forked(
+            words,
+            case,
+            _ranked(main),
+            environment=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            log=f"rank{rank}",
+        )
         for rank in range(2)
     ]
 
@@ -46,7 +68,7 @@ def ranks(root: Path, kinds: tuple[str, ...] = ("objects", "scenes"), main: Main
         made = Forked([], case, calling(task.make, case / "in"), log="make").wait()
         words = (task.words + (OBJECTS if kind == "objects" else FLAGS)).split()
         began = time.monotonic()
-        whole = [each.wait() for each in _start(case, words, main)]
+        whole = [each.wait(WHOLE) for each in _start(case, words, main)]
         seconds, right = time.monotonic() - began, contents(case / "out")
         if made.code or any(each.code for each in whole):
             raise RuntimeError(
@@ -60,7 +82,7 @@ def ranks(root: Path, kinds: tuple[str, ...] = ("objects", "scenes"), main: Main
             killed, began = pair[rank].wait(), time.monotonic()
             other = pair[1 - rank].wait(PATIENCE + seconds)
             noticed = time.monotonic() - began
-            again = [each.wait() for each in _start(case, words, main)]
+            again = [each.wait(WHOLE) for each in _start(case, words, main)]
             wrong = differing(right, contents(case / "out")) if not any(each.code for each in again) else ["exit code"]
             last = other.error.strip().split("\n")[-1]
             rows.append(

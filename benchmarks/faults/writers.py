@@ -14,14 +14,18 @@ from benchmarks.faults.forked import Ended, Forked, Main, command
 from benchmarks.faults.judge import ERROR
 from benchmarks.faults.tasks import TASKS, Bench
 
-IMPORTS = 3.0  # seconds of the processor after which a worker of joblib is at work
+IMPORTS = 2.0  # seconds of the processor after which a worker of joblib is at work, or nearly so
 PAUSE = 0.3  # seconds between the starts of the second pair: two that start at once may do the same
+
+
+def errors(ended: Ended) -> list[str]:
+    """The lines in which it said what was wrong; other processes, such as joblib's trackers, may say more."""
+    return [line.removeprefix(ERROR) for line in ended.error.split("\n") if line.startswith(ERROR)]
 
 
 def clear(ended: Ended) -> bool:
     """Whether it went well, or said in one line why not."""
-    last = ended.error.strip().split("\n")[-1]
-    return ended.code == 0 or (ended.code == 2 and last.startswith(ERROR) and "Traceback" not in ended.error)
+    return ended.code == 0 or (ended.code == 2 and len(errors(ended)) == 1 and "Traceback" not in ended.error)
 
 
 def writers(root: Path, names: Sequence[str], main: Main = command) -> list[dict[str, Any]]:
@@ -37,7 +41,7 @@ def writers(root: Path, names: Sequence[str], main: Main = command) -> list[dict
             ended = [first.wait(), second.wait()]
             wrong = differing(bench.right, contents(bench.out))
             codes = sorted(each.code for each in ended)
-            said = [each.error.strip().split("\n")[-1].removeprefix(ERROR)[:160] for each in ended if each.code]
+            said = [line[:160] for each in ended for line in errors(each)]
             rows.append(
                 {
                     "command": name,
@@ -74,7 +78,7 @@ def dead_workers(root: Path, names: Sequence[str], main: Main = command) -> list
                 "orphans after 10 s": orphans,
                 "drafts left": len(drafts(bench.out)),
                 "then exact": "yes" if not wrong else ", ".join(wrong)[:60],
-                "said": ended.error.strip().split("\n")[-1].removeprefix(ERROR)[:160] if ended.code else "",
+                "said": "; ".join(errors(ended))[:160],
             }
         )
     return rows
