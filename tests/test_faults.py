@@ -106,11 +106,11 @@ def forgetful(words: Sequence[str]) -> int:
     if os.fork() == 0:
         time.sleep(60)
     Path("out/a.txt").write_text("half")
-    Path("out/.b.txt.0123").write_text("")
+    Path(f"out/.b.txt.{32 * '0'}").write_text("")
     time.sleep(0.5)
     if not begun:
         Path("out/a.txt").write_text("whole")
-    Path("out/.b.txt.0123").unlink()
+    Path(f"out/.b.txt.{32 * '0'}").unlink()
     for process in of_session(os.getpid()):
         if process.pid != os.getpid():
             os.kill(process.pid, signal.SIGKILL)

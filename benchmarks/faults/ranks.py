@@ -27,7 +27,7 @@ def _ranked(main: Main) -> Main:
         from lightning.fabric.utilities.rank_zero import rank_zero_only as fabric
         from lightning.pytorch.utilities import rank_zero_only as trainer
 
-        fabric.rank = trainer.rank = int(os.environ["RANK"])
+        fabric.rank = trainer.rank = int(os.environ["RANK"])  # type: ignore[attr-defined]
         return main(words)
 
     return run
