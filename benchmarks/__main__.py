@@ -1,7 +1,8 @@
 """Run every benchmark in a process of its own, one after the other, and write their tables to RESULTS.md.
 
 `python -m benchmarks [--quick] [NAME …]`; names are those of the scripts. Without --quick it takes about half an hour
-on two cores.
+on two cores. `faults` measures no time and has a page of its own, docs/reliability.md: it runs where it is named, and
+takes further flags.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SCRIPTS = [
 ]
 if torch.cuda.is_available():
     SCRIPTS.append("gpu")
+FAULTS = "faults"
 FLAGS = {"gpu": ["--device", "cuda"], "scaling": ["--plot", str(HERE.parent / "docs" / "images" / "scaling.png")]}
 
 
@@ -39,11 +41,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=SCRIPTS, help=f"of {', '.join(SCRIPTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, and no RESULTS.md")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the JSON files")
-    args = parser.parse_args()
+    args, further = parser.parse_known_args()
+    if further and args.names != [FAULTS]:
+        parser.error(f"found {further[0]}, expected it after {FAULTS} alone")
     for name in args.names:
         flags = ["--quick"] if args.quick else FLAGS.get(name, [])
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--out", str(args.out), *flags], check=True)
-    if not args.quick:
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--out", str(args.out), *flags, *further]
+        subprocess.run(command, check=True)
+    if not args.quick and args.names != [FAULTS]:
         (HERE / "RESULTS.md").write_text(page(args.out))
 
 
@@ -55,6 +60,8 @@ def page(folder: Path) -> str:
         "take turns, figures are medians, and ratios are what to read: absolute times belong to the machine.\n",
     ]
     for path in sorted(folder.glob("*.json")):
+        if path.stem == FAULTS:
+            continue
         record = json.loads(path.read_text())
         facts = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
         parts += [f"## {record['benchmark']}\n", *table(record["rows"]), f"\n{facts}\n"]

@@ -1,0 +1,1 @@
+"""Faults on purpose: killed processes, full disks, two writers, dead workers, and malformed input; counted."""
