@@ -9,8 +9,10 @@ bounded: bytes, depth, and what YAML's aliases stand for.
 from __future__ import annotations
 
 import re
+from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 import yaml
@@ -105,6 +107,28 @@ def checked(content: object, kind: type[Kind], where: object, expected: str, rem
         if isinstance(error.__cause__, msgspec.ValidationError):
             raise _refusal(error.__cause__, content, where, expected, remedy) from None
         raise
+
+
+@cache
+def strict(kind: type) -> type:
+    """The structure of a dataclass as its own record: an unknown key is an error, and defaults may be left out."""
+    hints = get_type_hints(kind, include_extras=True)
+    entries: list[Any] = []
+    for each in fields(kind):
+        if each.default_factory is not MISSING:
+            entries.append((each.name, hints[each.name], msgspec.field(default_factory=each.default_factory)))
+        elif each.default is not MISSING:
+            entries.append((each.name, hints[each.name], each.default))
+        else:
+            entries.append((each.name, hints[each.name]))
+    return msgspec.defstruct(kind.__name__, entries, forbid_unknown_fields=True, kw_only=True)
+
+
+def as_dataclass(content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again") -> Kind:
+    """Plain containers as a dataclass, without unknown keys; arguments and errors as those of `decode_json`."""
+    record = checked(content, strict(kind), where, expected, remedy)
+    with reading(where, expected, remedy):  # what the dataclass itself checks
+        return kind(**{each.name: getattr(record, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 
 
 def _check_aliases(root: yaml.Node, path: Path, expected: str) -> None:
