@@ -1,4 +1,4 @@
-"""Arrays in NumPy's format (NEP 1, https://numpy.org/neps/nep-0001-npy-format.html), believed only after their header."""
+"""Arrays in NumPy's format (https://numpy.org/neps/nep-0001-npy-format.html), believed after a look at their header."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def read_array(content: bytes, dtype: str, shape: tuple[int, ...], where: object
         start = file.tell()
         if header.shape != shape or header.dtype != np.dtype(dtype) or header.fortran:
             raise ValueError(
-                f"found {header.dtype} of shape {header.shape} in {where}, expected {np.dtype(dtype)} of shape {shape}: "
-                "render its shard again"
+                f"found {header.dtype} of shape {header.shape} in {where}, expected {np.dtype(dtype)} of shape "
+                f"{shape}: render its shard again"
             )
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     if len(content) - start != wanted:

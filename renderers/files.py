@@ -102,7 +102,9 @@ def reading(where: object, expected: str, remedy: str = "fetch or make it again"
     except FAULTS as error:
         if isinstance(error, ValueError | FileNotFoundError) and _ours(str(error), str(where)):
             raise
-        raise ValueError(f"found {where} that cannot be read ({_cause(error)}), expected {expected}: {remedy}") from error
+        raise ValueError(
+            f"found {where} that cannot be read ({_cause(error)}), expected {expected}: {remedy}"
+        ) from error
 
 
 def _ours(text: str, where: str) -> bool:

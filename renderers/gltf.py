@@ -86,8 +86,8 @@ class _Model:
         for number, accessor in enumerate(tree.get("accessors", [])):
             if not 0 <= accessor["count"] <= max(len(joined), MOST_ZEROS):
                 raise ValueError(
-                    f"found accessor {number} of {name} (glTF) with {short(accessor['count'])} entries, expected no more "
-                    f"than its {len(joined)} bytes of data hold: the file is damaged, fetch or export it again"
+                    f"found accessor {number} of {name} (glTF) with {short(accessor['count'])} entries, expected no "
+                    f"more than its {len(joined)} bytes of data hold: the file is damaged, fetch or export it again"
                 )
 
     def glb(self) -> bytes:

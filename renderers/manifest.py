@@ -62,7 +62,6 @@ class Manifest(Struct, frozen=True):
     settings: Settings
 
 
-
 def begin(out: Path, source: Source, recipe: Recipe, shard_size: int, test_share: float | None = None) -> None:
     """Write what a set is before its first shard; or compare a set that was begun.
 

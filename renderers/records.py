@@ -124,7 +124,9 @@ def strict(kind: type) -> type:
     return msgspec.defstruct(kind.__name__, entries, forbid_unknown_fields=True, kw_only=True)
 
 
-def as_dataclass(content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again") -> Kind:
+def as_dataclass(
+    content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again"
+) -> Kind:
     """Plain containers as a dataclass, without unknown keys; arguments and errors as those of `decode_json`."""
     record = checked(content, strict(kind), where, expected, remedy)
     with reading(where, expected, remedy):  # what the dataclass itself checks
@@ -142,7 +144,8 @@ def _check_aliases(root: yaml.Node, path: Path, expected: str) -> None:
         raise ValueError(f"found an alias in {path} that holds itself, expected {expected}: write it out")
     if size > MOST_NODES:
         raise ValueError(
-            f"found aliases in {path} that stand for more than {MOST_NODES:,} entries, expected {expected}: write it out"
+            f"found aliases in {path} that stand for more than {MOST_NODES:,} entries, expected {expected}: "
+            "write it out"
         )
 
 
@@ -153,9 +156,7 @@ def _decoded(content: bytes) -> object:
         return _UNKNOWN
 
 
-def _refusal(
-    error: msgspec.ValidationError, content: object, where: object, expected: str, remedy: str
-) -> ValueError:
+def _refusal(error: msgspec.ValidationError, content: object, where: object, expected: str, remedy: str) -> ValueError:
     """What msgspec says of a record, as one sentence with what was found."""
     said, _, place = str(error).partition(" - at `")
     key, place = place.startswith("key` in `"), place.rstrip("`").removeprefix("key` in `")
@@ -173,7 +174,9 @@ def _refusal(
         )
     wanted, _, got = said.removeprefix("Expected ").partition(", got ")
     value = _UNKNOWN if key else _at(content, place)
-    found = short(value) if value is not _UNKNOWN else f"a key of another kind" if key else _plain(got) or "another value"
+    found = (
+        short(value) if value is not _UNKNOWN else "a key of another kind" if key else _plain(got) or "another value"
+    )
     if said.startswith("Invalid "):
         wanted = "a value that this version knows"
     elif not said.startswith("Expected "):

@@ -116,7 +116,9 @@ class RenderedSet:
             for name, shape in (("K", (V, 3, 3)), ("R", (V, 3, 3)), ("t", (V, 3))):
                 member = file.getinfo(f"{name}.npy")
                 if member.file_size > 8 * 9 * V + 1024:
-                    raise ValueError(f"found {member.file_size} bytes of {name} in {where}, expected {V} views: {AGAIN}")
+                    raise ValueError(
+                        f"found {member.file_size} bytes of {name} in {where}, expected {V} views: {AGAIN}"
+                    )
                 arrays[name] = torch.from_numpy(read_array(file.read(member), "<f8", shape, f"{name} of {where}"))
         return Cameras(arrays["K"], arrays["R"], arrays["t"], (self.size, self.size))
 
@@ -134,15 +136,13 @@ class RenderedSet:
         absent = [e for e, (at, _) in zip(self._endings, places, strict=True) if at < 0 and e != "colours.npy"]
         if absent:
             raise ValueError(
-                f"found no {absent[0]} of {short(sample.key)} in the index of {shard}, expected it: remove index and shard "
+                f"found no {absent[0]} of {short(sample.key)} in the index of {shard}, expected it: remove both "
                 "and render again"
             )
         return places
 
     def _array(self, index: int, ending: str, dtype: str) -> np.ndarray:
-        return read_array(
-            self._read(index, ending), dtype, (self.settings["points"], 3), self._where(index, ending)
-        )
+        return read_array(self._read(index, ending), dtype, (self.settings["points"], 3), self._where(index, ending))
 
     def _has(self, index: int, ending: str) -> bool:
         return bool(self._places[index, self._endings.index(ending), 0] >= 0)
@@ -181,5 +181,10 @@ def _decode(content: bytes, side: int, where: str) -> np.ndarray:
                 return np.asarray(file.convert("RGB"))
             white = Image.new("RGBA", file.size, "white")
             return np.asarray(Image.alpha_composite(white, file.convert("RGBA")).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for a PNG that is cut or damaged
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # what Pillow raises for a PNG that is cut or damaged
         raise ValueError(f"found a damaged image ({error}), expected PNG: {where}, render its shard again") from None

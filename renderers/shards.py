@@ -123,8 +123,8 @@ def read_index(shard: Path) -> Index | None:
         for ending, (offset, size) in sample.members.items():
             if offset + size > found:
                 raise ValueError(
-                    f"found {ending} of {short(sample.key)} at bytes {offset} to {offset + size} in {path}, expected at "
-                    f"most {found}: remove it and {shard.name} and render again"
+                    f"found {ending} of {short(sample.key)} at bytes {offset} to {offset + size} in {path}, expected "
+                    f"at most {found}: remove it and {shard.name} and render again"
                 )
     return index
 

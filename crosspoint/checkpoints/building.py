@@ -64,8 +64,8 @@ def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor], path: Path,
         if key in weights and isinstance(weights[key], Tensor) and weights[key].shape != own.shape:
             raise ValueError(
                 f"found weights in {path} that do not fit {name} (size mismatch for {key}: {tuple(weights[key].shape)} "
-                f"in the file, {tuple(own.shape)} by its record), expected a checkpoint of this architecture: choose the "
-                "one it was trained with"
+                f"in the file, {tuple(own.shape)} by its record), expected a checkpoint of this architecture: choose "
+                "the one it was trained with"
             )
 
 

@@ -71,4 +71,6 @@ def has_image_branch(path: str | Path) -> bool:
 def trained_image_size(path: str | Path) -> int | None:
     """Side in pixels of the images that the branch was trained on; None where the file does not say."""
     config = read_weights(require_file(path)).record.config
-    return checked(config, _Config, f"the config in {path}", "the configuration of a run", REMEDY).method.init_args.images.size
+    return checked(
+        config, _Config, f"the config in {path}", "the configuration of a run", REMEDY
+    ).method.init_args.images.size

@@ -6,8 +6,8 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from pickle import UnpicklingError
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -49,7 +49,9 @@ def load_weights_strict(network: nn.Module, weights: Mapping[str, Tensor], path:
                 f"found {key} of {weight.dtype} in {path}, expected {own[key].dtype} as {name} has it: save it again"
             )
         if weight.is_floating_point() and key in own and not bool(weight.isfinite().all()):
-            raise ValueError(f"found NaN or infinity in {key} of {path}, expected finite weights: the training diverged")
+            raise ValueError(
+                f"found NaN or infinity in {key} of {path}, expected finite weights: the training diverged"
+            )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
