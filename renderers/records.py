@@ -34,6 +34,7 @@ _WORDS = {
     "bool": "true or false", "null": "nothing",
 }  # fmt: skip
 _UNKNOWN = object()
+_STEPS = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")  # of a place such as $.samples[3].key
 
 
 def read_json(
@@ -70,7 +71,7 @@ def decode_json(
     except ValueError as error:
         cause = error.__cause__
         if isinstance(cause, msgspec.ValidationError):
-            raise _refusal(cause, _decoded(content), where, expected, remedy) from None
+            raise _refusal(cause, _decoded(content), kind, where, expected, remedy) from None
         if isinstance(cause, msgspec.DecodeError):
             raise ValueError(f"found no JSON in {where} ({cause}), expected {expected}: {remedy}") from None
         raise
@@ -82,19 +83,17 @@ def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend i
     Tags that name a class are refused, as are aliases that stand for more than `MOST_NODES` nodes.
     """
     content = read_whole(path, expected, remedy, MOST_YAML)
-    try:
-        with reading(path, expected, remedy):
+    with reading(path, expected, remedy):
+        try:
             loader = yaml.SafeLoader(content)
             node = loader.get_single_node()
             if node is not None:
                 _check_aliases(node, path, expected)
             tree = None if node is None else loader.construct_document(node)
-    except ValueError as error:
-        cause = error.__cause__
-        if isinstance(cause, yaml.YAMLError):
-            said = " ".join(str(cause).split())[:200]
+        except yaml.YAMLError as error:
+            said = " ".join(str(error).split())
+            said = said if len(said) <= 200 else f"{said[:200]} …"
             raise ValueError(f"found no YAML in {path} ({said}), expected {expected}: {remedy}") from None
-        raise
     return checked(tree, kind, path, expected, remedy)
 
 
@@ -105,7 +104,7 @@ def checked(content: object, kind: type[Kind], where: object, expected: str, rem
             return msgspec.convert(content, kind)
     except ValueError as error:
         if isinstance(error.__cause__, msgspec.ValidationError):
-            raise _refusal(error.__cause__, content, where, expected, remedy) from None
+            raise _refusal(error.__cause__, content, kind, where, expected, remedy) from None
         raise
 
 
@@ -156,7 +155,9 @@ def _decoded(content: bytes) -> object:
         return _UNKNOWN
 
 
-def _refusal(error: msgspec.ValidationError, content: object, where: object, expected: str, remedy: str) -> ValueError:
+def _refusal(
+    error: msgspec.ValidationError, content: object, kind: object, where: object, expected: str, remedy: str
+) -> ValueError:
     """What msgspec says of a record, as one sentence with what was found."""
     said, _, place = str(error).partition(" - at `")
     key, place = place.startswith("key` in `"), place.rstrip("`").removeprefix("key` in `")
@@ -178,21 +179,36 @@ def _refusal(error: msgspec.ValidationError, content: object, where: object, exp
         short(value) if value is not _UNKNOWN else "a key of another kind" if key else _plain(got) or "another value"
     )
     if said.startswith("Invalid "):
-        wanted = "a value that this version knows"
+        choices = _choices(kind, place)
+        wanted = f"one of {choices}" if choices else "a value that this version knows"
     elif not said.startswith("Expected "):
-        wanted = f"another value ({said})"
+        wanted = f"another value ({_plain(said)})"
     return ValueError(f"found {found}{at} in {where}, expected {_plain(wanted)} ({expected}): {remedy}")
 
 
 def _plain(said: str) -> str:
     """msgspec's names of types in plain words."""
-    words = re.sub(r"`(\w+)`", lambda found: _WORDS.get(found[1], found[1]), said)
-    return words.replace(" | ", " or ").replace("`", "")
+    return re.sub(
+        "`([^`]*)`", lambda found: " or ".join(_WORDS.get(word, word) for word in found[1].split(" | ")), said
+    )
+
+
+def _choices(kind: object, place: str) -> str:
+    """The values that a structure allows at a place; none where it does not list them."""
+    known = msgspec.inspect.type_info(kind)
+    for name, _ in _STEPS.findall(place.removeprefix("$")):
+        if name and isinstance(known, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
+            known = next((field.type for field in known.fields if field.encode_name == name), known)
+        else:
+            known = getattr(known, "item_type", getattr(known, "value_type", known))
+    options = [known, *getattr(known, "types", ())]
+    values = [str(value) for option in options for value in getattr(option, "values", ())]
+    return ", ".join(values)
 
 
 def _at(content: object, place: str) -> Any:
     """The value at a place such as `$.samples[3].key`; `_UNKNOWN` where the place does not say which."""
-    for name, number in re.findall(r"\.([^.\[\]]+)|\[([^\]]*)\]", place.removeprefix("$")):
+    for name, number in _STEPS.findall(place.removeprefix("$")):
         try:
             if name:
                 content = content[name]  # type: ignore[index]
