@@ -10,14 +10,14 @@ from crosspoint.renderers.files import reading
 ALWAYS = 2**26  # bytes that any archive may unpack to
 
 
-def check_zip(file: BinaryIO, where: object, expected: str, most_ratio: float) -> None:
+def check_zip(file: BinaryIO, where: object, expected: str, most: float) -> None:
     """Look at the sizes that a zip archive announces before anything is unpacked; the file returns to its start.
 
     Args:
         file: the archive, which may lie at its end of the file.
         where: its name, for the error.
         expected: what it should be, likewise.
-        most_ratio: bytes unpacked for each byte of the file, where there are more than `ALWAYS`.
+        most: bytes that all members may have together; `ALWAYS` where that is more.
 
     Raises:
         ValueError: if it is no whole archive, or announces more.
@@ -27,8 +27,8 @@ def check_zip(file: BinaryIO, where: object, expected: str, most_ratio: float) -
     with reading(where, expected), zipfile.ZipFile(file) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
     file.seek(0)
-    if unpacked > max(ALWAYS, most_ratio * size):
+    if unpacked > max(ALWAYS, most):
         raise ValueError(
             f"found {unpacked:,} bytes packed into the {size:,} of {where}, expected {expected} of at most "
-            f"{most_ratio:g} times its size: it is damaged or a bomb, do not open it by other means"
+            f"{int(max(ALWAYS, most)):,}: it is damaged or a bomb, do not open it by other means"
         )

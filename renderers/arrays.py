@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from functools import lru_cache
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from crosspoint.renderers.files import reading
+from crosspoint.renderers.archives import check_zip
+from crosspoint.renderers.files import reading, regular_file
 
 
 class Header(NamedTuple):
@@ -21,7 +24,7 @@ class Header(NamedTuple):
     bytes: int  # of the numbers that follow
 
 
-def read_header(file: BinaryIO, where: object) -> Header:
+def read_header(file: IO[bytes], where: object) -> Header:
     """Read the header of an array, up to its numbers.
 
     Raises:
@@ -38,6 +41,33 @@ def read_header(file: BinaryIO, where: object) -> Header:
         if dtype.hasobject:
             raise ValueError(f"found objects in {where}, expected an array of numbers: save numbers alone")
         return Header(shape, fortran, dtype, math.prod(shape) * dtype.itemsize)
+
+
+def read_arrays(path: Path, expected: str, remedy: str = "make it again", most: int = 2**30) -> dict[str, np.ndarray]:
+    """All arrays of an archive of NumPy (.npz), by name.
+
+    Args:
+        path: the archive.
+        expected: what it should be, for the error.
+        remedy: what to do if it is not.
+        most: bytes that its arrays may have together.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such archive, or announces more.
+    """
+    regular_file(path, expected, remedy)
+    with reading(path, expected, remedy), path.open("rb") as file:
+        check_zip(file, path, expected, most)
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as content:
+                    header = read_header(content, f"{member.filename} of {path}")
+                if header.bytes > member.file_size:
+                    raise ValueError(f"{member.filename} announces {header.bytes} bytes")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
 
 
 def read_array(content: bytes, dtype: str, shape: tuple[int, ...], where: object) -> np.ndarray:

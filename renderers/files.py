@@ -37,6 +37,12 @@ def short(value: object) -> str:
     return " ".join(_SHORT.repr(value).split())
 
 
+def cut(value: object, most: int = 160) -> str:
+    """The words of a value on one line, cut where they are many."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
 def regular_file(path: Path, expected: str, remedy: str = "check the path") -> int:
     """Bytes of a file that may be opened: one of the disk, or a link to one; never a pipe, which has no end.
 
@@ -119,8 +125,5 @@ def _cause(error: BaseException) -> str:
         return "it asks for more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 160 else f"{text[:160]} …"
-    if isinstance(error, KeyError):
-        return f"it has no {text}"
-    return text or type(error).__name__
+    text = cut(error)
+    return f"it has no {text}" if isinstance(error, KeyError) else text or type(error).__name__

@@ -36,7 +36,7 @@ def read_parts(path: Path, root: str | Path | None = None) -> tuple[list[trimesh
     if instead is not None:
         raise ValueError(instead)
     if content.startswith(b"PK\x03\x04"):  # .3mf and the like
-        check_zip(io.BytesIO(content), path.name, "a mesh", MOST_RATIO)
+        check_zip(io.BytesIO(content), path.name, "a mesh", MOST_RATIO * len(content))
     files: Companions = Wavefront(path, root) if kind == "obj" else Companions(path, root)
     try:
         parts = _parts(content, kind, files)

@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from crosspoint.renderers.expansion import CYCLE, expanded_sizes
-from crosspoint.renderers.files import read_whole, reading, short
+from crosspoint.renderers.files import cut, read_whole, reading, short
 
 Kind = TypeVar("Kind")
 
@@ -91,9 +91,7 @@ def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend i
                 _check_aliases(node, path, expected)
             tree = None if node is None else loader.construct_document(node)
         except yaml.YAMLError as error:
-            said = " ".join(str(error).split())
-            said = said if len(said) <= 200 else f"{said[:200]} …"
-            raise ValueError(f"found no YAML in {path} ({said}), expected {expected}: {remedy}") from None
+            raise ValueError(f"found no YAML in {path} ({cut(error, 200)}), expected {expected}: {remedy}") from None
     return checked(tree, kind, path, expected, remedy)
 
 

@@ -165,7 +165,7 @@ def _restored(path: Path) -> _Sampled | None:
     """What a file of the cache holds, None where it is damaged."""
     try:
         with path.open("rb") as file:
-            check_zip(file, path, "sampled clouds", MOST_RATIO)
+            check_zip(file, path, "sampled clouds", MOST_RATIO * path.stat().st_size)
             with np.load(file, allow_pickle=False) as stored:
                 return _Sampled(stored["points"], stored["kept"])
     except FAULTS:

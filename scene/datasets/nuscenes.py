@@ -298,8 +298,8 @@ class NuScenes(LidarDataset):
             category = names.get(instances[record["instance_token"]]["category_token"])
             if category is None:
                 raise ValueError(
-                    f"found no category of instance {short(record['instance_token'])} in {tables.folder}/category.json, "
-                    "expected it: the tables are of several versions or cut off"
+                    f"found no category of instance {short(record['instance_token'])} in {tables.folder}/category.json"
+                    ", expected it: the tables are of several versions or cut off"
                 )
             for place, beginnings in enumerate(_CATEGORIES.values()):
                 if category.startswith(beginnings):

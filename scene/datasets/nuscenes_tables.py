@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.files import reading, regular_file
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.records import checked
 from crosspoint.scene.data.calibration import quaternion_rotation, rigid
 from crosspoint.scene.datasets.nuscenes_schema import SCHEMA

@@ -141,8 +141,8 @@ def _cameras(rig: _Calibration, path: Path) -> Cameras:
     heights, widths = zip(*sizes, strict=True)
     if max(heights) * max(widths) * len(sizes) > MOST_PIXELS:
         raise ValueError(
-            f"found cameras of sizes {short(sizes)} in {path}, expected at most {MOST_PIXELS:,} pixels in arrays as large "
-            "as the largest: resize the images, and scale K with them"
+            f"found cameras of sizes {short(sizes)} in {path}, expected at most {MOST_PIXELS:,} pixels in arrays as "
+            "large as the largest: resize the images, and scale K with them"
         )
     try:
         return lidar_cameras(

@@ -30,7 +30,9 @@ def cameras() -> Cameras:
 def frame(name: str = "000000", seed: int = 0) -> LidarSample:
     rng = np.random.default_rng(seed)
     points = np.concatenate([rng.uniform(-20, 20, (50, 3)), rng.uniform(0, 1, (50, 1))], axis=1).astype(np.float32)
-    boxes = made_boxes(rng.normal(size=(3, 7)), np.array([0, 1, 1]))
+    geometry = rng.normal(size=(3, 7))
+    geometry[:, 3:6] = np.abs(geometry[:, 3:6])
+    boxes = made_boxes(geometry, np.array([0, 1, 1]))
     images = torch.from_numpy(rng.integers(0, 256, (2, 3, 48, 64), dtype=np.uint8))
     labels, instances = rng.integers(-1, 3, 50), rng.integers(0, 0x10000, 50)
     return made_frame(name, points, images, cameras(), labels, instances, boxes)

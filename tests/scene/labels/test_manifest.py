@@ -79,5 +79,5 @@ def test_a_broken_manifest_is_one_line(tmp_path: Path, content: object, message:
 def test_a_file_that_is_no_manifest_is_not_read_into_memory(tmp_path: Path) -> None:
     with (tmp_path / "manifest.json").open("wb") as file:
         file.truncate(2**40)  # a terabyte without a byte on disk
-    with pytest.raises(ValueError, match="found 1,099,511,627,776 bytes in .*at most 16,777,216"):
+    with pytest.raises(ValueError, match=r"found 1,099,511,627,776 bytes in .*at most 16,777,216"):
         read_class_table(tmp_path)
