@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
+from PIL import Image
+
 # What readers (of the standard library, NumPy, h5py, Pillow, torch, …) raise at a damaged or a hostile file. Of our
 # own errors, those that begin with "found" pass as they are.
 FAULTS: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError),
     *(RuntimeError, MemoryError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, UnpicklingError),
 )
+IMAGE_FAULTS: tuple[type[Exception], ...] = (*FAULTS, Image.DecompressionBombError)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 60, 60, 40

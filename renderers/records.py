@@ -125,7 +125,7 @@ def as_dataclass(
     content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again"
 ) -> Kind:
     """Plain containers as a dataclass, without unknown keys; arguments and errors as those of `decode_json`."""
-    record = checked(content, strict(kind), where, expected, remedy)
+    record: Any = checked(content, strict(kind), where, expected, remedy)  # type: ignore[arg-type]
     with reading(where, expected, remedy):  # what the dataclass itself checks
         return kind(**{each.name: getattr(record, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 

@@ -54,7 +54,7 @@ class RenderedSet:
         places: list[list[tuple[int, int]]] = []
         self._endings = ["points.npy", "normals.npy", "colours.npy", "cameras.npz", "json"]
         self._endings += [f"view{view:02d}.png" for view in range(self.views)]
-        class_numbers = {name: number for number, name in enumerate(self.classes)}
+        class_numbers: dict[str | None, int] = {name: number for number, name in enumerate(self.classes)}
         for number, shard in enumerate(shards):
             index = read_index(shard)
             if index is None:

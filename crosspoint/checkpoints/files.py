@@ -21,6 +21,7 @@ from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.files import FAULTS, regular_file, short
 from crosspoint.renderers.json_object import JsonObject
 
+SAFETENSORS_FAULTS: tuple[type[Exception], ...] = (SafetensorError, *FAULTS)
 MOST_RATIO = 2.0  # of an archive's members to its bytes: torch packs none
 
 
@@ -144,7 +145,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
-    except (SafetensorError, *FAULTS) as error:
+    except SAFETENSORS_FAULTS as error:
         raise ValueError(
             f"found {path} unreadable ({_first_line(error)}), expected safetensors: export it again"
         ) from error

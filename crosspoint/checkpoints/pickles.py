@@ -37,15 +37,15 @@ def check_pickle(file: BinaryIO) -> None:
     leaf: list[Any] = []
     try:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-            name = instruction.name
+            name, place = instruction.name, argument if isinstance(argument, int) else 0
             if name in ("PUT", "BINPUT", "LONG_BINPUT"):
-                if argument > count:
-                    raise pickle.UnpicklingError(f"it asks for memo {argument}")
-                memo[argument] = stack[-1]
+                if place > count:
+                    raise pickle.UnpicklingError(f"it asks for memo {place}")
+                memo[place] = stack[-1]
             elif name == "MEMOIZE":
                 memo[len(memo)] = stack[-1]
             elif name in ("GET", "BINGET", "LONG_BINGET"):
-                stack.append(memo[argument])
+                stack.append(memo[place])
             elif name == "MARK":
                 stack.append(_MARK)
             elif name == "DUP":

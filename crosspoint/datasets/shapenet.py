@@ -21,7 +21,7 @@ from torch import Tensor
 from trimesh.exchange.ply import load_ply
 
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
-from crosspoint.renderers.files import FAULTS, regular_file
+from crosspoint.renderers.files import IMAGE_FAULTS, regular_file
 from crosspoint.renderers.layouts import SHAPENET_CLASSES
 from crosspoint.renderers.ranges import PIXELS, POINTS, VIEWS, in_range
 
@@ -146,7 +146,7 @@ def read_image(path: Path, size: int | None, alpha: Alpha) -> Tensor:
     try:
         with Image.open(path) as stored:
             image = stored.convert("RGBA" if alpha == "white" else "RGB")
-    except (*FAULTS, Image.DecompressionBombError) as error:  # pillow's many words for a damaged file
+    except IMAGE_FAULTS as error:  # pillow's many words for a damaged file
         raise ValueError(f"found {path} that cannot be read whole ({error}), expected an image: replace it") from error
     if alpha == "white":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

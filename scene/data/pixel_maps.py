@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosspoint.renderers.files import FAULTS, reading, regular_file
+from crosspoint.renderers.files import IMAGE_FAULTS, reading, regular_file
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.labels.manifest import read_class_table
 
@@ -151,7 +151,7 @@ def read_map(path: Path, size: tuple[int, int]) -> Tensor:
             if image.size != (size[1], size[0]):  # before its pixels are unpacked
                 raise _of_another_size(path, (image.size[1], image.size[0]), size)
             numbers = np.asarray(image).astype(np.int64)
-    except (*FAULTS, Image.DecompressionBombError) as error:
+    except IMAGE_FAULTS as error:
         if str(error).startswith("found "):
             raise
         raise ValueError(f"found a map that cannot be read, {path} ({error}), expected a whole one") from None

@@ -170,7 +170,7 @@ class NuScenes(LidarDataset):
         if frame.images:
             images = read_images(self.image_files(index))
             mounts = [self._mounts[image["calibrated_sensor_token"]] for image in frame.images]
-            intrinsics = [mount.get("camera_intrinsic") for mount in mounts]
+            intrinsics = [mount.get("camera_intrinsic", []) for mount in mounts]
             from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
             with reading(self.root, "cameras in calibrated_sensor.json", "fetch it anew"):
                 cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))

@@ -5,7 +5,7 @@ All of them: https://github.com/nutonomy/nuscenes-devkit/blob/master/docs/schema
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
@@ -75,8 +75,15 @@ class _Instance(_Known):
     category_token: Token
 
 
-SCHEMA: dict[str, type] = {
-    "scene": _Named, "sample": _Sample, "sensor": _Sensor, "calibrated_sensor": _MountOfCamera,
-    "sample_data": _DataInTime, "ego_pose": _Pose, "lidarseg": _Labels, "category": _Named,
-    "sample_annotation": _Annotation, "instance": _Instance,
-}  # fmt: skip
+SCHEMA: dict[str, type[list[Any]]] = {
+    "scene": list[_Named],
+    "sample": list[_Sample],
+    "sensor": list[_Sensor],
+    "calibrated_sensor": list[_MountOfCamera],
+    "sample_data": list[_DataInTime],
+    "ego_pose": list[_Pose],
+    "lidarseg": list[_Labels],
+    "category": list[_Named],
+    "sample_annotation": list[_Annotation],
+    "instance": list[_Instance],
+}

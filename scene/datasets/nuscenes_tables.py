@@ -71,7 +71,7 @@ class Tables:
             if not isinstance(records, list):
                 raise ValueError(f"found {type(records).__name__} in {path}, expected a list of records")
             records = [record for record in records if record is not None]
-        return checked(records, list[SCHEMA[name]], path, "nuScenes' schema", remedy)  # type: ignore[misc]
+        return checked(records, SCHEMA[name], path, "nuScenes' schema", remedy)
 
     def index(self, name: str, tokens: set[str] | None = None) -> dict[str, Record]:
         """The records of a table by their tokens; only those of `tokens`, all of which must be there, unless None.

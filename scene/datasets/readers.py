@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosspoint.renderers.files import FAULTS, read_whole, regular_file
+from crosspoint.renderers.files import IMAGE_FAULTS, read_whole, regular_file
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.cloud_files import SUFFIXES, read_named
 from crosspoint.scene.datasets.row_width import check_width, possible_widths
@@ -214,7 +214,7 @@ def read_images(
                 if wanted is not None and image.size != (wanted[1], wanted[0]):  # before its pixels are unpacked
                     raise _of_another_size(path, (image.size[1], image.size[0]), wanted)
                 pixels = np.array(image.convert("RGB"))
-        except (*FAULTS, Image.DecompressionBombError) as error:
+        except IMAGE_FAULTS as error:
             if str(error).startswith("found "):
                 raise
             raise ValueError(f"found an image that cannot be read, {path} ({error}), expected a whole one") from None
