@@ -23,7 +23,7 @@ from crosspoint.renderers.files import cut, read_whole, reading, short
 Kind = TypeVar("Kind")
 
 MOST_JSON = 2**26  # bytes of a file that is decoded at once
-MOST_YAML = 2**21  # PyYAML takes a minute for a few MB
+MOST_YAML = 2**19  # PyYAML takes a minute for one MB
 MOST_NODES = 200_000  # that the aliases of a YAML file may stand for
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
@@ -65,9 +65,10 @@ def decode_json(
         ValueError: if it is no JSON or of another structure.
     """
     content = content.encode() if isinstance(content, str) else content.removeprefix(b"\xef\xbb\xbf")
+    decoder = _decoder(kind)
     try:
         with reading(where, expected, remedy):
-            return msgspec.json.decode(content, type=kind)
+            return decoder.decode(content)
     except ValueError as error:
         cause = error.__cause__
         if isinstance(cause, msgspec.ValidationError):
@@ -97,6 +98,7 @@ def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend i
 
 def checked(content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again") -> Kind:
     """Plain containers, of a pickle or of YAML, as a record; arguments and errors as those of `decode_json`."""
+    _decoder(kind)
     try:
         with reading(where, expected, remedy):
             return msgspec.convert(content, kind)
@@ -104,6 +106,12 @@ def checked(content: object, kind: type[Kind], where: object, expected: str, rem
         if isinstance(error.__cause__, msgspec.ValidationError):
             raise _refusal(error.__cause__, content, kind, where, expected, remedy) from None
         raise
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Made outside of the blocks that blame a file, so that a wrong structure is told as what it is."""
+    return msgspec.json.Decoder(kind)
 
 
 @cache
@@ -126,8 +134,11 @@ def as_dataclass(
 ) -> Kind:
     """Plain containers as a dataclass, without unknown keys; arguments and errors as those of `decode_json`."""
     record: Any = checked(content, strict(kind), where, expected, remedy)  # type: ignore[arg-type]
-    with reading(where, expected, remedy):  # what the dataclass itself checks
-        return kind(**{each.name: getattr(record, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+    try:
+        with reading(where, expected, remedy):
+            return kind(**{each.name: getattr(record, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+    except ValueError as error:  # what the dataclass itself checks
+        raise error if str(where) in str(error) else ValueError(f"{where}: {error}") from None
 
 
 def _check_aliases(root: yaml.Node, path: Path, expected: str) -> None:
@@ -141,8 +152,8 @@ def _check_aliases(root: yaml.Node, path: Path, expected: str) -> None:
         raise ValueError(f"found an alias in {path} that holds itself, expected {expected}: write it out")
     if size > MOST_NODES:
         raise ValueError(
-            f"found aliases in {path} that stand for more than {MOST_NODES:,} entries, expected {expected}: "
-            "write it out"
+            f"found more than {MOST_NODES:,} entries in {path}, with those that its aliases stand for, expected "
+            f"{expected}: write it out"
         )
 
 

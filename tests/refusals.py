@@ -33,7 +33,7 @@ def held(line: str, name: str) -> None:
 
 def alias_bomb(levels: int = 30) -> str:
     """A list in YAML that stands for 2^levels entries."""
-    names = [f"  - &a0 [x, x]"] + [f"  - &a{level} [*a{level - 1}, *a{level - 1}]" for level in range(1, levels)]
+    names = ["  - &a0 [x, x]"] + [f"  - &a{level} [*a{level - 1}, *a{level - 1}]" for level in range(1, levels)]
     return "\n".join(["[", *[name.replace("  - ", "  ") + "," for name in names], "]"])
 
 

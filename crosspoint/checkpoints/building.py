@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ from torch.nn.modules.module import (
 
 from crosspoint.checkpoints.files import load_weights_strict
 from crosspoint.checkpoints.record import REMEDY, Described
-from crosspoint.plugins import Kind, build
-from crosspoint.renderers.files import reading
+from crosspoint.plugins import Kind, build, import_path
+from crosspoint.renderers.files import reading, short
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.records import checked
 
+LARGEST = 10**6  # an argument of a network that says no size, such as that of its images
 SLACK = 1000  # modules and parameters beyond ten times the weights, which no network here has
 
 
@@ -45,10 +47,13 @@ def build_network(
     """
     checked(described, Described, path, f"a description of the {kind}", REMEDY)
     name = described["class_path"].rpartition(".")[2]
+    if import_path(kind, described["class_path"]).startswith("crosspoint."):
+        _check_numbers(described["init_args"], max(LARGEST, sum(weight.numel() for weight in weights.values())), path)
     expected, remedy = f"a {kind} that {name} can be built with", "install the version that wrote it"
     with reading(path, expected, remedy), torch.random.fork_rng(devices=[]), _no_more_than(10 * len(weights) + SLACK):
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 outline = build(kind, described, base, path, **given)
         except (NotImplementedError, RuntimeError):  # what looks at its own weights while it is built
             outline = None
@@ -66,6 +71,22 @@ def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor], path: Path,
                 f"found weights in {path} that do not fit {name} (size mismatch for {key}: {tuple(weights[key].shape)} "
                 f"in the file, {tuple(own.shape)} by its record), expected a checkpoint of this architecture: choose "
                 "the one it was trained with"
+            )
+
+
+def _check_numbers(arguments: object, most: int, path: Path) -> None:
+    """Make sure that no size is above that of all weights together: a list may be as long as it says."""
+    waiting = [arguments]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list | tuple):
+            waiting += each
+        elif isinstance(each, int) and abs(each) > most:
+            raise ValueError(
+                f"found {short(each)} among the arguments of the network in {path}, expected at most {most:,}, as many "
+                f"as it has weights: {REMEDY}"
             )
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 Token = str
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]  # w x y z
+Time = Annotated[int, Meta(ge=0, le=2**62)]  # microseconds
 Side = Annotated[float, Meta(ge=0)]
 
 
@@ -25,7 +26,7 @@ class _Named(_Known):
 
 class _Sample(_Known):
     scene_token: Token
-    timestamp: int
+    timestamp: Time
 
 
 class _Sensor(_Known):
@@ -51,7 +52,7 @@ class _Data(_Known):
 
 
 class _DataInTime(_Data, total=False):
-    timestamp: int
+    timestamp: Time
     prev: Token
 
 

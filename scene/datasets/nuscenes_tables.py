@@ -18,6 +18,7 @@ from crosspoint.scene.data.calibration import quaternion_rotation, rigid
 from crosspoint.scene.datasets.nuscenes_schema import SCHEMA
 
 Record = JsonObject
+_LEFT_OUT = object()
 _SOURCE = "nuScenes' metadata (https://www.nuscenes.org/nuscenes#download)"
 
 
@@ -63,14 +64,14 @@ class Tables:
         with reading(path, expected, remedy):
             try:
                 with path.open(encoding="utf-8") as file:
-                    records = json.load(file, object_hook=lambda record: record if keep(record) else None)
+                    records = json.load(file, object_hook=lambda record: record if keep(record) else _LEFT_OUT)
             except KeyError as error:
                 raise ValueError(f"found a record without {error} in {path}, expected nuScenes' schema") from None
             except json.JSONDecodeError as error:
                 raise ValueError(f"found no JSON in {path} ({error}), expected a table: {remedy}") from None
             if not isinstance(records, list):
                 raise ValueError(f"found {type(records).__name__} in {path}, expected a list of records")
-            records = [record for record in records if record is not None]
+            records = [record for record in records if record is not _LEFT_OUT]
         return checked(records, SCHEMA[name], path, "nuScenes' schema", remedy)
 
     def index(self, name: str, tokens: set[str] | None = None) -> dict[str, Record]:

@@ -110,11 +110,9 @@ def test_each_is_listed_as_failed_and_the_others_are_rendered(
     expected = {name for name in CASES if name != "packed.3mf" or name in {i.path for i in find_meshes(source).items}}
     assert listed == expected
     for failure in failures:
-        assert (
-            "found " in failure["reason"]
-            and "expected " in failure["reason"]
-            or "check or convert" in failure["reason"]
-        )
+        assert ("found " in failure["reason"] and "expected " in failure["reason"]) or "check or convert" in failure[
+            "reason"
+        ]
 
 
 def test_a_pipe_among_materials_is_as_good_as_absent(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ CONTENTS: dict[str, Any] = {
     "encoder without class": with_record(encoder={"init_args": {}}),
     "class is a number": with_record(encoder={"class_path": 3, "init_args": {}}),
     "arguments are a list": with_record(encoder={"class_path": RECORD["encoder"]["class_path"], "init_args": []}),
-    "argument of another type": with_record(encoder=encoder(embedding="8")),
+    "argument of another type": with_record(encoder=encoder(embedding="eight")),
     "negative": with_record(encoder=encoder(embedding=-4)),
     "zero": with_record(encoder=encoder(embedding=0)),
     "30 million": with_record(encoder=encoder(embedding=3 * 10**7)),

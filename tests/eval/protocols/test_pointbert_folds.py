@@ -359,3 +359,12 @@ def test_the_settings_that_lie_there(archive, tmp_path):
     for nothing in (tmp_path / "10way20shot", tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match="found no folder like 5way_10shot"):
             stored_settings(nothing)
+
+
+def test_pickles_that_would_take_for_ever_are_refused(tmp_path: Path) -> None:
+    """A key of a dict whose hash takes 2^60 steps, and lists that stand for as many entries."""
+    shared: list[object] = []
+    for _ in range(60):
+        shared = [shared, shared]
+    for content in (hash_bomb(), pickle.dumps({"train": shared, "test": []})):
+        refused(lambda path=write(tmp_path / "0.pkl", content): read_fold(path, 2, 1), "0.pkl")  # type: ignore[misc]
