@@ -66,16 +66,13 @@ def decode_json(
     """
     content = content.encode() if isinstance(content, str) else content.removeprefix(b"\xef\xbb\xbf")
     decoder = _decoder(kind)
-    try:
-        with reading(where, expected, remedy):
+    with reading(where, expected, remedy):
+        try:
             return decoder.decode(content)
-    except ValueError as error:
-        cause = error.__cause__
-        if isinstance(cause, msgspec.ValidationError):
-            raise _refusal(cause, _decoded(content), kind, where, expected, remedy) from None
-        if isinstance(cause, msgspec.DecodeError):
-            raise ValueError(f"found no JSON in {where} ({cause}), expected {expected}: {remedy}") from None
-        raise
+        except msgspec.ValidationError as error:
+            raise _refusal(error, _decoded(content), kind, where, expected, remedy) from None
+        except msgspec.DecodeError as error:
+            raise ValueError(f"found no JSON in {where} ({error}), expected {expected}: {remedy}") from None
 
 
 def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend it") -> Kind:
@@ -99,13 +96,11 @@ def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend i
 def checked(content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again") -> Kind:
     """Plain containers, of a pickle or of YAML, as a record; arguments and errors as those of `decode_json`."""
     _decoder(kind)
-    try:
-        with reading(where, expected, remedy):
+    with reading(where, expected, remedy):
+        try:
             return msgspec.convert(content, kind)
-    except ValueError as error:
-        if isinstance(error.__cause__, msgspec.ValidationError):
-            raise _refusal(error.__cause__, content, kind, where, expected, remedy) from None
-        raise
+        except msgspec.ValidationError as error:
+            raise _refusal(error, content, kind, where, expected, remedy) from None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What every refusal of a damaged file is held to: one line that names the file, what was found and what was expected."""
+"""What every refusal of a damaged file is held to: one line that names the file, and says what was found."""
 
 from __future__ import annotations
 

@@ -102,11 +102,35 @@ MERGED = "a0: &a0 {x: 1}\n" + "\n".join(
 
 @pytest.mark.parametrize(
     "text",
-    [BOMB, MERGED, "&a [*a]", "&a {x: *a}", "a: [", "\x00", "!!python/object/apply:os.system [ls]", "[" * 600,
-     "? [a, b]\n: 1", "2026-13-45", "a: *b", "\xff\xfe"],
-    ids=["aliases", "merged", "cycle", "cycle of keys", "cut", "zero", "tag", "deep", "list as key", "date", "no anchor",
-         "bytes"],
-)  # fmt: skip
+    [
+        BOMB,
+        MERGED,
+        "&a [*a]",
+        "&a {x: *a}",
+        "a: [",
+        "\x00",
+        "!!python/object/apply:os.system [ls]",
+        "[" * 600,
+        "? [a, b]\n: 1",
+        "2026-13-45",
+        "a: *b",
+        "\xff\xfe",
+    ],
+    ids=[
+        "aliases",
+        "merged",
+        "cycle",
+        "cycle of keys",
+        "cut",
+        "zero",
+        "tag",
+        "deep",
+        "list as key",
+        "date",
+        "no anchor",
+        "bytes",
+    ],
+)
 def test_yaml_that_is_refused(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "a.yaml", text.encode("latin-1"))
     refused(lambda: read_yaml(path, dict[str, Any], "a thing"), "a.yaml")
@@ -135,8 +159,17 @@ def test_sizes_are_those_of_what_is_written_out() -> None:
     assert expanded_sizes([circle], lambda node: node, 50)[id(circle)] == CYCLE
 
 
-@pytest.mark.parametrize(("kind", "message"), [("pipe", "a pipe"), ("folder", "a folder"), ("device", "a device"),
-                                               ("loop", "cannot be opened"), ("dangling", "a link"), ("none", "no file")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("pipe", "a pipe"),
+        ("folder", "a folder"),
+        ("device", "a device"),
+        ("loop", "cannot be opened"),
+        ("dangling", "a link"),
+        ("none", "no file"),
+    ],
+)
 def test_regular_files_alone(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "it"
     if kind == "pipe":
@@ -166,7 +199,7 @@ def test_a_library_s_words_get_a_file_and_a_remedy() -> None:
         line = str(caught.value)
         assert line.startswith("found here that cannot be read (") and words in line
         assert line.endswith("), expected a thing: mend it") and len(line) < 300
-    with pytest.raises(FileNotFoundError, match="^found nothing$"), reading("here", "a thing"):
+    with pytest.raises(FileNotFoundError, match=r"^found nothing$"), reading("here", "a thing"):
         raise FileNotFoundError("found nothing")
     with pytest.raises(KeyboardInterrupt), reading("here", "a thing"):
         raise KeyboardInterrupt

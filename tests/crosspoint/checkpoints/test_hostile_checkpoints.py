@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,8 @@ FILES = {
     "nothing": b"", "text": b"hello", "half a pickle": pickle.dumps({"a": 1})[:5],
     "a pickle that calls": b"cos\nsystem\n(S'true'\ntR.", "bomb": hash_bomb(), "bomb in a zip": zipped(hash_bomb()),
     "bomb in an older file": legacy(hash_bomb()), "packed": zipped(pickle.dumps({"a": "b" * 2**27}), packed=True),
-    "zip without a pickle": zipped(b""), "cut zip": zipped(b"x" * 1000)[:500], "deep": zipped(b"\x80\x02" + b"]" * 10**5),
+    "zip without a pickle": zipped(b""), "cut zip": zipped(b"x" * 1000)[:500],
+    "deep": zipped(b"\x80\x02" + b"]" * 10**5),
     "memo of 10^9": b"\x80\x02}r\xff\xff\xff\x7f.", "bytes of 4 GB": b"\x80\x02X\xff\xff\xff\xff.",
 }  # fmt: skip
 
@@ -146,8 +149,6 @@ def test_the_command_says_it_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "run.ckpt")
     refused(lambda: load_encoder(tmp_path / "run.ckpt"), "run.ckpt")
 
@@ -187,12 +188,12 @@ def test_what_pickle_writes_passes(protocol: int) -> None:
 
 def test_what_expands_is_refused_wherever_it_stands() -> None:
     top_down: list[Any] = [[] for _ in range(60)]
-    for upper, lower in zip(top_down, top_down[1:], strict=False):
+    for upper, lower in pairwise(top_down):
         upper += [lower, lower]
     circle: list[Any] = []
     circle.append(circle)
     for content in (pickle.dumps(top_down[0]), pickle.dumps(circle), hash_bomb()):
-        with pytest.raises(pickle.UnpicklingError, match="it (holds|stands)"):
+        with pytest.raises(pickle.UnpicklingError, match=r"it (holds|stands)"):
             check_pickle(io.BytesIO(content))
 
 

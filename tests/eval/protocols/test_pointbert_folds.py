@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 from crosspoint.eval.protocols.pointbert_folds import evaluate_folds, find_folds, folds_svm, read_fold, stored_settings
 from crosspoint.eval.restricted_pickle import RestrictedUnpickler
 from crosspoint.eval.results import Result
+from tests.refusals import hash_bomb, refused
 
 SETTINGS = [(2, 3), (3, 4)]
 
@@ -367,4 +368,5 @@ def test_pickles_that_would_take_for_ever_are_refused(tmp_path: Path) -> None:
     for _ in range(60):
         shared = [shared, shared]
     for content in (hash_bomb(), pickle.dumps({"train": shared, "test": []})):
-        refused(lambda path=write(tmp_path / "0.pkl", content): read_fold(path, 2, 1), "0.pkl")  # type: ignore[misc]
+        (tmp_path / "0.pkl").write_bytes(content)
+        refused(lambda: read_fold(tmp_path / "0.pkl", 2, 1), "0.pkl")
