@@ -84,6 +84,7 @@ SCHEMA: dict[str, type[list[Any]]] = {
     "sample_data": list[_DataInTime],
     "ego_pose": list[_Pose],
     "lidarseg": list[_Labels],
+    "panoptic": list[_Labels],
     "category": list[_Named],
     "sample_annotation": list[_Annotation],
     "instance": list[_Instance],
