@@ -19,7 +19,16 @@ from PIL import Image
 # own errors, those that begin with "found" pass as they are.
 FAULTS: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError),
-    *(RuntimeError, MemoryError, SystemError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, UnpicklingError),
+    *(
+        RuntimeError,
+        MemoryError,
+        SystemError,
+        SyntaxError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+        UnpicklingError,
+    ),
 )
 IMAGE_FAULTS: tuple[type[Exception], ...] = (*FAULTS, Image.DecompressionBombError)
 
