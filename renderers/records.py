@@ -65,7 +65,7 @@ def decode_json(
         ValueError: if it is no JSON or of another structure.
     """
     content = content.encode() if isinstance(content, str) else content.removeprefix(b"\xef\xbb\xbf")
-    decoder = _decoder(kind)
+    decoder = _decoder(kind)  # type: ignore[arg-type]
     with reading(where, expected, remedy):
         try:
             return decoder.decode(content)
@@ -95,7 +95,7 @@ def read_yaml(path: Path, kind: type[Kind], expected: str, remedy: str = "mend i
 
 def checked(content: object, kind: type[Kind], where: object, expected: str, remedy: str = "make it again") -> Kind:
     """Plain containers, of a pickle or of YAML, as a record; arguments and errors as those of `decode_json`."""
-    _decoder(kind)
+    _decoder(kind)  # type: ignore[arg-type]
     with reading(where, expected, remedy):
         try:
             return msgspec.convert(content, kind)
