@@ -15,6 +15,8 @@ from pickle import UnpicklingError
 
 from PIL import Image
 
+from crosspoint.renderers.system_faults import is_system_fault
+
 # What readers (of the standard library, NumPy, h5py, Pillow, torch, …) raise at a damaged or a hostile file. Of our
 # own errors, those that begin with "found" pass as they are.
 FAULTS: tuple[type[Exception], ...] = (
@@ -113,13 +115,16 @@ def reading(where: object, expected: str, remedy: str = "fetch or make it again"
         remedy: what to do.
 
     Raises:
-        ValueError: in place of each of `FAULTS`. Errors of ours, which begin with "found" or name the file, pass.
+        ValueError: in place of each of `FAULTS`. Errors of ours, which begin with "found" or name the file, pass, and
+            so do faults of the machine, such as too many open files.
     """
     try:
         yield
     except FAULTS as error:
         if isinstance(error, ValueError | FileNotFoundError) and _ours(str(error), str(where)):
             raise
+        if isinstance(error, OSError) and (is_system_fault(error) or isinstance(error, PermissionError)):
+            raise  # of the machine, not of the file: the command line has words for it
         raise ValueError(
             f"found {where} that cannot be read ({_cause(error)}), expected {expected}: {remedy}"
         ) from error
