@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from crosspoint.renderers.atomic import atomic_write, check_writable, clear_drafts
+from crosspoint.renderers.files import FAULTS
 from crosspoint.transforms import unit_sphere
 
 FAR, NEAR = 10.0, 0.05  # a cloud that reaches farther from the origin, or is smaller, is in units of its own
@@ -179,7 +180,7 @@ def _read(path: Path, rows: int) -> np.ndarray | None:
     try:
         with path.open("rb") as file:
             features = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError):
+    except FAULTS:
         return None
     usable = features.dtype == np.float32 and features.ndim == 2 and len(features) == rows
     return features if usable and np.isfinite(features).all() else None

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import pickle
-import pickletools
 import re
 from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from crosspoint.checkpoints.pickles import check_pickle
+
 
 def check_sizes(file: BinaryIO) -> None:
     """Walk through a pickle's instructions without following them, and return to its start.
 
-    The unpickler allocates what a file announces: a few bytes could ask it for all memory.
+    The unpickler allocates what a file announces: a few bytes could ask it for all memory, or for all time.
 
     Raises:
         ValueError: if more bytes are announced than there are, or if the instructions are no pickle.
-        pickle.UnpicklingError: if a memo is numbered higher than instructions so far, which no pickler does.
+        pickle.UnpicklingError: if they build what no pickler does, see `check_pickle`.
     """
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
-            raise pickle.UnpicklingError(f"it asks for memo {argument}")
+    check_pickle(file)
     file.seek(0)
 
 

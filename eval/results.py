@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import as_dataclass, read_json
 
 
 def library_versions() -> dict[str, str]:
@@ -78,13 +80,8 @@ class Result:
             ValueError: if it holds something else.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"found no file {path}, expected a saved result: check the path")
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"found no JSON in {path} ({error}), expected a saved result: make it again") from error
+        stored = read_json(path, dict[str, Any], "a saved result")
         names = {entry.name for entry in fields(cls)}
-        if not isinstance(stored, dict) or set(stored) != names:
+        if set(stored) != names:
             raise ValueError(f"found other keys in {path}, expected {', '.join(sorted(names))}: is it a saved result?")
-        return cls(**stored)
+        return as_dataclass(stored, cls, path, "a saved result")

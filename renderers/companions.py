@@ -50,7 +50,7 @@ class Companions(Resolver):
                 return found
         wanted = PurePosixPath(_spellings(name)[-1]).name.lower()
         alike = [path for path in _own_files(self.tree, self.folder) if path.name.lower() == wanted]
-        allowed = [path for path in alike if self._inside(path)]
+        allowed = [path for path in alike if path.is_file() and self._inside(path)]
         return allowed[0] if len(allowed) == 1 else None
 
     def get(self, key: str) -> bytes:

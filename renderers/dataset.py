@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import to_builtins
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -33,7 +34,7 @@ from crosspoint.renderers.parallel import in_processes
 from crosspoint.renderers.rendering import open_backend
 from crosspoint.renderers.sample import Orbit, Recipe, render_sample
 from crosspoint.renderers.shading import Background, Style
-from crosspoint.renderers.shards import Sample, read_index, write_shard
+from crosspoint.renderers.shards import Failure, Lacking, Sample, read_index, write_shard
 from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.renderers.system_faults import is_system_fault
 from crosspoint.renderers.threads import one_thread
@@ -148,8 +149,8 @@ def render_folder(
         todo = [shard for shard in shards if read_index(Path(shard.path)) is None]
         drawn = views * _run(todo, jobs, progress)
         rendered, failures, lost = finish(Path(out), shards)
-    failed, reason = len(failures), failures[0]["reason"] if failures else ""
-    example = f"{lost[0]['names'][0]} of {lost[0]['path']}" if lost else ""
+    failed, reason = len(failures), failures[0].reason if failures else ""
+    example = f"{lost[0].names[0]} of {lost[0].path}" if lost and lost[0].names else ""
     return Summary(rendered, failed, drawn, time.perf_counter() - started, len(lost), example, str(out), reason)
 
 
@@ -167,19 +168,19 @@ def plan(out: Path, meshes: Source, recipe: Recipe, shard_size: int) -> list[Sha
     return shards
 
 
-def finish(out: Path, shards: list[Shard]) -> tuple[int, list[JsonObject], list[JsonObject]]:
+def finish(out: Path, shards: list[Shard]) -> tuple[int, list[Failure], list[Lacking]]:
     """Gather what the shards say in failures.jsonl and not_found.jsonl.
 
     Returns:
         How many samples there are, the failures (path and reason), and what was not found (path and names).
     """
-    indices = [read_index(Path(shard.path)) or {} for shard in shards]
-    failures = [failure for index in indices for failure in index["failures"]]
-    lost = [line for index in indices for line in index.get("not_found", [])]
+    indices = [index for shard in shards if (index := read_index(Path(shard.path))) is not None]
+    failures = [failure for index in indices for failure in index.failures]
+    lost = [line for index in indices for line in index.not_found]
     for name, lines in (("not_found.jsonl", lost), ("failures.jsonl", failures)):
         with atomic_write(out / name) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-    return sum(len(index["samples"]) for index in indices), failures, lost
+            file.write("".join(json.dumps(to_builtins(line)) + "\n" for line in lines).encode())
+    return sum(len(index.samples) for index in indices), failures, lost
 
 
 def render_shard(shard: Shard) -> tuple[int, int]:
@@ -198,8 +199,11 @@ def _samples(shard: Shard, failures: list[JsonObject], lost: list[JsonObject]) -
         textures = None if shard.textures is None else Path(shard.textures)
         try:
             members = render_sample(Path(shard.source, item.path), facts, shard.recipe, textures)
-        except (ImportError, MemoryError):
+        except ImportError:
             raise
+        except MemoryError:
+            text = f"found {item.path} to ask for more memory than there is, expected a mesh: check or convert it"
+            failures.append({"path": item.path, "reason": text})
         except Exception as error:  # parsers of twenty formats fail in as many ways on a broken file
             if is_system_fault(error):
                 raise

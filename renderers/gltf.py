@@ -20,10 +20,12 @@ from PIL import Image
 
 from crosspoint.renderers.appearance import TINT
 from crosspoint.renderers.companions import Companions
+from crosspoint.renderers.files import short
 from crosspoint.renderers.json_object import JsonObject
 
 TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 SHAPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+MOST_ZEROS = 2**16  # entries of an accessor without data, which stands for zeros
 DRACO = "KHR_draco_mesh_compression"
 GEOMETRY = ("EXT_meshopt_compression", "KHR_meshopt_compression", "EXT_mesh_gpu_instancing")
 
@@ -81,6 +83,12 @@ class _Model:
             view["byteOffset"] = view.get("byteOffset", 0) + starts[view.get("buffer", 0)]
             view["buffer"] = 0
         self.data = joined
+        for number, accessor in enumerate(tree.get("accessors", [])):
+            if not 0 <= accessor["count"] <= max(len(joined), MOST_ZEROS):
+                raise ValueError(
+                    f"found accessor {number} of {name} (glTF) with {short(accessor['count'])} entries, expected no "
+                    f"more than its {len(joined)} bytes of data hold: the file is damaged, fetch or export it again"
+                )
 
     def glb(self) -> bytes:
         """The file."""
@@ -194,7 +202,7 @@ def _parts(content: bytes, name: str) -> tuple[JsonObject, bytes | None]:
     if not content.startswith(b"glTF"):
         try:
             tree = json.loads(content.decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"found no JSON in {name} (glTF: {error}), expected a glTF file") from None
         if not isinstance(tree, dict) or "asset" not in tree:
             raise ValueError(f"found JSON without an asset in {name}, expected a glTF file")
@@ -211,7 +219,7 @@ def _parts(content: bytes, name: str) -> tuple[JsonObject, bytes | None]:
         )
     try:
         tree = json.loads(content[20 : 20 + length])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"found damaged JSON in {name} (GLB: {error}), expected a glTF header") from None
     place = 20 + length
     while place + 8 <= size:
@@ -277,7 +285,7 @@ def _images(tree: JsonObject, model: _Model, files: Companions) -> None:
             else:
                 content = _data_uri(uri) if uri.startswith("data:") else files.get(uri)
             Image.open(io.BytesIO(content)).load()
-        except (OSError, SyntaxError, ValueError, KeyError, IndexError):
+        except (OSError, SyntaxError, ValueError, KeyError, IndexError, Image.DecompressionBombError):
             named: Any = image.get("name") or (uri if uri and not uri.startswith("data:") else f"image {number}")
             files.miss(str(named))
             # An image that breaks off would stop the whole mesh when its pixels are asked for.

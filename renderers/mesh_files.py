@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 from trimesh.visual.texture import TextureVisuals
 
+from crosspoint.renderers.archives import check_zip
 from crosspoint.renderers.companions import Companions
 from crosspoint.renderers.file_faults import what_it_is
 from crosspoint.renderers.gltf import plain_gltf
@@ -16,6 +17,8 @@ from crosspoint.renderers.off import read_off
 from crosspoint.renderers.ply import read_ply
 from crosspoint.renderers.stl import check_stl
 from crosspoint.renderers.wavefront import UV_KEY, Wavefront, plain_objects
+
+MOST_RATIO = 50.0  # of XML that is packed; meshes reach 10
 
 
 def read_parts(path: Path, root: str | Path | None = None) -> tuple[list[trimesh.Trimesh], list[str]]:
@@ -32,6 +35,8 @@ def read_parts(path: Path, root: str | Path | None = None) -> tuple[list[trimesh
     instead = what_it_is(content, path.name)
     if instead is not None:
         raise ValueError(instead)
+    if content.startswith(b"PK\x03\x04"):  # .3mf and the like
+        check_zip(io.BytesIO(content), path.name, "a mesh", MOST_RATIO * len(content))
     files: Companions = Wavefront(path, root) if kind == "obj" else Companions(path, root)
     try:
         parts = _parts(content, kind, files)

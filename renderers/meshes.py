@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 
 from crosspoint.renderers.appearance import Appearance
+from crosspoint.renderers.files import regular_file
 from crosspoint.renderers.mesh_files import read_parts
 from crosspoint.renderers.parts import join
 
@@ -49,12 +50,7 @@ def load_mesh(path: str | Path, root: str | Path | None = None) -> trimesh.Trime
 def read_mesh(path: str | Path, root: str | Path | None = None) -> trimesh.Trimesh:
     """The same without a warning: what was not found is in `mesh.metadata["not_found"]` alone."""
     path = Path(path)
-    if not path.is_file():
-        if path.is_symlink():
-            raise FileNotFoundError(
-                f"found a link at {path} to a file that is not there, expected a mesh: mend the link"
-            )
-        raise FileNotFoundError(f"found no mesh at {path}, expected a file: check the path")
+    regular_file(path, "a mesh")
     parts, not_found = read_parts(path, root)
     if not parts:
         raise ValueError(f"found no triangle in {path.name}, expected a surface: it cannot be rendered")

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.files import reading, regular_file, short
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import read_json
 
 
 class Sample(NamedTuple):
@@ -23,6 +28,40 @@ class Sample(NamedTuple):
     key: str
     category: str | None
     members: dict[str, bytes]  # content by ending
+
+
+Place = tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]]  # offset and size in bytes
+
+
+class IndexedSample(Struct, rename={"category": "class"}, frozen=True):
+    """What an index says of one sample."""
+
+    key: str
+    category: str | None
+    members: dict[str, Place]  # by ending
+
+
+class Failure(Struct, frozen=True):
+    """A mesh that could not be used."""
+
+    path: str
+    reason: str
+
+
+class Lacking(Struct, frozen=True):
+    """A mesh whose textures or materials were not all found."""
+
+    path: str
+    names: list[str]
+
+
+class Index(Struct, frozen=True):
+    """The index of a shard."""
+
+    bytes: Annotated[int, Meta(ge=0)]  # of the tar file
+    samples: list[IndexedSample]
+    failures: list[Failure] = []
+    not_found: list[Lacking] = []
 
 
 BLOCK = 512  # bytes; tar pads headers and contents to it
@@ -64,31 +103,37 @@ def index_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
-def read_index(shard: Path) -> JsonObject | None:
+def read_index(shard: Path) -> Index | None:
     """The index of a shard, or None while the shard is not complete.
 
     Raises:
-        ValueError: if the index is damaged, or the shard is not as long as the index says.
+        ValueError: if the index is damaged, the shard is not as long as the index says, or a member lies outside it.
     """
     path = index_path(shard)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    try:
-        index = json.loads(path.read_bytes())
-        expected = index["bytes"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"found a damaged index {path} ({error}), expected JSON: remove it and render again") from None
-    found = shard.stat().st_size if shard.is_file() else 0
-    if found != expected:
+    index = read_json(path, Index, "the index of a shard", "remove it and render again")
+    found = regular_file(shard, "a shard") if os.path.lexists(shard) else 0
+    if found != index.bytes:
         raise ValueError(
-            f"found {found} bytes in {shard}, expected {expected}: the shard was cut or changed, "
+            f"found {found} bytes in {shard}, expected {index.bytes}: the shard was cut or changed, "
             f"remove it and {path.name} and render again"
         )
+    for sample in index.samples:
+        for ending, (offset, size) in sample.members.items():
+            if offset + size > found:
+                raise ValueError(
+                    f"found {ending} of {short(sample.key)} at bytes {offset} to {offset + size} in {path}, expected "
+                    f"at most {found}: remove it and {shard.name} and render again"
+                )
     return index
 
 
 def read_member(shard: Path, offset: int, size: int) -> bytes:
     """One member's content; the file is opened for each read, which is safe in any process and thread."""
-    with shard.open("rb") as file:
+    with reading(shard, "a shard", "render it again"), shard.open("rb") as file:
         file.seek(offset)
-        return file.read(size)
+        content = file.read(size)
+    if len(content) < size:
+        raise ValueError(f"found {len(content)} bytes at {offset} of {shard}, expected {size}: render it again")
+    return content

@@ -7,7 +7,6 @@ of its kind. A new kind of file is a new adapter and one line in `ADAPTERS`.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from crosspoint.checkpoints.files import read_checkpoint, read_safetensors, strip_prefix
-from crosspoint.checkpoints.record import RECORD_KEY, Record
+from crosspoint.checkpoints.record import EXPECTED, RECORD_KEY, REMEDY, Record
+from crosspoint.renderers.files import reading, short
+from crosspoint.renderers.records import as_dataclass, decode_json
 
 METHOD = "method."  # before the names of a method's weights in a checkpoint of ours
 ENCODER = "encoder."  # before those of its point encoder
@@ -26,6 +27,7 @@ ADAPTERS = (
     "crosspoint.checkpoints.point_mae.adapt",
     "crosspoint.scene.checkpoints.minkowski_engine.adapt",
 )
+VOXELS = ("crosspoint.scene.ops.voxels", "VoxelConfig")  # what a record's `inputs.voxels` are arguments of
 CONTAINERS = (
     "state_dict",
     "model_state_dict",
@@ -59,23 +61,40 @@ def read_weights(path: Path) -> Weights:
     if path.suffix == ".safetensors":
         weights, metadata = read_safetensors(path)
         if RECORD_KEY in metadata:
-            return Weights(_record(json.loads(metadata[RECORD_KEY]), path), _below(weights, ENCODER))
+            described = decode_json(metadata[RECORD_KEY], dict, f"the record in {path}", EXPECTED, REMEDY)
+            return Weights(_record(described, path), _below(weights, ENCODER))
         content = {**weights, **metadata}
     else:
         content = read_checkpoint(path)
         if RECORD_KEY in content:
-            return Weights(_record(content[RECORD_KEY], path), strip_prefix(content["state_dict"], METHOD))
+            return Weights(_record(content[RECORD_KEY], path), strip_prefix(method_state(content, path), METHOD))
     for name in ADAPTERS:
         module, _, function = name.rpartition(".")
         adapt: Adapter = getattr(importlib.import_module(module), function)
-        found = adapt(content, path)
+        with reading(path, "weights of a known kind", "save the network again"):
+            found = adapt(content, path)
         if found is not None:
             return found
     raise ValueError(
-        f"found keys {[str(key) for key in list(content)[:4]]} … in {path}, expected a checkpoint of crosspoint "
+        f"found keys {short([str(key) for key in list(content)[:4]])} … in {path}, expected a checkpoint of crosspoint "
         "pretrain, an export of save_encoder, weights of the original CrossPoint or of MinkowskiEngine's networks: "
         "evaluate other networks from Python, with crosspoint.eval.extract_features"
     )
+
+
+def method_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The weights of a method in a checkpoint of ours.
+
+    Raises:
+        ValueError: if there are none, or something else is in their place.
+    """
+    state = content.get("state_dict")
+    if not isinstance(state, Mapping):
+        raise ValueError(f"found {short(state)} for state_dict in {path}, expected weights by name: save it again")
+    for name, weight in state.items():
+        if not isinstance(name, str) or (name.startswith(METHOD) and not isinstance(weight, Tensor)):
+            raise ValueError(f"found {short(weight)} for {short(name)} in {path}, expected a tensor: save it again")
+    return dict(state)
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -95,7 +114,9 @@ def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}{name}": weight for name, weight in weights.items()}
 
 
-def _record(content: Any, path: Path) -> Record:
-    if not isinstance(content, dict):
-        raise ValueError(f"found a {type(content).__name__} for the record in {path}, expected keys and values")
-    return Record.of(content, path)
+def _record(content: object, path: Path) -> Record:
+    record = Record.of(content, path)
+    if record.inputs.kind == "voxels":
+        voxels = getattr(importlib.import_module(VOXELS[0]), VOXELS[1])
+        as_dataclass(record.inputs.voxels or {}, voxels, f"the voxels in {path}", EXPECTED, REMEDY)
+    return record

@@ -5,11 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import Struct
 from torch import nn
 
 from crosspoint.checkpoints.adapters import read_weights
 from crosspoint.checkpoints.files import require_file
 from crosspoint.checkpoints.pretrained import load_pretrained
+from crosspoint.checkpoints.record import REMEDY
+from crosspoint.renderers.records import Count, checked
+
+
+class _Images(Struct, frozen=True):
+    size: Count | None = None
+
+
+class _Arguments(Struct, frozen=True):
+    images: _Images = _Images()
+
+
+class _Method(Struct, frozen=True):
+    init_args: _Arguments = _Arguments()
+
+
+class _Config(Struct, frozen=True):
+    """What is read of a run's configuration here."""
+
+    method: _Method = _Method()
 
 
 class DualEncoder(NamedTuple):
@@ -49,6 +70,7 @@ def has_image_branch(path: str | Path) -> bool:
 
 def trained_image_size(path: str | Path) -> int | None:
     """Side in pixels of the images that the branch was trained on; None where the file does not say."""
-    method = read_weights(require_file(path)).record.config.get("method", {})
-    size = method.get("init_args", {}).get("images", {}).get("size")
-    return None if size is None else int(size)
+    config = read_weights(require_file(path)).record.config
+    return checked(
+        config, _Config, f"the config in {path}", "the configuration of a run", REMEDY
+    ).method.init_args.images.size

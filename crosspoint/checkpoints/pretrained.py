@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.adapters import ENCODER, Weights, read_weights
+from crosspoint.checkpoints.building import build_network
 from crosspoint.checkpoints.files import load_weights_strict, require_file, strip_prefix, write_safetensors
-from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
+from crosspoint.checkpoints.record import RECORD_KEY, REMEDY, Described, Inputs, Record
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import build, describe
+from crosspoint.renderers.files import reading
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import checked
 
 IMAGE_ENCODER = "image_encoder."
 
@@ -38,10 +41,9 @@ class Pretrained:
         self.inputs: Inputs = weights.record.inputs
         self.config: JsonObject = weights.record.config
         self._state = weights.state
-        with torch.random.fork_rng(devices=[]):  # first weights, which the file's replace
-            self.encoder: PointEncoder = build("encoder", _changed(weights.record.encoder, changes), PointEncoder, path)
-        load_weights_strict(self.encoder, strip_prefix(weights.state, ENCODER), path, type(self.encoder).__name__)
-        self.encoder.eval()
+        described = _changed(weights.record.encoder, changes)
+        state = strip_prefix(weights.state, ENCODER)
+        self.encoder: PointEncoder = build_network("encoder", described, PointEncoder, path, state)
 
     @cached_property
     def image_encoder(self) -> ImageBackbone | None:
@@ -52,12 +54,10 @@ class Pretrained:
         arguments = {**described["init_args"]}
         if "weights" in arguments:  # they are in this file
             arguments["weights"] = "none"
-        with torch.random.fork_rng(devices=[]):
-            network: ImageBackbone = build(
-                "image_encoder", {**described, "init_args": arguments}, ImageBackbone, self.path
-            )
-        load_weights_strict(network, strip_prefix(self._state, IMAGE_ENCODER), self.path, type(network).__name__)
-        return network.eval()
+        state = strip_prefix(self._state, IMAGE_ENCODER)
+        described = {**described, "init_args": arguments}
+        network: ImageBackbone = build_network("image_encoder", described, ImageBackbone, self.path, state)
+        return network
 
     def transform(self, cloud: np.ndarray | Tensor, *, up_axis: str | None = None) -> Any:
         """A raw cloud, in its own units → what `encoder` takes: `p.encoder(p.transform(cloud))`.
@@ -83,6 +83,8 @@ class Pretrained:
         from crosspoint.methods.method import Method  # methods import the record, which lies in this package
 
         described = self.config.get("method")
+        if described is not None:
+            checked(described, Described, f"method of the config in {self.path}", "a method", REMEDY)
         if described is None:
             raise ValueError(
                 f"found an encoder alone in {self.path}, expected a whole method: give a checkpoint (.ckpt) of "
@@ -94,7 +96,8 @@ class Pretrained:
             images = self.image_encoder
             if images is not None and seed is not None:
                 images = type(images)(**{**images.arguments})
-            method: Method = build("method", described, Method, self.path, encoder=encoder, image_encoder=images)
+            with reading(self.path, "a method that can be built", "install the version that wrote it"):
+                method: Method = build("method", described, Method, self.path, encoder=encoder, image_encoder=images)
         if seed is None:
             load_weights_strict(method, self._state, self.path, type(method).__name__)
         return method.eval()

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, to_builtins
 
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import Count, as_dataclass, checked
 
 InputKind = Literal["points", "voxels", "sweeps"]
 
 FORMAT = 2  # of the record; 1 had keys of its own for each kind of encoder
 RECORD_KEY = "crosspoint"  # where a checkpoint or an export keeps its record
+EXPECTED, REMEDY = "the record of a checkpoint", "save it again, or fetch it again"
+
+
+class Described(Struct, forbid_unknown_fields=True, frozen=True):
+    """An object as files describe it: its class by import path, and its arguments."""
+
+    class_path: str
+    init_args: dict[str, Any] = {}
+
+
+class _Stored(Struct, forbid_unknown_fields=True, frozen=True):
+    """What `Record.as_dict` writes."""
+
+    format: int
+    encoder: Described
+    inputs: dict[str, Any] = {}
+    image_encoder: Described | None = None
+    config: dict[str, Any] = {}
+
+
+class _Format(Struct, frozen=True):
+    """What every version of a record has."""
+
+    format: int | None = None
 
 
 @dataclass(frozen=True)
@@ -28,8 +55,8 @@ class Inputs:
     """
 
     kind: InputKind = "points"
-    points: int | None = None
-    k: int | None = None
+    points: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    k: Count | None = None
     up_axis: Literal["x", "y", "z"] = "y"
     unit_sphere: bool = True
     voxels: JsonObject | None = None
@@ -61,20 +88,18 @@ class Record:
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def of(cls, content: JsonObject, where: object) -> Record:
+    def of(cls, content: object, where: object) -> Record:
         """Read what `as_dict` wrote.
 
         Raises:
-            ValueError: if it is of a newer format, or has other keys.
+            ValueError: if it is of a newer format, has other keys, or values of another type.
         """
-        content = dict(content)
-        written = content.pop("format", None)
+        written = checked(content, _Format, where, EXPECTED, REMEDY).format
         if written != FORMAT:
             raise ValueError(
                 f"found a record of format {written} in {where}, expected {FORMAT}: install the version that wrote it"
             )
-        unknown = set(content) - {entry.name for entry in fields(cls)}
-        if unknown or "encoder" not in content:
-            raise ValueError(f"found the keys {sorted(content)} in {where}, expected a record of an encoder")
-        inputs = content.pop("inputs", {})
-        return cls(inputs=Inputs(**inputs), **content)
+        stored = checked(content, _Stored, where, EXPECTED, REMEDY)
+        inputs = as_dataclass(stored.inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
+        images = None if stored.image_encoder is None else to_builtins(stored.image_encoder)
+        return cls(to_builtins(stored.encoder), inputs, images, stored.config)

@@ -56,6 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"crosspoint: error: {told(error)}\n")
         return EXIT_BAD_INPUT
+    except (RecursionError, MemoryError) as error:  # what no check of the input has seen
+        if debug:
+            raise
+        what = "nested too deeply" if isinstance(error, RecursionError) else "larger than the memory that there is"
+        sys.stderr.write(
+            f"crosspoint: error: found something {what}, expected it smaller: --debug shows where it was found\n"
+        )
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("crosspoint: interrupted; what was finished is kept\n")
         return EXIT_INTERRUPTED

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -21,7 +22,9 @@ from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.device import chosen_device
 from crosspoint.plugins import SampleDataset, plain
+from crosspoint.renderers.files import reading
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import read_yaml
 from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
 from crosspoint.training.run_folder import check_free
 
@@ -120,7 +123,9 @@ def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
     files, left = _take(left, "--config")
     tree: JsonObject = {}
     for file in files:
-        tree = _merged(tree, upgrade(_read_yaml(Path(file))))
+        path = Path(file)
+        with reading(path, "a configuration in YAML", "--print_config shows the keys"):
+            tree = _merged(tree, upgrade(_read_yaml(path)))
     data = tree.pop("data", None) or {}
     if not isinstance(data, Mapping) or not data.keys() <= {"dataset"}:
         raise ValueError(f"found the keys {', '.join(map(str, data))} below data, expected dataset alone")
@@ -227,17 +232,7 @@ def _take(words: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
 
 
 def _read_yaml(path: Path) -> JsonObject:
-    if not path.is_file():
-        raise FileNotFoundError(f"found no file {path}, expected a configuration in YAML: check the path")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"found no YAML in {path} ({' '.join(str(error).split())}), expected a configuration"
-        ) from None
-    if not isinstance(content, dict):
-        raise ValueError(f"found a {type(content).__name__} in {path}, expected keys and values")
-    return content
+    return read_yaml(path, dict[str, Any], "a configuration in YAML")
 
 
 def _merged(first: JsonObject, second: JsonObject) -> JsonObject:

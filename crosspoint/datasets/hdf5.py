@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
+
+from crosspoint.renderers.files import reading, regular_file, short
+
+AGAIN = "download it again"
+ALWAYS = 2**26  # bytes that any dataset may unpack to
+MOST_RATIO = 100.0  # of a dataset's numbers to the bytes that hold them; labels of one class pack best
 
 
 class Archive(NamedTuple):
@@ -83,32 +91,32 @@ def check_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] 
         raise ValueError(f"found {points} points, expected at least 1")
     for path in paths:
         with open_archive(path) as file:
-            _check(file, path.name, points, part_key_of(file, part_keys))
+            _check(file, str(path), points, part_key_of(file, part_keys))
 
 
-def open_archive(path: Path) -> h5py.File:
-    """Open one file, read-only.
+@contextmanager
+def open_archive(path: Path) -> Iterator[h5py.File]:
+    """One file, open read-only within the block.
 
     Raises:
         FileNotFoundError: if it is not there.
-        ValueError: if it is no HDF5 file.
+        ValueError: if it is no HDF5 file, or is found to be damaged within the block.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"found no file {path}, expected an HDF5 archive: check the path")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"found {path} that cannot be read as HDF5 ({error}): download it again") from error
+    regular_file(path, "an HDF5 archive")
+    with reading(path, "an HDF5 archive", AGAIN), h5py.File(path, "r") as file:
+        yield file
 
 
 def _check(file: h5py.File, name: str, points: int, part_key: str | None) -> None:
     keys = ["data", "label", *([part_key] if part_key is not None else [])]
-    missing = [key for key in keys if not isinstance(file.get(key), h5py.Dataset)]
+    missing = [key for key in keys if not _is_own_dataset(file, key)]
     if missing:
         raise ValueError(
-            f"{name}: found the keys {sorted(file)}, expected {keys}: this is another archive, "
+            f"{name}: found the keys {short(sorted(file))}, expected {keys}: this is another archive, "
             "whose data this reader does not know; give the folder of the archive that its documentation names"
         )
+    for key in keys:
+        _check_stored(file[key], key, name)
     data, label = file["data"].shape, file["label"].shape
     if len(data) != 3 or data[2] not in (3, 6):  # with normals or colors, which are not read
         raise ValueError(
@@ -125,6 +133,28 @@ def _check(file: h5py.File, name: str, points: int, part_key: str | None) -> Non
         raise ValueError(
             f"{name}: found {part_key} of shape {file[part_key].shape}, expected one label per point {data[:2]}"
         )
+    if file["data"].dtype.kind not in "fiu":
+        raise ValueError(f"{name}: found data of type {short(file['data'].dtype)}, expected real numbers: {AGAIN}")
     for key in keys[1:]:
         if file[key].dtype.kind not in "iu":
             raise ValueError(f"{name}: found {key} of type {file[key].dtype}, expected whole numbers")
+
+
+def _is_own_dataset(file: h5py.File, key: str) -> bool:
+    """Whether a name leads to a dataset of this file: no link is followed, which may lead out of it or in circles."""
+    return isinstance(file.get(key, getlink=True), h5py.HardLink) and file.get(key, getclass=True) is h5py.Dataset
+
+
+def _check_stored(dataset: h5py.Dataset, key: str, name: str) -> None:
+    """Make sure that the numbers of a dataset are in this file, and not far more than its bytes can hold."""
+    if dataset.shape is None:
+        raise ValueError(f"{name}: found {key} without a shape, expected numbers: {AGAIN}")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name}: found {key} whose numbers lie in other files, expected them here: store them in it")
+    count = max(dataset.size, math.prod(dataset.chunks or ()))  # a chunk is unpacked whole
+    size, stored = count * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if size > max(ALWAYS, MOST_RATIO * stored):
+        raise ValueError(
+            f"{name}: found {key} of shape {dataset.shape}, of which {stored:,} bytes are stored, expected {size:,}: "
+            f"the file is incomplete, {AGAIN}"
+        )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +22,14 @@ from rich.progress import track
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import LabeledDataset
+from crosspoint.renderers.archives import check_zip
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.files import FAULTS
 from crosspoint.renderers.layouts import Item, find_meshes
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis, load_mesh, normalize, sample_surface
 from crosspoint.renderers.parallel import in_processes
+
+MOST_RATIO = 2.0  # of the clouds that the cache keeps, which are not packed
 
 _FORMAT = 1  # of the cache: a new number lets old files lie
 
@@ -161,9 +164,11 @@ def _first_bytes(path: Path, count: int = 1 << 16) -> str:
 def _restored(path: Path) -> _Sampled | None:
     """What a file of the cache holds, None where it is damaged."""
     try:
-        with np.load(path) as stored:
-            return _Sampled(stored["points"], stored["kept"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            check_zip(file, path, "sampled clouds", MOST_RATIO * path.stat().st_size)
+            with np.load(file, allow_pickle=False) as stored:
+                return _Sampled(stored["points"], stored["kept"])
+    except FAULTS:
         return None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import find_archives, read_archives
 from crosspoint.datasets.labeled import LabeledDataset
+from crosspoint.renderers.files import read_whole
 
 SOURCE = "get modelnet40_ply_hdf5_2048.zip (Qi et al., shapenet.cs.stanford.edu/media) and unpack it there"
 
@@ -48,7 +49,8 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
     paths = find_archives(root, f"ply_data_{split}*.h5", SOURCE)
     archive = read_archives(paths, points)
     names = paths[0].parent / "shape_names.txt"
-    classes = names.read_text().split() if names.is_file() else list(MODELNET40)
+    listed = "the names of the classes, one a line"
+    classes = read_whole(names, listed).decode(errors="replace").split() if names.is_file() else list(MODELNET40)
     return Clouds(archive.points, archive.labels, classes, "modelnet40_hdf5", split)
 
 

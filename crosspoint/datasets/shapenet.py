@@ -21,6 +21,7 @@ from torch import Tensor
 from trimesh.exchange.ply import load_ply
 
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
+from crosspoint.renderers.files import IMAGE_FAULTS, regular_file
 from crosspoint.renderers.layouts import SHAPENET_CLASSES
 from crosspoint.renderers.ranges import PIXELS, POINTS, VIEWS, in_range
 
@@ -124,6 +125,7 @@ def read_ply(path: Path) -> np.ndarray:
     Raises:
         ValueError: if the file cannot be read, is empty, or has NaN or infinite coordinates.
     """
+    regular_file(path, "a cloud as PLY", "replace it")
     try:
         with path.open("rb") as file:
             vertices = np.asarray(load_ply(file)["vertices"], dtype=np.float32)
@@ -140,10 +142,11 @@ def read_image(path: Path, size: int | None, alpha: Alpha) -> Tensor:
     Raises:
         ValueError: if the file is truncated or no image.
     """
+    regular_file(path, "an image", "replace it")
     try:
         with Image.open(path) as stored:
             image = stored.convert("RGBA" if alpha == "white" else "RGB")
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # pillow's many words for a damaged file
+    except IMAGE_FAULTS as error:  # pillow's many words for a damaged file
         raise ValueError(f"found {path} that cannot be read whole ({error}), expected an image: replace it") from error
     if alpha == "white":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

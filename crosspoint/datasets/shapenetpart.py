@@ -9,16 +9,19 @@ shapenetcore_partanno_segmentation_benchmark_v0 and …_v0_normal, will do, too.
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, part_key_of, read_archives
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.shapenetpart_text import find_text, read_text
+from crosspoint.renderers.files import short
+from crosspoint.renderers.records import read_json
 
 SOURCE = "get shapenet_part_seg_hdf5_data.zip (shapenet.cs.stanford.edu/media) and unpack it there"
 PART_KEYS = ("pid", "seg")  # of Stanford's archive, and of https://github.com/antao97/PointCloudDatasets
@@ -75,6 +78,14 @@ def shapenetpart_clouds(
     return clouds
 
 
+class _Categories(Struct, frozen=True):
+    """A categories.json."""
+
+    categories: list[str | int]
+    parts: dict[str, list[int]]
+    part_names: dict[str, list[str | int]] = {}
+
+
 class _Names(NamedTuple):
     classes: list[str]
     parts: list[str]
@@ -91,7 +102,7 @@ STANDARD = _Names(
 def _names(root: Path) -> _Names:
     """Categories and parts of a folder, the same whichever split is read."""
     described = root / "categories.json"
-    if described.is_file():
+    if os.path.lexists(described):
         return _described(described)
     pairs = _pairs(root)
     if pairs <= set(zip(STANDARD.owners, range(len(STANDARD.owners)), strict=True)):
@@ -120,17 +131,19 @@ def _pairs(root: Path) -> set[tuple[int, int]]:
 
 def _described(path: Path) -> _Names:
     """The names in a categories.json."""
-    wanted = "categories [names] and parts {category: [numbers, of 0, 1, 2, … each once]}"
-    try:
-        described = json.loads(path.read_text())
-        classes, parts = [str(category) for category in described["categories"]], []
-        for owner, category in enumerate(classes):
-            numbers = described["parts"][category]
-            names = described.get("part_names", {}).get(category, range(len(numbers)))
-            for number, name in zip(numbers, names, strict=True):
-                parts.append((int(number), owner, f"{category}/{str(name).removeprefix(f'{category}/')}"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"found {path} that does not fit ({error!r}), expected {wanted}: mend or remove it") from error
+    wanted, remedy = "categories [names] and parts {category: [numbers, of 0, 1, 2, … each once]}", "mend or remove it"
+    described = read_json(path, _Categories, wanted, remedy)
+    classes, parts = [str(category) for category in described.categories], []
+    for owner, category in enumerate(classes):
+        numbers = described.parts.get(category)
+        names = described.part_names.get(category, range(len(numbers or ())))
+        if numbers is None or len(names) != len(numbers):
+            raise ValueError(
+                f"found {len(numbers or ())} parts and {len(names)} names of {short(category)} in {path}, expected "
+                f"{wanted}: {remedy}"
+            )
+        for number, name in zip(numbers, names, strict=True):
+            parts.append((number, owner, f"{category}/{str(name).removeprefix(f'{category}/')}"))
     parts.sort()
     if not parts or [number for number, _, _ in parts] != list(range(len(parts))):
         raise ValueError(f"found part numbers twice or left out in {path}, expected {wanted}: mend or remove it")

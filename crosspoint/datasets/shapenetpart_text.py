@@ -7,11 +7,13 @@ category counted from 1. Both have `synsetoffset2category.txt` and `train_test_s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from crosspoint.renderers.files import read_whole, reading, regular_file
+from crosspoint.renderers.records import read_json
 
 INDEX = "synsetoffset2category.txt"
 
@@ -70,7 +72,8 @@ def read_text(
 
 def _categories(root: Path, parts: Mapping[str, int]) -> dict[str, str]:
     found = {}
-    for line in (root / INDEX).read_text().splitlines():
+    text = read_whole(root / INDEX, "a category and its synset a line").decode(errors="replace")
+    for line in text.splitlines():
         words = line.split()
         if words:
             if len(words) != 2 or words[0] not in parts:
@@ -81,31 +84,27 @@ def _categories(root: Path, parts: Mapping[str, int]) -> dict[str, str]:
 
 def _listed(root: Path, split: str) -> list[str]:
     path = root / "train_test_split" / f"shuffled_{split}_file_list.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"found no {path}, expected the list of the split {split}: unpack the archive again")
-    try:
-        names = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"found {path} that is no JSON ({error}), expected a list of models") from None
-    return [str(name) for name in names]
+    return read_json(path, list[str], f"the list of the split {split}", "unpack the archive again")
 
 
 def _model(root: Path, synset: str, model: str, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Points (N, 3) and parts (N,) of one model."""
     rows, cloud = root / synset / f"{model}.txt", root / synset / "points" / f"{model}.pts"
-    try:
-        if rows.is_file():
+    again = "unpack the archive again"
+    if rows.is_file():
+        with reading(rows, "rows of numbers", again):
             table = np.loadtxt(rows, ndmin=2)
             points, parts = table[:, :3], table[:, -1].astype(np.int64)
-        elif cloud.is_file():
+    elif cloud.is_file():
+        labels = root / synset / "points_label" / f"{model}.seg"
+        with reading(cloud, "rows x y z", again):
             points = np.loadtxt(cloud, ndmin=2)[:, :3]
-            labels = root / synset / "points_label" / f"{model}.seg"
+        regular_file(labels, "a part for each point", again)
+        with reading(labels, "a part for each point", again):
             parts = np.loadtxt(labels, ndmin=1).astype(np.int64) - 1 + first
-        else:
-            raise FileNotFoundError(f"found no {rows}, expected it or {cloud}: unpack the archive again")
-    except ValueError as error:
-        raise ValueError(f"found {synset}/{model} in {root} that cannot be read ({error}), expected numbers") from None
-    if len(points) == 0 or len(points) != len(parts) or not np.isfinite(points).all():
+    else:
+        raise FileNotFoundError(f"found no {rows}, expected it or {cloud}: {again}")
+    if points.shape[1:] != (3,) or len(points) == 0 or len(points) != len(parts) or not np.isfinite(points).all():
         raise ValueError(
             f"found {len(points)} points and {len(parts)} parts in {synset}/{model}, expected as many of each"
         )

@@ -12,7 +12,9 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.files import cut
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import read_yaml
 from crosspoint.renderers.sole_writer import sole_writer
 
 Given = ParamSpec("Given")
@@ -76,8 +78,9 @@ def last_checkpoint(out: Path, settings: JsonObject, resume: bool) -> Path | Non
     check_free(out, resume)
     if not saved.exists():
         return None
-    begun = yaml.safe_load(saved.read_text())
-    if "class_path" not in (begun.get("method") or {}):
+    begun = read_yaml(saved, dict[str, Any], "the configuration of a run", "restore it, or choose another --out")
+    method = begun.get("method")
+    if not isinstance(method, dict) or "class_path" not in method:
         raise ValueError(
             f"found a run of an earlier version in {out}, expected one of this version: finish it with the version "
             "that began it, or choose another --out"
@@ -110,5 +113,5 @@ def differences(old: JsonObject, new: JsonObject, prefix: str = "") -> list[str]
         elif before is None and after is False:  # a switch that an earlier version did not have was off
             continue
         elif before != after and name not in IGNORED_ON_RESUME:
-            changed.append(f"{name}: {before} then, {after} now")
+            changed.append(f"{name}: {cut(before)} then, {cut(after)} now")
     return changed

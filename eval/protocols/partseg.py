@@ -25,6 +25,7 @@ from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import PARTS, Mode, check_encoder, segment_parts
 from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.renderers.arrays import read_arrays
 
 SHOWN = 8  # clouds in a report
 PART_POINTS = 2048  # per cloud of ShapeNetPart, as the original trains
@@ -131,7 +132,8 @@ class PartSegmentation(Protocol):
         folder = run.folder_of(self.name)
         if folder is None:
             return Contribution(curves=curves)
-        answers, clouds = np.load(folder / PREDICTIONS), self._clouds(run.data, "test")
+        answers = read_arrays(folder / PREDICTIONS, "the predictions of part segmentation")
+        clouds = self._clouds(run.data, "test")
         _, first = np.unique(clouds.labels, return_index=True)
         segmented = [
             Segmented(

@@ -6,9 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.files import cut
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import checked, read_json
 from crosspoint.renderers.sole_writer import is_empty
 
 SETTINGS, SHA256 = "settings.json", "sha256"
@@ -41,21 +44,16 @@ def open_folder(folder: Path, settings: JsonObject) -> None:
 
 
 def _read(saved: Path) -> JsonObject:
-    try:
-        return dict(json.loads(saved.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"found no settings in {saved} ({error}), expected those of a study: choose another"
-        ) from error
+    return read_json(saved, dict[str, Any], "the settings of a study", "restore it, or choose another --out")
 
 
 def _differences(before: JsonObject, now: JsonObject) -> list[str]:
     changed = [
-        f"{name}: {before.get(name)} then, {now.get(name)} now"
+        f"{name}: {cut(before.get(name))} then, {cut(now.get(name))} now"
         for name in {**before, **now}
         if name != SHA256 and before.get(name) != now.get(name)
     ]
-    known = before.get(SHA256, {})
+    known = checked(before.get(SHA256, {}), dict[str, str], SHA256, "digests of files", "choose another --out")
     return changed + [
         f"other bytes in {path}" for path, digest in now[SHA256].items() if known.get(path, digest) != digest
     ]

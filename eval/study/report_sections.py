@@ -16,6 +16,8 @@ from crosspoint.eval.report.report_model import Embedding, Retrieved, Section
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.embedding_map import SCENERY
 from crosspoint.eval.study.runs import kept_arrays, results_dir
+from crosspoint.renderers.arrays import read_arrays
+from crosspoint.renderers.files import reading
 
 
 class Gallery:
@@ -53,7 +55,8 @@ def section(
     embedding, retrieved = None, next((each.retrieved for each in shown if each.retrieved), None)
     scenery = results_dir(run) / SCENERY
     if scenery.is_file():
-        with np.load(scenery) as arrays:
+        arrays = read_arrays(scenery, "what a study keeps for its report")
+        with reading(scenery, "what a study keeps for its report", "remove it"):
             answers = next((each.answers for each in shown if each.answers is not None), None)
             embedding = None if answers is None else _embedding(arrays, answers, run.data, gallery)
             retrieved = retrieved or _neighbors(arrays, run.data, gallery)

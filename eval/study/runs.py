@@ -18,6 +18,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.study.embedding_map import SCENERY, draw_scenery
 from crosspoint.eval.study.table_rows import TableRow
 from crosspoint.eval.supervised.cloud_training import ENCODER, NETWORK, PREDICTIONS
+from crosspoint.renderers.arrays import read_arrays
 from crosspoint.renderers.atomic import atomic_write
 
 log = logging.getLogger("crosspoint")
@@ -84,10 +85,7 @@ def results_dir(run: EvaluationRun) -> Path:
 def kept_arrays(run: EvaluationRun, protocol: Protocol) -> dict[str, np.ndarray]:
     """Arrays that a protocol left beside its result; none where it leaves none."""
     path = results_dir(run) / f"{protocol.name}.npz"
-    if not path.is_file():
-        return {}
-    with np.load(path) as arrays:
-        return dict(arrays)
+    return read_arrays(path, "what a protocol left beside its result") if path.is_file() else {}
 
 
 def _result(protocol: Protocol, run: EvaluationRun, row: str, bar: Progress) -> Result:

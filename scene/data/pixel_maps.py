@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from crosspoint.renderers.files import IMAGE_FAULTS, reading, regular_file
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.labels.manifest import read_class_table
 
@@ -136,11 +137,9 @@ def read_map(path: Path, size: tuple[int, int]) -> Tensor:
         FileNotFoundError: if it is not there.
         ValueError: if it is no grayscale PNG of 8 or 16 bits, damaged, or of another size.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(26)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"found no file {path}, expected the map of an image") from None
+    regular_file(path, "the map of an image")
+    with reading(path, "the map of an image"), path.open("rb") as file:
+        head = file.read(26)
     # Pillow stretches 2 and 4 bits to the range of 8 and does not say so: the header does.
     depth, kind = (head[24], head[25]) if head.startswith(_SIGNATURE) and len(head) == 26 else (0, -1)
     if kind != 0 or depth not in (8, 16):
@@ -149,13 +148,18 @@ def read_map(path: Path, size: tuple[int, int]) -> Tensor:
         raise ValueError(f"found {found} in {path}, expected a grayscale one of 8 or 16 bits: {advice}")
     try:
         with Image.open(path) as image:
+            if image.size != (size[1], size[0]):  # before its pixels are unpacked
+                raise _of_another_size(path, (image.size[1], image.size[0]), size)
             numbers = np.asarray(image).astype(np.int64)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except IMAGE_FAULTS as error:
+        if str(error).startswith("found "):
+            raise
         raise ValueError(f"found a map that cannot be read, {path} ({error}), expected a whole one") from None
-    if numbers.shape != tuple(size):
-        height, width = numbers.shape
-        raise ValueError(
-            f"found a map of {height}×{width} pixels, {path}, expected {size[0]}×{size[1]} as its image: "
-            "make the map anew from this image"
-        )
     return torch.from_numpy(numbers)
+
+
+def _of_another_size(path: Path, found: tuple[int, int], size: tuple[int, int]) -> ValueError:
+    return ValueError(
+        f"found a map of {found[0]}×{found[1]} pixels, {path}, expected {size[0]}×{size[1]} as its image: "
+        "make the map anew from this image"
+    )

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from crosspoint.renderers.atomic import atomic_write, clear_drafts
+from crosspoint.renderers.files import IMAGE_FAULTS
 from crosspoint.renderers.parallel import in_processes
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
@@ -184,7 +185,7 @@ def _read(path: Path, size: tuple[int, int]) -> Tensor:
     try:
         with Image.open(path) as file:
             regions = np.asarray(file).astype(np.int64)
-    except (OSError, SyntaxError) as error:
+    except IMAGE_FAULTS as error:
         raise ValueError(f"found {path} unreadable ({error}), expected regions as PNG: delete it") from error
     if regions.shape != size:
         raise ValueError(f"found regions of size {regions.shape} in {path}, expected {size}: delete it")

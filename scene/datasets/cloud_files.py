@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from crosspoint.renderers.arrays import read_header
+
 SUFFIXES = (".bin", ".npy", ".ply", ".pcd", ".las", ".laz")
 INTENSITIES = ("intensity", "i", "reflectivity", "reflectance", "remission", "scalar_intensity")  # names of fields
 
@@ -33,17 +35,24 @@ def read_named(path: Path) -> np.ndarray:
     """
     try:
         rows = _READERS[path.suffix.lower()](path)
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # whatever a library raises at a damaged file
         why = " ".join(str(error).split())[:200]
         raise ValueError(f"found a sweep that cannot be read, {path} ({why}), expected a whole one") from None
     if rows.ndim != 2 or rows.shape[1] < 3:
         raise ValueError(f"found numbers of shape {rows.shape} in {path}, expected rows x y z intensity")
+    if rows.dtype.kind not in "fiu":
+        raise ValueError(f"found numbers of type {rows.dtype} in {path}, expected real ones")
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 def _npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        announced = read_header(file, path).bytes
+        left = path.stat().st_size - file.tell()
+    if announced != left:
+        raise ValueError(f"found {left} bytes of numbers, expected {announced}: it is cut off")
     array = np.load(path, allow_pickle=False)
     if array.dtype.names:
         return _columns({name: array[name] for name in array.dtype.names}, array.dtype.names)

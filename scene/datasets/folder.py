@@ -235,7 +235,10 @@ class FolderScenes(LidarDataset):
                 raise ValueError(
                     f"found the class {kind!r} in {path}, expected one of box_classes: {', '.join(self.box_classes)}"
                 )
-            geometry.append(_numbers(words, 7, line, path))
+            numbers = _numbers(words, 7, line, path)
+            if numbers[3:6].min() < 0:
+                raise ValueError(f"found a negative size in the line {line!r} in {path}, expected meters from 0")
+            geometry.append(numbers)
             labels.append(self.box_classes.index(kind))
         stacked = np.array(geometry, dtype=np.float64).reshape(-1, 7)
         return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64))

@@ -171,6 +171,8 @@ def read_boxes(path: Path, to_rectified: np.ndarray) -> Boxes:
         if kind not in BOX_CLASSES:
             continue
         height, width, length, x, y, z, turn = numbers[7:14]
+        if min(height, width, length) < 0:
+            raise ValueError(f"found a negative size in the line {line!r} in {path}, expected meters from 0")
         center = to_lidar @ [x, y - height / 2, z, 1.0]
         ahead = to_lidar[:3, :3] @ [math.cos(turn), 0.0, -math.sin(turn)]  # the length's direction, level in the camera
         geometry.append([*center[:3], length, width, height, math.atan2(ahead[1], ahead[0])])

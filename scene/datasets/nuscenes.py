@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crosspoint.renderers.files import reading, short
 from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid, through_ego
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import IGNORED, Boxes, LidarSample
@@ -168,9 +169,11 @@ class NuScenes(LidarDataset):
         sample = LidarSample(frame.name, points, fields, boxes=boxes, pose=pose)
         if frame.images:
             images = read_images(self.image_files(index))
-            intrinsics = [self._mounts[image["calibrated_sensor_token"]]["camera_intrinsic"] for image in frame.images]
+            mounts = [self._mounts[image["calibrated_sensor_token"]] for image in frame.images]
+            intrinsics = [mount.get("camera_intrinsic", []) for mount in mounts]
             from_lidar = [self._to_camera(frame.lidar, image) for image in frame.images]
-            cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
+            with reading(self.root, "cameras in calibrated_sensor.json", "fetch it anew"):
+                cameras = lidar_cameras(intrinsics, from_lidar, (images.shape[2], images.shape[3]))
             sample = replace(sample, images=images, cameras=cameras)
         sample = self.with_maps(sample, index)
         if self._sweeps == 1:
@@ -292,7 +295,12 @@ class NuScenes(LidarDataset):
         names = {token: record["name"] for token, record in tables.index("category").items()}
         found: dict[str, list[tuple[Record, int]]] = defaultdict(list)
         for record in annotations:
-            category = names[instances[record["instance_token"]]["category_token"]]
+            category = names.get(instances[record["instance_token"]]["category_token"])
+            if category is None:
+                raise ValueError(
+                    f"found no category of instance {short(record['instance_token'])} in {tables.folder}/category.json"
+                    ", expected it: the tables are of several versions or cut off"
+                )
             for place, beginnings in enumerate(_CATEGORIES.values()):
                 if category.startswith(beginnings):
                     found[record["sample_token"]].append((record, place))
@@ -362,7 +370,7 @@ def _find_keyframes(
 def _find_earlier(lidar: Record, sweeps: dict[str, Record], count: int) -> list[Record]:
     """Up to `count` records before one of the LiDAR, the latest first; a scene begins with a record that has none."""
     found: list[Record] = []
-    while len(found) < count and lidar["prev"]:
+    while len(found) < count and lidar.get("prev"):
         if lidar["prev"] not in sweeps:
             raise ValueError(
                 f"found no record {lidar['prev']} of {LIDAR} in sample_data.json, expected the sweep before "

@@ -9,13 +9,14 @@ Points in more than one box are 0, so they are ignored, while lidarseg has a cla
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crosspoint.renderers.arrays import read_arrays
+from crosspoint.renderers.files import short
 from crosspoint.scene.datasets.nuscenes import CLASS_OF_LABEL, NuScenes
 from crosspoint.scene.datasets.readers import to_classes
 
@@ -50,16 +51,12 @@ def read_panoptic(path: Path, count: int) -> np.ndarray:
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be read, or holds another number of labels.
     """
-    try:
-        with path.open("rb") as file, np.load(file) as stored:
-            data = stored["data"]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"found no file {path}, expected the panoptic labels of a sweep") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        what = " ".join(str(error).split())
+    stored = read_arrays(path, "the panoptic labels of a sweep", "fetch it anew", most=2**28)
+    if "data" not in stored:
         raise ValueError(
-            f"found no array named data in {path} ({what}), expected panoptic labels: fetch it anew"
-        ) from None
+            f"found no array named data in {path} but {short(sorted(stored))}, expected panoptic labels: fetch it anew"
+        )
+    data = stored["data"]
     if data.shape != (count,) or data.dtype.kind not in "iu":
         raise ValueError(
             f"found labels of shape {data.shape} and type {data.dtype} in {path}, expected {count} whole numbers, one "

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from crosspoint.renderers.files import reading, regular_file
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import checked
 from crosspoint.scene.data.calibration import quaternion_rotation, rigid
+from crosspoint.scene.datasets.nuscenes_schema import SCHEMA
 
 Record = JsonObject
+_LEFT_OUT = object()
 _SOURCE = "nuScenes' metadata (https://www.nuscenes.org/nuscenes#download)"
 
 
@@ -53,21 +57,22 @@ class Tables:
 
         Raises:
             FileNotFoundError: if the table is not there.
-            ValueError: if it is no JSON list of records.
+            ValueError: if it is no JSON list of records, or a record lacks a field or has one of another type.
         """
-        path = self._path(name)
-        if not path.is_file():
-            raise FileNotFoundError(f"found no file {path}, expected the table of {_SOURCE}")
-        try:
-            with path.open(encoding="utf-8") as file:
-                records = json.load(file, object_hook=lambda record: record if keep(record) else None)
-        except KeyError as error:
-            raise ValueError(f"found a record without {error} in {path}, expected nuScenes' schema") from None
-        except ValueError as error:
-            raise ValueError(f"found no JSON in {path} ({error}), expected a table: fetch it anew") from None
-        if not isinstance(records, list):
-            raise ValueError(f"found {type(records).__name__} in {path}, expected a list of records")
-        return [record for record in records if record is not None]
+        path, expected, remedy = self._path(name), f"the table of {_SOURCE}", "fetch it anew"
+        regular_file(path, expected, f"unpack {_SOURCE} there")
+        with reading(path, expected, remedy):
+            try:
+                with path.open(encoding="utf-8") as file:
+                    records = json.load(file, object_hook=lambda record: record if keep(record) else _LEFT_OUT)
+            except KeyError as error:
+                raise ValueError(f"found a record without {error} in {path}, expected nuScenes' schema") from None
+            except json.JSONDecodeError as error:
+                raise ValueError(f"found no JSON in {path} ({error}), expected a table: {remedy}") from None
+            if not isinstance(records, list):
+                raise ValueError(f"found {type(records).__name__} in {path}, expected a list of records")
+            records = [record for record in records if record is not _LEFT_OUT]
+        return checked(records, SCHEMA[name], path, "nuScenes' schema", remedy)
 
     def index(self, name: str, tokens: set[str] | None = None) -> dict[str, Record]:
         """The records of a table by their tokens; only those of `tokens`, all of which must be there, unless None.
@@ -98,5 +103,5 @@ def placement(record: Record) -> np.ndarray:
     """
     try:
         return rigid(quaternion_rotation(record["rotation"]), record["translation"])
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"record {record.get('token')} of nuScenes' tables: {error}") from None

@@ -13,9 +13,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from crosspoint.renderers.files import IMAGE_FAULTS, read_whole, regular_file
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.cloud_files import SUFFIXES, read_named
 from crosspoint.scene.datasets.row_width import check_width, possible_widths
@@ -51,7 +52,7 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
         ValueError: if the file is cut off, is of another width, type or scale, or holds no return with a position.
     """
     row = "x y z intensity"[: 15 if columns > 3 else 5] + " …" * (columns > 4)
-    size = _size(path, f"the sweep, float32 {row}")
+    size = regular_file(path, f"the sweep, float32 {row}")
     returns = _read_rows(path, columns, size, row) if path.suffix == ".bin" else read_named(path)
     if returns.shape[1] == 3:
         returns = np.column_stack([returns, np.zeros(len(returns), dtype=np.float32)])
@@ -127,7 +128,7 @@ def read_labels(path: Path, kept: np.ndarray, dtype: str = "<u4") -> np.ndarray:
         FileNotFoundError: if there is no such file.
         ValueError: if it does not hold M labels.
     """
-    size, width = _size(path, "the labels of a sweep"), np.dtype(dtype).itemsize
+    size, width = regular_file(path, "the labels of a sweep"), np.dtype(dtype).itemsize
     if size != width * len(kept):
         raise ValueError(
             f"found {size / width:g} labels in {path}, expected {len(kept)}, one per return: "
@@ -206,21 +207,30 @@ def read_images(
     """
     images = []
     for view, path in enumerate(paths):
-        _size(path, "an image")
+        regular_file(path, "an image")
+        wanted = size if sizes is None else (sizes[view][0], sizes[view][1])
         try:
             with Image.open(path) as image:
+                if wanted is not None and image.size != (wanted[1], wanted[0]):  # before its pixels are unpacked
+                    raise _of_another_size(path, (image.size[1], image.size[0]), wanted)
                 pixels = np.array(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except IMAGE_FAULTS as error:
+            if str(error).startswith("found "):
+                raise
             raise ValueError(f"found an image that cannot be read, {path} ({error}), expected a whole one") from None
         size = pixels.shape[:2] if size is None else size
         height, width = size if sizes is None else sizes[view]
         if pixels.shape[:2] != (height, width):
-            raise ValueError(
-                f"found an image of {pixels.shape[0]}×{pixels.shape[1]} pixels, {path}, expected {height}×{width}: "
-                "images have the size that the calibration says"
-            )
+            raise _of_another_size(path, (pixels.shape[0], pixels.shape[1]), (height, width))
         images.append(np.pad(pixels, ((0, size[0] - height), (0, size[1] - width), (0, 0))))
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def _of_another_size(path: Path, found: tuple[int, int], size: tuple[int, int]) -> ValueError:
+    return ValueError(
+        f"found an image of {found[0]}×{found[1]} pixels, {path}, expected {size[0]}×{size[1]}: images have "
+        "the size that the calibration says"
+    )
 
 
 def read_lines(path: Path, what: str) -> list[str]:
@@ -230,9 +240,9 @@ def read_lines(path: Path, what: str) -> list[str]:
         FileNotFoundError: if there is no such file; the message says that it holds `what`.
         ValueError: if it is no text.
     """
-    _size(path, what)
+    content = read_whole(path, what)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = content.decode().splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"found bytes that are no text in {path}, expected {what}") from None
     return [line.strip() for line in lines if line.strip()]
@@ -285,11 +295,3 @@ def check_skip(skip: int) -> None:
     """Raise ValueError if a dataset cannot be thinned by `skip`."""
     if skip < 1:
         raise ValueError(f"found skip {skip}, expected at least 1: 100 keeps one of a hundred")
-
-
-def _size(path: Path, what: str) -> int:
-    """Bytes of a file that holds `what`."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        raise FileNotFoundError(f"found no file {path}, expected {what}") from None

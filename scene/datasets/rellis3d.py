@@ -23,8 +23,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-import yaml
+from msgspec import Struct
 
+from crosspoint.renderers.records import read_yaml
 from crosspoint.scene.data.calibration import invert, lidar_cameras, quaternion_rotation, rigid
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import IGNORED, LidarSample
@@ -185,6 +186,33 @@ class _Frame(NamedTuple):
     labels: Path
 
 
+Number = float | str  # YAML 1.1 takes 1e-05 for text
+
+
+class _Quaternion(Struct, frozen=True):
+    w: Number
+    x: Number
+    y: Number
+    z: Number
+
+
+class _Place(Struct, frozen=True):
+    x: Number
+    y: Number
+    z: Number
+
+
+class _Pose(Struct, frozen=True):
+    q: _Quaternion
+    t: _Place
+
+
+class _Transforms(Struct, rename={"pose": "os1_cloud_node-pylon_camera_node"}, frozen=True):
+    """What is read of transforms.yaml."""
+
+    pose: _Pose
+
+
 class _Rig(NamedTuple):
     intrinsics: np.ndarray  # (1, 3, 3)
     from_lidar: np.ndarray  # (1, 4, 4)
@@ -245,16 +273,10 @@ def _read_rig(folder: Path) -> _Rig:
     except ValueError:
         raise ValueError(f"found {' '.join(words)!r} in {path}, expected the four numbers fx, fy, cx, cy") from None
     path = folder / "transforms.yaml"
-    read_lines(path, "where the camera is in the LiDAR's frame")
+    pose = read_yaml(path, _Transforms, "where the camera is in the LiDAR's frame", "fetch it anew").pose
     try:
-        pose = yaml.safe_load(path.read_text(encoding="utf-8"))["os1_cloud_node-pylon_camera_node"]
-        rotation = quaternion_rotation([pose["q"][axis] for axis in "wxyz"])
-        camera = rigid(rotation, [pose["t"][axis] for axis in "xyz"])
-    except (KeyError, TypeError, yaml.YAMLError) as error:
-        what = " ".join(str(error).split())
-        raise ValueError(
-            f"found no os1_cloud_node-pylon_camera_node with q and t in {path} ({what}), expected it"
-        ) from None
+        rotation = quaternion_rotation([pose.q.w, pose.q.x, pose.q.y, pose.q.z])
+        camera = rigid(rotation, [pose.t.x, pose.t.y, pose.t.z])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     from_lidar = invert(camera) @ invert(TO_FORWARD)

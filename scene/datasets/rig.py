@@ -22,19 +22,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import yaml
+from msgspec import Meta, Struct
 
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.cameras import Cameras
-from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.files import short
+from crosspoint.renderers.records import checked, read_yaml
 from crosspoint.scene.data.calibration import lidar_cameras
-from crosspoint.scene.datasets.readers import read_lines
 
 CALIBRATION = "calibration.yaml"
 _KEYS = {"cameras", "pixel_centres", "columns", "intensity_scale", "classes", "box_classes"}
 _LENS = {"d", "dist", "distortion", "distortion_coefficients", "distortion_model", "k1", "k2", "k3", "p1", "p2", "xi"}
+MOST_PIXELS = 2**28  # of all images of a frame, each in an array of the largest height and width
 _CAMERA_KEYS = {"name", "size", "K", "lidar_to_camera"}
+
+
+class _Camera(Struct, frozen=True):
+    name: str | int
+    size: tuple[Annotated[int, Meta(ge=1, le=2**15)], Annotated[int, Meta(ge=1, le=2**15)]]
+    K: list[list[float | str]]  # YAML 1.1 takes 1e3 for text
+    lidar_to_camera: list[list[float | str]]
+
+
+class _Calibration(Struct, frozen=True):
+    cameras: list[_Camera]
+    pixel_centres: Literal["integer", "half"] = "integer"
+    columns: Annotated[int, Meta(ge=3, le=1000)] = 4
+    intensity_scale: Annotated[float, Meta(gt=0, lt=1e300)] = 1.0
+    classes: list[str] | None = None
+    box_classes: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,24 +76,18 @@ def read_rig(root: Path) -> Rig:
         ValueError: if it is no YAML, a key is missing or unknown, or a number makes no camera.
     """
     path = root / CALIBRATION
-    read_lines(path, "the rig's calibration; see scene/datasets/rig.py for an example")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"found no YAML in {path} ({' '.join(str(error).split())}), expected a calibration") from None
+    expected, remedy = "the rig's calibration", "mend it; see scene/datasets/rig.py for an example"
+    content = read_yaml(path, object, expected, remedy)
     _check_keys(content, {"cameras"}, _KEYS, f"{path}")
-    entries = content["cameras"]
-    if not isinstance(entries, list):
-        raise ValueError(f"found no list of cameras in {path}, expected one; [] for a LiDAR alone")
-    for entry in entries:
+    for entry in _entries(content):
         _check_keys(entry, _CAMERA_KEYS, _CAMERA_KEYS, f"a camera of {path}")
-    names = [str(entry["name"]) for entry in entries]
-    _check_names(names, "cameras", path)
-    classes, box_classes = content.get("classes") or [], content.get("box_classes") or []
-    _check_names(classes, "classes", path)
-    _check_names(box_classes, "box_classes", path)
-    cameras = _cameras(entries, content, path) if entries else None
-    return Rig(cameras, names, classes, box_classes, _scale(content, path), _columns(content, path))
+    rig = checked(content, _Calibration, path, expected, remedy)
+    names = [str(camera.name) for camera in rig.cameras]
+    classes, box_classes = rig.classes or [], rig.box_classes or []
+    for what, listed in (("cameras", names), ("classes", classes), ("box_classes", box_classes)):
+        _check_names(listed, what, path)
+    cameras = _cameras(rig, path) if rig.cameras else None
+    return Rig(cameras, names, classes, box_classes, rig.intensity_scale, rig.columns)
 
 
 def write_rig(
@@ -117,55 +130,50 @@ def write_rig(
         file.write(text.encode())
 
 
-def _cameras(entries: list[JsonObject], content: JsonObject, path: Path) -> Cameras:
-    sizes = [entry["size"] for entry in entries]
-    if any(not isinstance(size, list) or [type(side) for side in size] != [int, int] for size in sizes):
-        raise ValueError(f"found camera sizes {sizes} in {path}, expected [height, width] in pixels")
+def _entries(content: object) -> list[object]:
+    """Entries of cameras, where there is a list of them."""
+    entries = content.get("cameras") if isinstance(content, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def _cameras(rig: _Calibration, path: Path) -> Cameras:
+    sizes = [camera.size for camera in rig.cameras]
     heights, widths = zip(*sizes, strict=True)
+    if max(heights) * max(widths) * len(sizes) > MOST_PIXELS:
+        raise ValueError(
+            f"found cameras of sizes {short(sizes)} in {path}, expected at most {MOST_PIXELS:,} pixels in arrays as "
+            "large as the largest: resize the images, and scale K with them"
+        )
     try:
         return lidar_cameras(
-            [entry["K"] for entry in entries],
-            [entry["lidar_to_camera"] for entry in entries],
+            [camera.K for camera in rig.cameras],
+            [camera.lidar_to_camera for camera in rig.cameras],
             (max(heights), max(widths)),
-            content.get("pixel_centres", "integer"),
-            None if len({*map(tuple, sizes)}) == 1 else sizes,
+            rig.pixel_centres,
+            None if len({*sizes}) == 1 else sizes,
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _scale(content: JsonObject, path: Path) -> float:
-    scale = content.get("intensity_scale", 1.0)
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
-        raise ValueError(f"found the intensity_scale {scale!r} in {path}, expected the sensor's largest intensity")
-    return float(scale)
-
-
-def _columns(content: JsonObject, path: Path) -> int:
-    columns = content.get("columns", 4)
-    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 3:
-        raise ValueError(f"found columns {columns!r} in {path}, expected how many numbers a row has, 3 or more")
-    return columns
-
-
 def _check_keys(content: object, needed: set[str], known: set[str], where: str) -> None:
     if not isinstance(content, dict):
         raise ValueError(f"found {type(content).__name__} in {where}, expected the keys {', '.join(sorted(needed))}")
-    missing, unknown = needed - set(content), {str(key) for key in content} - known
+    missing, unknown = needed - set(content), {short(key).strip("'") for key in content if key not in known}
     if missing:
         raise ValueError(f"found no {', '.join(sorted(missing))} in {where}, expected it")
     if unknown:
         lens = {name for name in unknown if name.lower() in _LENS}
         remedy = ": undistort the images first, and give their new K" if lens else ""
         raise ValueError(
-            f"found the keys {', '.join(sorted(unknown))} in {where}, expected {', '.join(sorted(known))}{remedy}"
+            f"found the keys {', '.join(sorted(unknown)[:5])} in {where}, expected {', '.join(sorted(known))}{remedy}"
         )
 
 
 def _check_names(names: object, what: str, path: Path) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) and name == name.strip() != "" for name in names):
-        raise ValueError(f"found {what} {names!r} for {path}, expected a list of names")
+        raise ValueError(f"found {what} {short(names)} for {path}, expected a list of names")
     if len(set(names)) != len(names):
-        raise ValueError(f"found {what} {', '.join(names)} for {path}, expected each name once")
+        raise ValueError(f"found {what} {short(names)} for {path}, expected each name once")
     if what == "cameras" and any("/" in name or "\\" in name or name.startswith(".") for name in names):
-        raise ValueError(f"found cameras {', '.join(names)} for {path}, expected names of folders")
+        raise ValueError(f"found cameras {short(names)} for {path}, expected names of folders")

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor
 
+from crosspoint.renderers.files import short
+from crosspoint.renderers.records import read_yaml
 from crosspoint.scene.labels.manifest import check_classes
 
 ClassTable = Mapping[str, Sequence[str]]
@@ -51,12 +52,7 @@ def read_table(path: Path) -> dict[str, list[str]]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no YAML, or no such table.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"found no {path}, expected a YAML file of classes: name: [phrase, …]")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"found no YAML in {path} ({' '.join(str(error).split())}), expected classes") from None
+    content = read_yaml(path, object, "a YAML file of classes: name: [phrase, …]")
     if not isinstance(content, dict):
         raise ValueError(f"found {type(content).__name__} in {path}, expected a line for each class: name: [phrase, …]")
     table = {name: [entry] if isinstance(entry, str) else entry for name, entry in content.items()}
@@ -78,7 +74,7 @@ def check_table(table: ClassTable, where: str) -> None:
         words = phrases if isinstance(phrases, list | tuple) else []
         if not words or not all(isinstance(word, str) and word.strip() for word in words):
             raise ValueError(
-                f"found {phrases!r} for the class {name!r} in {where}, expected a phrase or a list of them"
+                f"found {short(phrases)} for the class {name!r} in {where}, expected a phrase or a list of them"
             )
         for word in words:
             if owner.setdefault(word, name) != name:

@@ -53,9 +53,14 @@ def map_path(image: PurePosixPath) -> PurePosixPath:
 
 
 def _images(frames: Path, out: Path) -> Iterator[PurePosixPath]:
+    visited: set[Path] = {out}
     for folder, folders, files in os.walk(frames, followlinks=True):
         here = Path(folder).resolve()
-        # A link to a folder above leads round in circles.
+        # A link to a folder above leads round in circles, two links to each other as well.
+        if here in visited:
+            folders.clear()
+            continue
+        visited.add(here)
         folders[:] = [name for name in folders if (here / name).resolve() not in (out, here, *here.parents)]
         for name in files:
             if name.lower().endswith(SUFFIXES):

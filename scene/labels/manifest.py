@@ -20,8 +20,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.records import read_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -58,6 +61,12 @@ class Manifest:
     sha256: str | None = None
 
 
+class _Format(Struct, frozen=True):
+    """What a manifest of any version has."""
+
+    format: int
+
+
 def read_class_table(folder: Path) -> list[str]:
     """Names of the classes of a folder of semantic maps, that of number 1 first.
 
@@ -82,28 +91,18 @@ def read_manifest(folder: Path) -> Manifest:
         ValueError: if it is no JSON, is of another format, or one of its entries is missing or of another type.
     """
     path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(f"found no {path}, expected what the numbers of the maps mean: {_OWN}")
-    content = _read_object(path)
-    number = content.get("format")
-    if type(number) is not int or number != FORMAT:
-        raise ValueError(f"found the format {number!r} in {path}, expected {FORMAT}: {_OWN}")
-    kind, classes = content.get("kind"), content.get("classes")
-    if kind not in KINDS:
-        raise ValueError(f"found the kind {kind!r} in {path}, expected {' or '.join(KINDS)}: {_OWN}")
-    check_classes(classes, str(path))
-    assert isinstance(classes, list)
-    if bool(classes) != (kind == "semantic"):
+    expected = "what the numbers of the maps mean"
+    number = read_json(path, _Format, expected, _OWN, _MOST_BYTES).format  # a newer one may have another structure
+    if number != FORMAT:
+        raise ValueError(f"found the format {number} in {path}, expected {FORMAT}: {_OWN}")
+    manifest = read_json(path, Manifest, expected, _OWN, _MOST_BYTES)
+    check_classes(manifest.classes, str(path))
+    if bool(manifest.classes) != (manifest.kind == "semantic"):
         raise ValueError(
-            f"found {len(classes)} classes of {kind} maps in {path}, expected some for semantic maps alone"
+            f"found {len(manifest.classes)} classes of {manifest.kind} maps in {path}, expected some for semantic maps "
+            "alone"
         )
-    recipe, versions = content.get("recipe", {}), content.get("versions", {})
-    images, digest = content.get("images"), content.get("sha256")
-    sound = isinstance(recipe, dict) and isinstance(versions, dict)
-    sound = sound and (images is None or type(images) is int) and isinstance(digest, str | None)
-    if not sound or not all(isinstance(each, str) for each in versions.values()):
-        raise ValueError(f"found a recipe, versions, images or sha256 of another type in {path}: {_OWN}")
-    return Manifest(kind, classes, recipe, versions, images, digest)
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -136,17 +135,3 @@ def check_classes(classes: object, where: str) -> None:
 
 def _is_name(name: object) -> bool:
     return isinstance(name, str) and name.isprintable() and name == name.strip() != ""
-
-
-def _read_object(path: Path) -> JsonObject:
-    with path.open("rb") as file:
-        text = file.read(_MOST_BYTES + 1)
-    if len(text) > _MOST_BYTES:
-        raise ValueError(f"found more than {_MOST_BYTES} bytes in {path}, expected a manifest: {_OWN}")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also of Unicode, and of numbers with too many digits
-        raise ValueError(f"found no JSON in {path} ({' '.join(str(error).split())}), expected it: {_OWN}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"found {type(content).__name__} in {path}, expected an object: {_OWN}")
-    return content

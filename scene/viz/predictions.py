@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 
+from crosspoint.renderers.arrays import read_header
+from crosspoint.renderers.files import FAULTS, regular_file, short
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.segmentation_scores import class_ious, confusion_matrix
 
 FILE = "predictions.npz"
+BLOCK = 2**20  # bytes unpacked at once
 
 
 def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np.ndarray:
@@ -30,21 +33,16 @@ def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np
         ValueError: if it holds something else, or answers for other frames.
     """
     file = path / FILE if path.is_dir() else path
-    if not file.is_file():
-        raise FileNotFoundError(f"found no file {file}, expected one that `evaluate semseg --save_dir {path}` leaves")
-    predicted, offsets = _read(file)
-    if len(offsets) - 1 != frames:
+    regular_file(file, f"one that `evaluate semseg --save_dir {path}` leaves")
+    try:
+        with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
+            return _answers(archive, file, frame, frames, points)
+    except FAULTS as error:
+        if str(error).startswith("found "):
+            raise
         raise ValueError(
-            f"found answers for {len(offsets) - 1} frames in {file}, expected {frames}: show the split "
-            "that was measured"
-        )
-    answers = predicted[offsets[frame] : offsets[frame + 1]]
-    if len(answers) != points:
-        raise ValueError(
-            f"found answers for {len(answers)} points of frame {frame} in {file}, expected {points}: show the dataset "
-            "and the split that were measured"
-        )
-    return answers.astype(np.int64)
+            f"found no arrays `predicted` and `offsets` in {file}, expected what `evaluate semseg --save_dir` leaves"
+        ) from None
 
 
 def agreement(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float] | None:
@@ -66,25 +64,41 @@ def agreement(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float
     return float(np.trace(confusion) / confusion.sum()), float(np.nanmean(class_ious(confusion)[:classes]))
 
 
-def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """`predicted` (M,) and `offsets` (F + 1,) that fit each other."""
-    try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
-            predicted, offsets = content["predicted"], content["offsets"]
-    except (KeyError, TypeError, AttributeError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
-        raise ValueError(
-            f"found no arrays `predicted` and `offsets` in {file}, expected what `evaluate semseg --save_dir` leaves"
-        ) from None
-    whole = all(array.ndim == 1 and array.dtype.kind in "iu" for array in (predicted, offsets))
-    if (
-        not whole
-        or len(offsets) == 0
-        or offsets[0] != 0
-        or offsets[-1] != len(predicted)
-        or (np.diff(offsets) < 0).any()
-    ):
-        raise ValueError(
-            f"found offsets {offsets.shape} that do not divide the answers {predicted.shape} in {file}, expected where "
-            "each frame begins, and the end: measure anew"
-        )
-    return predicted, offsets
+def _answers(archive: zipfile.ZipFile, file: Path, frame: int, frames: int, points: int) -> np.ndarray:
+    """The answers of one frame, of which alone the numbers are unpacked into memory."""
+    with archive.open("predicted.npy") as predicted, archive.open("offsets.npy") as places:
+        answers, starts = read_header(predicted, file), read_header(places, file)
+        whole = all(len(each.shape) == 1 and each.dtype.kind in "iu" for each in (answers, starts))
+        if whole and starts.shape[0] > 0 and starts.shape[0] != frames + 1:
+            raise ValueError(
+                f"found answers for {starts.shape[0] - 1} frames in {file}, expected {frames}: show the split "
+                "that was measured"
+            )
+        offsets = _numbers(places, starts.bytes, starts.dtype) if whole else np.zeros(0, dtype=np.int64)
+        if (
+            len(offsets) == 0
+            or offsets[0] != 0
+            or offsets[-1] != answers.shape[0]
+            or (offsets[1:] < offsets[:-1]).any()
+        ):
+            raise ValueError(
+                f"found offsets {short(starts.shape)} that do not divide the answers {short(answers.shape)} in {file}, "
+                "expected where each frame begins, and the end: measure anew"
+            )
+        start, end = int(offsets[frame]), int(offsets[frame + 1])
+        if end - start != points:
+            raise ValueError(
+                f"found answers for {end - start} points of frame {frame} in {file}, expected {points}: show the "
+                "dataset and the split that were measured"
+            )
+        left = start * answers.dtype.itemsize
+        while left and (skipped := predicted.read(min(left, BLOCK))):
+            left -= len(skipped)
+        return _numbers(predicted, points * answers.dtype.itemsize, answers.dtype).astype(np.int64)
+
+
+def _numbers(member: IO[bytes], size: int, dtype: np.dtype) -> np.ndarray:
+    content = member.read(size)
+    if len(content) != size:
+        raise ValueError("cut off")
+    return np.frombuffer(content, dtype)

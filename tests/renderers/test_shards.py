@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from crosspoint.renderers.shards import Sample, index_path, read_index, read_member, write_shard
 
@@ -18,7 +19,7 @@ SAMPLES = [
 def test_members_are_where_the_index_says_and_tar_agrees(tmp_path: Path) -> None:
     shard = tmp_path / "train-000000.tar"
     index = write_shard(shard, SAMPLES, {"failures": []})
-    assert read_index(shard) == {**index, "samples": [{**s, "members": _lists(s["members"])} for s in index["samples"]]}
+    assert to_builtins(read_index(shard)) == {**index, "not_found": []}
     with tarfile.open(shard) as tar:
         expected = {f"{s.key}.{ending}": content for s in SAMPLES for ending, content in s.members.items()}
         assert {m.name: tar.extractfile(m).read() for m in tar} == expected  # type: ignore[union-attr]
@@ -26,10 +27,6 @@ def test_members_are_where_the_index_says_and_tar_agrees(tmp_path: Path) -> None
     for sample, entry in zip(SAMPLES, index["samples"], strict=True):
         for ending, place in entry["members"].items():
             assert read_member(shard, *place) == sample.members[ending]
-
-
-def _lists(members: dict) -> dict:
-    return {ending: list(place) for ending, place in members.items()}
 
 
 def test_bytes_depend_on_the_samples_alone(tmp_path: Path) -> None:
@@ -64,5 +61,5 @@ def test_cut_shards_and_damaged_indices_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found 9216 bytes in .*s\.tar, expected 10240"):
         read_index(shard)
     index_path(shard).write_text("{")
-    with pytest.raises(ValueError, match="damaged index"):
+    with pytest.raises(ValueError, match=r"found no JSON in .*s\.json"):
         read_index(shard)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from crosspoint.datasets.embedded.view_facts import COLORS
 from crosspoint.renderers import RenderedSet
+from crosspoint.renderers.files import short
+from crosspoint.renderers.records import as_dataclass, checked, read_json
 from crosspoint.renderers.shards import index_path
 
 FOLDER = "embeddings"  # in the folder of a rendered set
@@ -150,6 +152,13 @@ def embeddings_folder(root: Path, name: str | None) -> Path:
     return root / FOLDER / chosen
 
 
+class _Manifest(Struct, frozen=True):
+    """What a folder's manifest says."""
+
+    teacher: dict[str, Any]
+    set: str
+
+
 def embedding_paths(folder: Path, shard: Path) -> dict[str, Path]:
     """The files of a shard, by what they hold."""
     return {kind: folder / f"{shard.stem}.{kind}.npy" for kind in KINDS}
@@ -170,18 +179,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: if it is damaged, or of another format.
     """
-    path = folder / MANIFEST
-    try:
-        content = json.loads(path.read_bytes())
-        known = content["format"] == FORMAT and {*content["teacher"]} == {*Teacher.__dataclass_fields__}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"found a damaged {path} ({error}), expected JSON of crosspoint embed-views") from None
-    if not known or not isinstance(content.get("set"), str):
+    path, expected = folder / MANIFEST, "JSON of crosspoint embed-views"
+    remedy = "remove the folder, and run it again"
+    content: dict[str, Any] = read_json(path, dict[str, Any], expected, remedy)
+    if content.get("format") != FORMAT:
         raise ValueError(
-            f"found format {content['format']} in {path}, expected {FORMAT}, of crosspoint embed-views: remove the "
-            "folder, and run it again"
+            f"found format {short(content.get('format'))} in {path}, expected {FORMAT}, of crosspoint embed-views: "
+            f"{remedy}"
         )
-    return content
+    facts = checked(content, _Manifest, path, expected, remedy)
+    return {**content, "teacher": asdict(as_dataclass(facts.teacher, Teacher, path, expected, remedy))}
 
 
 def manifest_content(teacher: Teacher, digest: str) -> dict[str, Any]:

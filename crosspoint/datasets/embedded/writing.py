@@ -104,7 +104,7 @@ def embed_views(
         _begin(folder, manifest_content(teacher, set_digest(root)))
         shards = [
             Shard(root, split, number, folder, side, device)
-            for split, count in read_set(root)["shards"].items()
+            for split, count in read_set(root).shards.items()
             for number in range(count)
         ]
         todo = [shard for shard in shards if not all(path.is_file() for path in _paths(shard).values())]

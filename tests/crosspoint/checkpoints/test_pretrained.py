@@ -139,7 +139,7 @@ def test_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.pth"
     torch.save(original.OriginalDGCNN().state_dict(), path)
     path.write_bytes(path.read_bytes()[:10_000])
-    with pytest.raises(ValueError, match="unreadable"):
+    with pytest.raises(ValueError, match="cannot be read"):
         load_encoder(path)
 
 
@@ -158,7 +158,7 @@ def test_another_architecture_is_named(tmp_path: Path) -> None:
         ({"encoder": {"class_path": "no.Such", "init_args": {}}}, "found no class no.Such .*No module named"),
         ({"encoder": {"class_path": "subprocess.Popen", "init_args": {"args": "x"}}}, "expected a class that extends"),
         ({"encoder": {"class_path": "pointnet", "init_args": {"width": 3}}}, "do not fit it .*width"),
-        ({"surprise": 1}, "found the keys"),
+        ({"surprise": 1}, "found the unknown key"),
     ],
 )
 def test_a_record_cannot_name_just_anything(change: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_both_branches_of_version_0_1_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("method: {images: {size: 48}}")
     assert load_pretrained(tmp_path / "last.ckpt").config["method"]["init_args"]["images"]["size"] == 48
     (tmp_path / "config.yaml").write_text("method: 3")
-    with pytest.raises(ValueError, match=r"found no method\.images\.size"):
+    with pytest.raises(ValueError, match=r"found 3 at method in .*method\.images\.size"):
         load_pretrained(tmp_path / "last.ckpt")
 
 

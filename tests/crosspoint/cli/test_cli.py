@@ -417,6 +417,21 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line() -> None:
     assert done.stderr == "crosspoint: interrupted; what was finished is kept\n"
 
 
+@pytest.mark.parametrize(("error", "said"), [(RecursionError, "nested too deeply"), (MemoryError, "larger than")])
+def test_what_no_check_has_seen_is_one_line(
+    error: type[BaseException], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(words: object) -> int:
+        raise error
+
+    monkeypatch.setattr("crosspoint.cli.main._run", raises)
+    assert call("doctor") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"crosspoint: error: found something {said}") and "--debug" in line
+    with pytest.raises(error):
+        call("--debug", "doctor")
+
+
 def test_a_truncated_image_is_named(views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "views"
     shutil.copytree(views, broken)

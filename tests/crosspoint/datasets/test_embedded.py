@@ -154,7 +154,7 @@ def test_missing_several_and_damaged_embeddings_are_told(made: Path, weights: Pa
     with pytest.raises(ValueError, match=r"found float64 of shape \(3, 3, 9\)"):
         EmbeddedPairs(copy, "train", embeddings="second")
     (path.parent / "manifest.json").write_text('{"format": 1')
-    with pytest.raises(ValueError, match=r"found a damaged .*manifest\.json"):
+    with pytest.raises(ValueError, match=r"found no JSON in .*manifest\.json"):
         EmbeddedPairs(copy, "train", embeddings="second")
 
 

@@ -64,7 +64,7 @@ def test_bad_archives_are_named(tmp_path: Path, change: Callable[[h5py.File], No
     bad = write(tmp_path / "bad.h5", data=clouds(), label=np.arange(3), pid=np.zeros((3, 8), int))
     with h5py.File(bad, "a") as file:
         change(file)
-    with pytest.raises(ValueError, match=rf"^bad\.h5: {message}"):
+    with pytest.raises(ValueError, match=rf"bad\.h5: {message}"):
         read_archives([good, bad], 8, part_keys=["pid"])
 
 
@@ -76,11 +76,11 @@ def replace(file: h5py.File, key: str, value: np.ndarray) -> None:
 def test_what_is_no_hdf5_is_named(tmp_path: Path) -> None:
     path = tmp_path / "page.h5"
     path.write_text("<html>404</html>")
-    with pytest.raises(ValueError, match=r"page\.h5 that cannot be read as HDF5"):
+    with pytest.raises(ValueError, match=r"page\.h5 that cannot be read .*expected an HDF5 archive"):
         read_archives([path], 8)
     whole = write(tmp_path / "whole.h5", data=clouds(50, 64), label=np.arange(50)).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"page\.h5 that cannot be read as HDF5"):
+    with pytest.raises(ValueError, match=r"page\.h5 that cannot be read .*expected an HDF5 archive"):
         read_archives([path], 8)
 
 

@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 from crosspoint.eval.protocols.pointbert_folds import evaluate_folds, find_folds, folds_svm, read_fold, stored_settings
 from crosspoint.eval.restricted_pickle import RestrictedUnpickler
 from crosspoint.eval.results import Result
+from tests.refusals import hash_bomb, refused
 
 SETTINGS = [(2, 3), (3, 4)]
 
@@ -359,3 +360,13 @@ def test_the_settings_that_lie_there(archive, tmp_path):
     for nothing in (tmp_path / "10way20shot", tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match="found no folder like 5way_10shot"):
             stored_settings(nothing)
+
+
+def test_pickles_that_would_take_for_ever_are_refused(tmp_path: Path) -> None:
+    """A key of a dict whose hash takes 2^60 steps, and lists that stand for as many entries."""
+    shared: list[object] = []
+    for _ in range(60):
+        shared = [shared, shared]
+    for content in (hash_bomb(), pickle.dumps({"train": shared, "test": []})):
+        (tmp_path / "0.pkl").write_bytes(content)
+        refused(lambda: read_fold(tmp_path / "0.pkl", 2, 1), "0.pkl")

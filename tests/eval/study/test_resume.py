@@ -82,7 +82,7 @@ def test_another_study_in_the_folder_is_refused(
     assert {path: path.read_bytes() for path in study.out.rglob("*") if path.is_file()} == before
     assert report_study(replace(study, jobs=2)) == 0  # moves no figure
     (other.out / "settings.json").write_text("[1]")
-    with pytest.raises(ValueError, match="found no settings in"):
+    with pytest.raises(ValueError, match=r"found \[1\] in .*settings.json, expected keys and values"):
         report_study(replace(other))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("precious")

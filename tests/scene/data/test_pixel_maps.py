@@ -105,7 +105,7 @@ def test_missing_maps_are_found_before_training(mine: Mine) -> None:
     (mine.root.parent / "labels" / "right" / "1.v2.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"found no file .*labels/right/1.v2.png, expected all 2 frames of"):
         check_scenes(mine, frames=0)
-    with pytest.raises(FileNotFoundError, match=r"found no file .*right/1.v2.png, expected the map of an image$"):
+    with pytest.raises(FileNotFoundError, match=r"found no file .*right/1.v2.png, expected the map of an image: check"):
         mine[1]
 
 

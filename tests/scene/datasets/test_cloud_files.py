@@ -106,7 +106,9 @@ def test_a_rig_says_its_columns_and_scale(tmp_path: Path) -> None:
         FolderScenes(tmp_path, columns=4)[0]
     for wrong in ("2", "five"):
         (tmp_path / "calibration.yaml").write_text(f"cameras: []\ncolumns: {wrong}\n")
-        with pytest.raises(ValueError, match=rf"found columns '?{wrong}'? in .*calibration.yaml, expected how many"):
+        with pytest.raises(
+            ValueError, match=rf"found '?{wrong}'? at columns in .*calibration.yaml, expected a whole number"
+        ):
             FolderScenes(tmp_path)
 
 

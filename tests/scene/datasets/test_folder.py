@@ -30,7 +30,9 @@ def cameras() -> Cameras:
 def frame(name: str = "000000", seed: int = 0) -> LidarSample:
     rng = np.random.default_rng(seed)
     points = np.concatenate([rng.uniform(-20, 20, (50, 3)), rng.uniform(0, 1, (50, 1))], axis=1).astype(np.float32)
-    boxes = made_boxes(rng.normal(size=(3, 7)), np.array([0, 1, 1]))
+    geometry = rng.normal(size=(3, 7))
+    geometry[:, 3:6] = np.abs(geometry[:, 3:6])
+    boxes = made_boxes(geometry, np.array([0, 1, 1]))
     images = torch.from_numpy(rng.integers(0, 256, (2, 3, 48, 64), dtype=np.uint8))
     labels, instances = rng.integers(-1, 3, 50), rng.integers(0, 0x10000, 50)
     return made_frame(name, points, images, cameras(), labels, instances, boxes)
@@ -162,12 +164,12 @@ def test_a_rig_with_pixel_centres_at_integers(root: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"cameras": None}, "found no list of cameras"),
+        ({"cameras": None}, "found None at cameras in .*, expected a list"),
         ({"lenses": 3}, "found the keys lenses"),
-        ({"pixel_centres": "corner"}, 'found pixel centers "corner"'),
-        ({"intensity_scale": 0}, "found the intensity_scale 0"),
+        ({"pixel_centres": "corner"}, "found 'corner' at pixel_centres in"),
+        ({"intensity_scale": 0}, "found 0 at intensity_scale in"),
         ({"classes": ["car", "car"]}, "expected each name once"),
-        ({"classes": "car"}, "expected a list of names"),
+        ({"classes": "car"}, "found 'car' at classes in .*, expected a list"),
     ],
 )
 def test_broken_rigs_are_refused(root: Path, broken: dict[str, object], message: str) -> None:
@@ -183,8 +185,8 @@ def test_broken_rigs_are_refused(root: Path, broken: dict[str, object], message:
         ("K", None, "found no K in a camera of"),
         ("K", [[1, 0], [0, 1]], "calibration.yaml: found intrinsics"),
         ("lidar_to_camera", [[0.0] * 4] * 4, "calibration.yaml: found a transform"),
-        ("size", [64], "found camera sizes"),
-        ("size", [0, 64], "found images of sizes"),
+        ("size", [64], r"found \[64\] at cameras\[0\].size"),
+        ("size", [0, 64], r"found 0 at cameras\[0\].size\[0\]"),
         ("name", "../front", "expected names of folders"),
     ],
 )

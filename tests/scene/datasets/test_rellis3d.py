@@ -85,7 +85,7 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
         Rellis3d(tmp_path)
     write_calibration(tmp_path / "00001")
     (tmp_path / "00001" / "transforms.yaml").write_text(POSE.replace("os1_cloud_node-pylon", "os1-pylon"))
-    with pytest.raises(ValueError, match=r"found no os1_cloud_node-pylon_camera_node with q and t in"):
+    with pytest.raises(ValueError, match=r"found no os1_cloud_node-pylon_camera_node in .*transforms.yaml"):
         Rellis3d(tmp_path)
     (tmp_path / "00001" / "transforms.yaml").write_text(POSE.replace("w: -0.5", "w: -5"))
     with pytest.raises(ValueError, match=r"transforms.yaml: found a quaternion of length 5"):

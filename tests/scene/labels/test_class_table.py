@@ -43,7 +43,7 @@ def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"found no .*none.yaml, expected a YAML file of classes"):
+    with pytest.raises(FileNotFoundError, match=r"found no file .*none.yaml, expected a YAML file of classes"):
         read_table(tmp_path / "none.yaml")
 
 

@@ -47,26 +47,26 @@ def test_regions_have_no_class_table(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "found no JSON"),
-        ("[" * 100_000, "found no JSON"),
-        ("9" * 10_000, "found no JSON"),
+        ("[" * 100_000, "found \\[|found a list|too deeply"),
+        ("9" * 10_000, "out of range"),
         (b"\xff".decode("latin-1"), "found no JSON"),
-        ([], "found list"),
+        ([], r"found \[\] in .*, expected keys and values"),
         ({**OWN, "format": 2}, "found the format 2"),
-        ({**OWN, "format": True}, "found the format True"),
-        ({"kind": "semantic", "classes": ["a"]}, "found the format None"),
-        ({**OWN, "kind": "depth"}, "found the kind 'depth'"),
-        ({**OWN, "kind": ["semantic"]}, r"found the kind \['semantic'\]"),
-        ({**OWN, "classes": "road"}, "found no list of names"),
-        ({**OWN, "classes": ["a", 1]}, "found no list of names"),
+        ({**OWN, "format": True}, "found True at format"),
+        ({"kind": "semantic", "classes": ["a"]}, "found no format"),
+        ({**OWN, "kind": "depth"}, "found 'depth' at kind in .*expected one of regions, semantic"),
+        ({**OWN, "kind": ["semantic"]}, r"found \['semantic'\] at kind"),
+        ({**OWN, "classes": "road"}, "found 'road' at classes in .*, expected a list"),
+        ({**OWN, "classes": ["a", 1]}, r"found 1 at classes\[1\] in .*, expected text"),
         ({**OWN, "classes": ["a", " b"]}, "found no list of names"),
         ({**OWN, "classes": ["a", "b\n"]}, "found no list of names"),
         ({**OWN, "classes": ["a", "b", "a"]}, "found the class 'a' twice"),
         ({**OWN, "classes": []}, "found 0 classes of semantic maps"),
         ({**OWN, "kind": "regions"}, "found 2 classes of regions maps"),
         ({**OWN, "classes": list(map(str, range(2**16)))}, "found 65536 classes .* expected at most 65535"),
-        ({**OWN, "images": "3"}, "another type"),
-        ({**OWN, "recipe": []}, "another type"),
-        ({**OWN, "versions": {"torch": 2}}, "another type"),
+        ({**OWN, "images": "3"}, "found '3' at images in .*, expected a whole number or nothing"),
+        ({**OWN, "recipe": []}, r"found \[\] at recipe in"),
+        ({**OWN, "versions": {"torch": 2}}, "found a whole number at versions"),
     ],
 )
 def test_a_broken_manifest_is_one_line(tmp_path: Path, content: object, message: str) -> None:
@@ -79,5 +79,5 @@ def test_a_broken_manifest_is_one_line(tmp_path: Path, content: object, message:
 def test_a_file_that_is_no_manifest_is_not_read_into_memory(tmp_path: Path) -> None:
     with (tmp_path / "manifest.json").open("wb") as file:
         file.truncate(2**40)  # a terabyte without a byte on disk
-    with pytest.raises(ValueError, match="found more than 16777216 bytes"):
+    with pytest.raises(ValueError, match=r"found 1,099,511,627,776 bytes in .*at most 16,777,216"):
         read_class_table(tmp_path)

@@ -67,7 +67,7 @@ def test_files_of_something_else_are_refused(tmp_path):
     contents.append(file.read_bytes())
     for content in [*contents, contents[0][:200]]:
         file.write_bytes(content)
-        with pytest.raises(ValueError, match="found no arrays `predicted` and `offsets` in ") as caught:
+        with pytest.raises(ValueError, match=r"found (no arrays `predicted` and `offsets`|objects) in ") as caught:
             frame_predictions(tmp_path, 0, frames=1, points=1)
         assert "\n" not in str(caught.value)
     for array in (numbers, pickled):
@@ -81,7 +81,7 @@ def test_files_of_something_else_are_refused(tmp_path):
     ]:  # fmt: skip
         np.savez(file, predicted=predicted, offsets=np.array(offsets))
         with pytest.raises(ValueError, match=r"offsets .* that do not divide the answers"):
-            frame_predictions(file, 0, frames=1, points=6)
+            frame_predictions(file, 0, frames=max(len(offsets) - 1, 1), points=6)
 
 
 def test_figures_are_those_of_scikit_learn():
