@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
+from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.files import cut
 from crosspoint.renderers.json_object import JsonObject
@@ -91,7 +92,32 @@ def last_checkpoint(out: Path, settings: JsonObject, resume: bool) -> Path | Non
             f"found other settings than those the run in {out} began with ({'; '.join(changed)}), expected the "
             "same: resume with its config.yaml, or choose another --out"
         )
-    return last if last.exists() else None
+    if not last.exists():
+        return None
+    check_progress(last, settings["training"]["epochs"])
+    return last
+
+
+def check_progress(path: Path, epochs: int) -> None:
+    """Refuse a checkpoint whose count of epochs cannot be: a training would end at once, or begin anew on its weights.
+
+    Args:
+        path: the checkpoint.
+        epochs: of the whole run.
+
+    Raises:
+        ValueError: if it has no such count, or one outside of the run.
+    """
+    content = read_checkpoint(path)
+    epoch = content.get("epoch")
+    if type(epoch) is int and 0 <= epoch < epochs and isinstance(content.get("loops"), dict):
+        return
+    whole = isinstance(content.get("loops"), dict)
+    found = f"the epoch {cut(epoch)}" if whole else "no progress of the training"
+    raise ValueError(
+        f"found {found} in {path}, expected one from 0 to {epochs - 1}: the file was changed; remove it, and the run "
+        "begins anew"
+    )
 
 
 def write_settings(out: Path, settings: JsonObject) -> None:
