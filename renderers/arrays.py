@@ -100,7 +100,12 @@ def read_array(content: bytes, dtype: str, shape: tuple[int, ...], where: object
         )
     array = np.frombuffer(content, dtype, offset=start).reshape(shape).copy()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"found NaN or infinity in {where}, expected finite numbers: render its shard again")
+        broken = ~np.isfinite(array.reshape(len(array), -1))
+        first = array.reshape(len(array), -1)[broken][0]
+        raise ValueError(
+            f"found {first} in {broken.any(axis=1).sum()} of {len(array)} rows of {where}, expected finite numbers: "
+            "render its shard again"
+        )
     return array
 
 

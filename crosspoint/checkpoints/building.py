@@ -50,7 +50,8 @@ def build_network(
     if import_path(kind, described["class_path"]).startswith("crosspoint."):
         _check_numbers(described["init_args"], max(LARGEST, sum(weight.numel() for weight in weights.values())), path)
     expected, remedy = f"a {kind} that {name} can be built with", "install the version that wrote it"
-    with reading(path, expected, remedy), torch.random.fork_rng(devices=[]), _no_more_than(10 * len(weights) + SLACK):
+    limit = _no_more_than(10 * len(weights) + SLACK)
+    with _told_of(path), reading(path, expected, remedy), torch.random.fork_rng(devices=[]), limit:
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -72,6 +73,17 @@ def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor], path: Path,
                 f"in the file, {tuple(own.shape)} by its record), expected a checkpoint of this architecture: choose "
                 "the one it was trained with"
             )
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Put the file before what a network says of its own arguments."""
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _check_numbers(arguments: object, most: int, path: Path) -> None:

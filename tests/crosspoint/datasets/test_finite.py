@@ -69,5 +69,5 @@ def test_an_object_of_a_rendered_set_is_named_by_key_and_shard(tmp_path: Path) -
     assert len(content.getvalue()) == size and tarfile.is_tarfile(shard)
     shard.write_bytes(shard.read_bytes()[:place] + content.getvalue() + shard.read_bytes()[place + size :])
     key = index["samples"][1]["key"]
-    with pytest.raises(ValueError, match=rf"found nan in 1 of 16 points of {key} in .*all-000000.tar"):
+    with pytest.raises(ValueError, match=rf"found nan in 1 of 16 rows of points.npy of {key} in .*all-000000.tar"):
         FinitePairs(RenderedPairs(tmp_path / "views"))[1, 0]
