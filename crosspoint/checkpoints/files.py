@@ -45,13 +45,15 @@ def load_weights_strict(network: nn.Module, weights: Mapping[str, Tensor], path:
     for key, weight in weights.items():
         if not isinstance(weight, Tensor):
             raise ValueError(f"found {short(weight)} for {key} in {path}, expected a tensor of {name}: save it again")
-        if key in own and _kind(weight) != _kind(own[key]):
+        counter = key.endswith("num_batches_tracked") and not weight.is_complex()  # which some codes keep as a float
+        if key in own and _kind(weight) != _kind(own[key]) and not counter:
             raise ValueError(
                 f"found {key} of {weight.dtype} in {path}, expected {own[key].dtype} as {name} has it: save it again"
             )
         if weight.is_floating_point() and key in own and not bool(weight.isfinite().all()):
             raise ValueError(
-                f"found NaN or infinity in {key} of {path}, expected finite weights: the training diverged"
+                f"found NaN or infinity in {key} of {path}, expected finite weights: the training diverged, "
+                "take an earlier checkpoint"
             )
     try:
         network.load_state_dict(weights)

@@ -236,5 +236,5 @@ def test_batches_that_cannot_be_used_are_refused(change, told):
 
 
 def test_a_temperature_of_nought_is_refused():
-    with pytest.raises(ValueError, match="expected a positive number"):
+    with pytest.raises(ValueError, match=r"found temperature 0.0, expected a number from 0.001"):
         identity_method(SLidR, 2, temperature=0.0)

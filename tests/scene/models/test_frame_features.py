@@ -83,7 +83,11 @@ def test_checkpoints_without_features_of_all_points_are_refused(frame, written, 
 def test_weights_that_have_diverged_and_clouds_without_intensity_are_refused(frame, written):
     broken = tiny()
     broken.decoder[-1][0].norm1.norm.weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match=r"found NaN or infinity in decoder\.1\.0\.norm1\.norm\.weight of .*earlier"):
+        written(broken, of_voxels())
+    diverged = written(tiny(), of_voxels())
+    diverged.encoder.decoder[-1][0].norm1.norm.weight.data[0] = torch.nan
     with pytest.raises(ValueError, match=r"found NaN or infinite features in \d+ of \d+ voxels of a street, .*earlier"):
-        frame_features(written(broken, of_voxels()), frame)
+        frame_features(diverged, frame)
     with pytest.raises(ValueError, match="found no point field 'intensity' in a street"):
         frame_features(written(tiny(), of_voxels()), replace(frame, point_fields={}))
