@@ -22,12 +22,14 @@ quickstart: $(VENV)/installed
 
 check: lint types test-fast
 
-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+# The tests' tensors are small: two processes of one thread bring more than one process of two threads.
+PROCESSES ?= 2
 
-# The tests' tensors are small: threads that wait for each other on a busy machine cost more than they bring.
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST_FLAGS)
+
 test-fast: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slow' $(PYTEST_FLAGS)
 
 # Warnings are no errors here: old libraries warn of each other.
 test-minimum:

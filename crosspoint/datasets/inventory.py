@@ -10,6 +10,7 @@ import joblib
 
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import PairDataset
+from crosspoint.renderers.parallel import in_processes
 
 WHOLE = "all"  # the name of what has no splits
 
@@ -114,9 +115,11 @@ def in_chunks(
         jobs: processes or threads, -1 for one per core.
         threads: where the work waits for files.
     """
-    parallel = joblib.Parallel(n_jobs=jobs, prefer="threads" if threads else "processes")
     chunks = _chunks(indices, 8 * joblib.effective_n_jobs(jobs))
-    done = parallel(joblib.delayed(work)(dataset, chunk) for chunk in chunks)
+    if threads:
+        done = joblib.Parallel(n_jobs=jobs, prefer="threads")(joblib.delayed(work)(dataset, chunk) for chunk in chunks)
+    else:
+        done = in_processes(work, ((dataset, chunk) for chunk in chunks), jobs)
     return [each for part in done for each in part]
 
 
