@@ -15,6 +15,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from crosspoint.renderers.files import cut
 from crosspoint.renderers.json_object import JsonObject
 
 Kind = Literal["encoder", "image_encoder", "method", "dataset", "labeled_dataset", "labeler", "protocol"]
@@ -101,6 +102,8 @@ def import_path(kind: Kind, name: str) -> str:
     Raises:
         ValueError: if it has no dot and is no short name.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"found {cut(name)} as the class of {kind}, expected a short name or an import path")
     known = SHORT_NAMES[kind]
     if name.lower() in known:
         return known[name.lower()]

@@ -10,6 +10,7 @@ from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import POINTS, EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.renderers import ranges
 from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.ops.sparse_conv import Backend
 
@@ -46,6 +47,9 @@ class EncoderTarget:
     jobs: int = -1
     out: Path | None = None
     save_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        ranges.in_range("points", self.points, *ranges.POINTS)
 
     def data(self, points: int | None) -> EvaluationData:
         """The clouds.

@@ -27,7 +27,11 @@ TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: 
 SHAPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 MOST_ZEROS = 2**16  # entries of an accessor without data, which stands for zeros
 DRACO = "KHR_draco_mesh_compression"
-GEOMETRY = ("EXT_meshopt_compression", "KHR_meshopt_compression", "EXT_mesh_gpu_instancing")
+# What may be required of a reader without changing shapes: looks, lights, and geometry that is read here.
+HARMLESS = (
+    *("KHR_materials_", "KHR_texture_", "KHR_lights_", "KHR_xmp", "KHR_animation_", "EXT_texture_", "MSFT_texture_"),
+    *(DRACO, "KHR_mesh_quantization"),
+)
 
 
 def plain_gltf(content: bytes, files: Companions) -> bytes:
@@ -270,8 +274,8 @@ def _decoders(tree: JsonObject, name: str) -> None:
             f"found geometry compressed with Draco ({DRACO}) in {name}, expected its decoder: pip install DracoPy, "
             "or export without compression"
         )
-    for extension in GEOMETRY:
-        if extension in tree.get("extensionsRequired", []):
+    for extension in tree.get("extensionsRequired", []):
+        if not str(extension).startswith(HARMLESS):
             raise ValueError(f"found {extension} required by {name} (glTF), expected plain geometry: export without it")
 
 

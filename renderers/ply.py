@@ -96,6 +96,8 @@ def _header(content: bytes, name: str) -> tuple[str | None, list[Element], list[
             case ["format", kind, *_]:
                 order = {"ascii": None, "binary_little_endian": "<", "binary_big_endian": ">"}.get(kind, "?")
             case ["element", element, count]:
+                if int(count) < 0:
+                    raise ValueError(f"found {count} of {element} in {name} (PLY), expected 0 or more: it is damaged")
                 elements.append(Element(element, int(count)))
             case ["property", "list", length, kind, prop] if kind in TYPES and length in TYPES and elements:
                 elements[-1].properties.append((prop, TYPES[kind], TYPES[length]))

@@ -10,6 +10,7 @@ from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.protocols.named import named_protocols
 from crosspoint.eval.protocols.protocol import Protocol
 from crosspoint.plugins import plain
+from crosspoint.renderers import ranges
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.ops.sparse_conv import Backend
@@ -74,8 +75,10 @@ class StudyConfig:
         """Check what needs no file.
 
         Raises:
-            ValueError: if there is no protocol, one is given twice, or some need clouds and others frames.
+            ValueError: if a number is out of range, there is no protocol, one is given twice, or some need clouds and
+                others frames.
         """
+        ranges.in_range("points", self.points, *ranges.POINTS)
         names = [protocol.name for protocol in self.protocols]
         if not names or len({*names}) < len(names):
             raise ValueError(f"found the protocols {','.join(names)!r}, expected at least one, and each once")

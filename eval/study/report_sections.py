@@ -57,6 +57,8 @@ def section(
     if scenery.is_file():
         arrays = read_arrays(scenery, "what a study keeps for its report")
         with reading(scenery, "what a study keeps for its report", "remove it"):
+            if arrays["positions"].shape != (len(arrays["mapped"]), 2):
+                raise ValueError(f"positions of shape {arrays['positions'].shape} for {len(arrays['mapped'])} clouds")
             answers = next((each.answers for each in shown if each.answers is not None), None)
             embedding = None if answers is None else _embedding(arrays, answers, run.data, gallery)
             retrieved = retrieved or _neighbors(arrays, run.data, gallery)

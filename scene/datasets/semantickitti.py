@@ -15,6 +15,7 @@ the object's number in the upper 16, unique within its class.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -255,9 +256,12 @@ def _line_of(path: Path, number: int) -> float:
     """The number in a line of times.txt."""
     lines = read_lines(path, "the seconds of a sequence's sweeps, one a line")
     try:
-        return float(lines[number])
+        seconds = float(lines[number])
     except (IndexError, ValueError):
-        raise ValueError(f"found no seconds of sweep {number} in {path}, expected a number in each line") from None
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"found no seconds of sweep {number} in {path}, expected a number in each line")
+    return seconds
 
 
 def read_poses(sequence: str | Path) -> np.ndarray:

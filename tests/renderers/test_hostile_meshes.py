@@ -37,6 +37,12 @@ def announced_ply(path: Path) -> None:
     write(path, header + faces + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
 
 
+def negative_ply(path: Path) -> None:
+    header = "ply\nformat ascii 1.0\nelement vertex -4\nproperty float x\nproperty float y\nproperty float z\n"
+    faces = "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    write(path, header + faces + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+
+
 def cut_stl(path: Path) -> None:
     content = trimesh.creation.icosphere(2).export(file_type="stl")
     write(path, content[: int(len(content) * 0.7)])
@@ -87,6 +93,7 @@ def pipe(path: Path) -> None:
 
 CASES: dict[str, Callable[[Path], None]] = {
     "cut.off": cut_off, "announced.off": announced, "cut.ply": cut_ply, "announced.ply": announced_ply,
+    "negative.ply": negative_ply,
     "cut.stl": cut_stl, "announced.stl": announced_stl, "cut.obj": cut_obj, "huge.glb": huge_glb,
     "deep.gltf": deep_gltf, "packed.3mf": packed_3mf, "dangling.off": dangling, "circular.off": circular,
     "pipe.off": pipe,

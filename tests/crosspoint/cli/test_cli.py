@@ -315,6 +315,10 @@ BAD = [
         "text.ckpt not writable (Not a directory), expected a folder for a.json: choose another --out",
     ),
     (
+        ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "0"),
+        "found points 0, expected a whole number from 1",
+    ),
+    (
         ("evaluate", "linear", "--checkpoint", "ENCODER", "--dataset", "rendered", "--root", "VIEWS", "--points", "10"),
         "found clouds of 10 points, expected at least k = 15",
     ),

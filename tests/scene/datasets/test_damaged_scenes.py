@@ -21,6 +21,7 @@ from crosspoint.scene.datasets.kitti_object import read_boxes
 from crosspoint.scene.datasets.nuscenes import NuScenes
 from crosspoint.scene.datasets.readers import read_images, read_labels, read_lines, read_sweep
 from crosspoint.scene.datasets.rellis3d import _read_rig
+from crosspoint.scene.datasets.semantickitti import _line_of
 from crosspoint.scene.labels.class_table import read_table
 from crosspoint.scene.labels.frames import find_images
 from tests.refusals import DEEP, alias_bomb, command_refuses, refused, write
@@ -240,3 +241,9 @@ def test_folders_of_images_that_link_to_each_other_are_visited_once(tmp_path: Pa
         (tmp_path / "in" / name / "link").symlink_to(tmp_path / "in" / other)
     found = [path.as_posix() for path in find_images(tmp_path / "in", tmp_path / "out")]
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("line", ["nan", "inf", "late", ""])
+def test_seconds_that_are_none(tmp_path: Path, line: str) -> None:
+    write(tmp_path / "times.txt", f"0\n{line}\n".encode())
+    refused(lambda: _line_of(tmp_path / "times.txt", 1), "times.txt")
