@@ -1,4 +1,4 @@
-"""What users pass to functions of evaluation, as NumPy arrays."""
+"""Arrays of NumPy from what users pass to functions of evaluation."""
 
 from __future__ import annotations
 

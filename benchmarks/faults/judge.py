@@ -1,4 +1,4 @@
-"""What became of a malformed input: a verdict on how the command ended and on what it left."""
+"""Verdicts on malformed inputs: how the command ended, and what it left."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from crosspoint.checkpoints.files import load_weights_strict
+from crosspoint.checkpoints.files import leaves, load_weights_strict
 from crosspoint.checkpoints.record import REMEDY, Described
 from crosspoint.plugins import Kind, build, import_path
 from crosspoint.renderers.files import reading, short
@@ -88,14 +88,8 @@ def _told_of(path: Path) -> Iterator[None]:
 
 def _check_numbers(arguments: object, most: int, path: Path) -> None:
     """Make sure that no size is above that of all weights together: a list may be as long as it says."""
-    waiting = [arguments]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            waiting += each.values()
-        elif isinstance(each, list | tuple):
-            waiting += each
-        elif isinstance(each, int) and abs(each) > most:
+    for each in leaves(arguments):
+        if isinstance(each, int) and abs(each) > most:
             raise ValueError(
                 f"found {short(each)} among the arguments of the network in {path}, expected at most {most:,}, as many "
                 f"as it has weights: {REMEDY}"

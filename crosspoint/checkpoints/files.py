@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -118,6 +118,18 @@ def _check_sizes(path: Path) -> None:
 
 def _check_tensors(content: object, path: Path) -> None:
     """Make sure that no tensor stands for more numbers than are stored: a stride of 0 repeats one for ever."""
+    for each in leaves(content):
+        if isinstance(each, Tensor) and each.layout == torch.strided:
+            size = each.numel() * each.element_size()
+            if size > max(ALWAYS, each.untyped_storage().nbytes()):
+                raise ValueError(
+                    f"found a tensor of shape {tuple(each.shape)} in {path} of which "
+                    f"{each.untyped_storage().nbytes():,} bytes are stored, expected {size:,}: save it contiguous"
+                )
+
+
+def leaves(content: object) -> Iterator[object]:
+    """All that dicts, lists and tuples hold at any depth, which are none themselves."""
     waiting = [content]
     while waiting:
         each = waiting.pop()
@@ -125,13 +137,8 @@ def _check_tensors(content: object, path: Path) -> None:
             waiting += each.values()
         elif isinstance(each, list | tuple):
             waiting += each
-        elif isinstance(each, Tensor) and each.layout == torch.strided:
-            size = each.numel() * each.element_size()
-            if size > max(ALWAYS, each.untyped_storage().nbytes()):
-                raise ValueError(
-                    f"found a tensor of shape {tuple(each.shape)} in {path} of which "
-                    f"{each.untyped_storage().nbytes():,} bytes are stored, expected {size:,}: save it contiguous"
-                )
+        else:
+            yield each
 
 
 def _kind(weight: Tensor) -> str:

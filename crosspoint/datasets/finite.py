@@ -1,4 +1,4 @@
-"""Clouds that a training can compute with: one that is not is named when it is read, not when the loss has broken."""
+"""Finite clouds: one that is not is named when it is read, not when the loss has broken."""
 
 from __future__ import annotations
 

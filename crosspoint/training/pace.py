@@ -1,4 +1,4 @@
-"""How long a training will take, said before it starts, after its first steps, and on the way."""
+"""Pace of a training: how long it will take, said before it starts, after its first steps, and on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be embedded: files of objects, the clouds of a rendered set, the frames of a LiDAR dataset."""
+"""Sources of what is embedded: files of objects, the clouds of a rendered set, the frames of a LiDAR dataset."""
 
 from __future__ import annotations
 

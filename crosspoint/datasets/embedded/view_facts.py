@@ -1,4 +1,4 @@
-"""What is known of a view beside its embedding: where its camera stood, and the colors that its image has.
+"""Facts of a view beside its embedding: where its camera stood, and the colors that its image has.
 
 CrossJEPA (https://arxiv.org/abs/2511.18424) tells its predictor both: a shape alone says neither.
 """
