@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 
 from crosspoint.cli.parser import Parser, help_row, one_line
 from crosspoint.plugins import Kind, import_plugin, plain
+from crosspoint.renderers.files import cut
 from crosspoint.renderers.json_object import JsonObject
 
 
@@ -96,7 +97,12 @@ class Section:
                 f"found {given!r} for {self.key}, expected a name, or the keys class_path and init_args: "
                 f"{self.key}: {{class_path: NAME, init_args: {{…}}}}"
             )
-        return given.get("class_path"), dict(given.get("init_args") or {})
+        arguments = {} if given.get("init_args") is None else given["init_args"]
+        if not isinstance(arguments, Mapping):
+            raise ValueError(
+                f"found {cut(arguments)} for {self.key}.init_args, expected the arguments as keys and values"
+            )
+        return given.get("class_path"), dict(arguments)
 
 
 @dataclass(frozen=True)

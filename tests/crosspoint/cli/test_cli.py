@@ -276,6 +276,7 @@ BAD = [
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[8, 0]"), "found channels 0, expected"),
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[]"), "found no channels, expected one or more"),
     ((*PRETRAIN, "VIEWS", "--encoder.k", "0"), "found k 0, expected"),
+    ((*PRETRAIN, "VIEWS", "--config", "WRONG"), "found 7 for image_encoder.init_args, expected the arguments as keys"),
     (
         (*PRETRAIN, "VIEWS", "--training.epochs", "1", "--training.learning_rate", ".nan"),
         "found training.learning_rate nan, expected",
@@ -364,8 +365,10 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.ckpt").write_text("no checkpoint")
     save_encoder(DGCNN(channels=[8], embedding=8), tmp_path / "encoder.safetensors")
+    (tmp_path / "wrong.yaml").write_text("image_encoder: {class_path: resnet, init_args: 7}\n")
     before = sorted(tmp_path.rglob("*"))
     places = {"VIEWS": views, "MESHES": meshes, "EMPTY": "empty", "TEXT": "text.ckpt", "ENCODER": "encoder.safetensors"}
+    places["WRONG"] = "wrong.yaml"
     assert call(*(places.get(word, word) for word in arguments)) == 2
     captured = capsys.readouterr()
     assert message in captured.err
