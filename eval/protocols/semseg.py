@@ -42,7 +42,7 @@ class SemanticSegmentation(Protocol):
 
     Args:
         mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
-        fraction: share of the training frames that is used: 0.01 takes every hundredth
+        fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
         recipe: settings of training; the defaults are SLidR's
         resources: hardware of training
     """
