@@ -117,8 +117,8 @@ class FrameTarget:
 
     Args:
         checkpoint: file of pretrain (.ckpt), or weights of MinkowskiEngine's networks
-        dataset: frames with a class at every point: semantickitti, nuscenes, waymo, folder, … (crosspoint data lists all),
-            or the import path of a dataset
+        dataset: frames with a class at every point: semantickitti, nuscenes, waymo, folder, … (crosspoint data lists
+            all), or the import path of a dataset
         root: folder of the dataset; synthetic has none
         train_split: name of the split to learn from
         test_split: name of the split to measure on
