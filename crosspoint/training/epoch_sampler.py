@@ -58,7 +58,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Set the epoch; Lightning does before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -100,10 +100,15 @@ def epoch_loader(
     """
     rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     batches_of_each(len(indices), batch_size, processes, least=least)
+    sampler = EpochSampler(indices, seed=seed, rank=rank, processes=processes)
+    if trainer is not None:
+        # Loader processes ask for the first batches as soon as Lightning has this loader, before it sets the epoch: a
+        # resumed run would read those of epoch 0.
+        sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=EpochSampler(indices, seed=seed, rank=rank, processes=processes),
+        sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         drop_last=True,

@@ -60,7 +60,9 @@ class Pretraining(lightning.LightningModule):
         training = self.training_config
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         optimizer = build_optimizer(weights, training, scaled=self.trainer.precision == "16-mixed")
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Not the trainer's own estimate: for that it opens the loader, before a resumed run knows its epoch.
+        batches = self.trainer.datamodule.batches(self.trainer.world_size)
+        steps = math.ceil(batches / self.trainer.accumulate_grad_batches) * training.epochs
         warmup = steps * training.warmup // max(1, training.epochs)
         schedule = LambdaLR(optimizer, cosine_schedule(steps, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

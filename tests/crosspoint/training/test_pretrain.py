@@ -307,9 +307,12 @@ def test_batches_are_counted_in_the_share_of_a_process(
     indices = np.arange(samples)
     assert batches_of_each(samples, batch_size, processes, least=least) == batches
     for rank in range(processes):
-        trainer = SimpleNamespace(global_rank=rank, world_size=processes)
+        progress = SimpleNamespace(current=SimpleNamespace(processed=3))
+        fit_loop = SimpleNamespace(epoch_progress=progress)
+        trainer = SimpleNamespace(global_rank=rank, world_size=processes, fit_loop=fit_loop)
         loader = epoch_loader(indices, indices, batch_size=batch_size, seed=0, workers=0, trainer=trainer)
         assert len(loader) == batches
+        assert loader.sampler.epoch == 3  # of the run that goes on
 
 
 @pytest.mark.parametrize(
@@ -389,7 +392,9 @@ def test_a_step_does_not_wait_for_the_device(toy_pairs: type) -> None:
 def test_fused_adam_takes_the_steps_of_adam(toy_pairs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for weights in channels-last order: gradients have to lie in memory as the weights do."""
     module = Pretraining(toy_method(), ResolvedTraining(), seed=0, record=Record({}, Inputs()))
-    monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(estimated_stepping_batches=10, precision="32-true"))
+    data = SimpleNamespace(batches=lambda processes: 10)
+    trainer = SimpleNamespace(datamodule=data, world_size=1, accumulate_grad_batches=1, precision="32-true")
+    monkeypatch.setattr(Pretraining, "trainer", trainer)
     copied = copy.deepcopy(module)
     fused = module.configure_optimizers()["optimizer"]
     plain = torch.optim.Adam(copied.parameters(), lr=1e-3, weight_decay=1e-6, foreach=False, fused=False)

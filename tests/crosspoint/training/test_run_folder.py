@@ -1,12 +1,43 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Generator, Tensor
 
+from crosspoint import Compute, CrossPoint
 from crosspoint.checkpoints.files import read_checkpoint
 from tests.crosspoint.toys import toy_run
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stopped", [6, 11])  # of four steps an epoch: in the second, in the third
+def test_a_resumed_run_reads_the_samples_of_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, stopped: int
+) -> None:
+    """Loader processes ask for samples early: before a trainer has told them which epoch it goes on with."""
+    settings: dict[str, Any] = {
+        "training": {"epochs": 3},
+        "compute": Compute(accelerator="cpu", workers=workers),
+    }
+    toy_run(tmp_path / "whole", **settings)
+    plain, steps = CrossPoint.training_step, itertools.count(1)
+
+    def interrupted(self: CrossPoint, batch: Any, generator: Generator) -> dict[str, Tensor]:
+        if next(steps) == stopped:
+            raise KeyboardInterrupt
+        return plain(self, batch, generator)
+
+    monkeypatch.setattr(CrossPoint, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        toy_run(tmp_path / "cut", **settings)
+    monkeypatch.setattr(CrossPoint, "training_step", plain)
+    toy_run(tmp_path / "cut", **settings, resume=True)
+    expected, found = (read_checkpoint(tmp_path / run / "last.ckpt") for run in ("whole", "cut"))
+    assert all(torch.equal(weight, found["state_dict"][name]) for name, weight in expected["state_dict"].items())
 
 
 @pytest.mark.parametrize(
