@@ -34,6 +34,9 @@ def refuse_shared_clouds(
 ) -> None:
     """Refuse test clouds that are training clouds, too; a few are logged.
 
+    Where nothing but their points tells clouds apart, splits are as the authors of an archive made them: clouds in both
+    are logged, however many.
+
     Args:
         train: what is learned from.
         test: what is measured on.
@@ -41,14 +44,14 @@ def refuse_shared_clouds(
         allowed: say it, and go on.
 
     Raises:
-        ValueError: if more than a tenth of the test clouds are training clouds.
+        ValueError: if more than a tenth of the test clouds come from the meshes or files of training clouds.
     """
     known, asked = identities or (cloud_identities(train), cloud_identities(test))
     shared, count = len([one for one in asked if one in {*known}]), len(test)
     if shared == 0:
         return
     found = f"found {shared} of {count} clouds of the split {test.split!r} of {test.name} in {train.split!r}, too"
-    if allowed or shared <= TOLERATED * count:
+    if allowed or identities is None or shared <= TOLERATED * count:
         log.warning("%s: figures are too high", found)
         return
     raise ValueError(

@@ -34,10 +34,19 @@ def test_shared_clouds_are_counted_whatever_the_order_of_their_points(caplog: py
     with caplog.at_level(logging.WARNING, logger="crosspoint"):
         refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test))
     assert caplog.messages == ["found 2 of 20 clouds of the split 'test' of toys in 'train', too: figures are too high"]
-    test[2] = train[0]
+    sources = [str(i) for i in range(40)], [str(i) for i in range(37, 57)]  # three objects of both
     with pytest.raises(ValueError, match=r"found 3 of 20 clouds .* in 'train', too, .*--allow_overlap true"):
-        refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test))
-    refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test), allowed=True)
+        refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test), sources)
+    refuse_shared_clouds(made_clouds("train", train), made_clouds("test", test), sources, allowed=True)
+
+
+def test_equal_clouds_of_an_archive_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    points = np.random.default_rng(0).normal(size=(20, 16, 3))
+    with caplog.at_level(logging.WARNING, logger="crosspoint"):
+        refuse_shared_clouds(made_clouds("train", points), made_clouds("test", points[::-1]))
+    assert caplog.messages == [
+        "found 20 of 20 clouds of the split 'test' of toys in 'train', too: figures are too high"
+    ]
 
 
 @pytest.fixture(scope="module")
