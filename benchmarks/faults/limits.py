@@ -81,7 +81,7 @@ def _row(bench: Bench, limit: str, met: Ended, left: int, again: Ended) -> dict[
         "one clear line": "–" if met.code == 0 else "yes" if clear else "no",
         "drafts left": left,
         "then exact": "yes" if not wrong else ", ".join(wrong)[:60],
-        "said": "" if met.code == 0 else lines[-1].removeprefix(ERROR)[:160],
+        "said": "" if met.code == 0 else lines[-1].removeprefix(ERROR).replace(f"{bench.out.parent}/", "")[:160],
     }
 
 
