@@ -61,7 +61,8 @@ class Pretraining(lightning.LightningModule):
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         optimizer = build_optimizer(weights, training, scaled=self.trainer.precision == "16-mixed")
         # Not the trainer's own estimate: for that it opens the loader, before a resumed run knows its epoch.
-        batches = self.trainer.datamodule.batches(self.trainer.world_size)
+        data: SampleDataModule = self.trainer.datamodule  # type: ignore[attr-defined] # which Lightning sets
+        batches = data.batches(self.trainer.world_size)
         steps = math.ceil(batches / self.trainer.accumulate_grad_batches) * training.epochs
         warmup = steps * training.warmup // max(1, training.epochs)
         schedule = LambdaLR(optimizer, cosine_schedule(steps, warmup))

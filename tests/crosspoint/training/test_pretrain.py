@@ -312,6 +312,7 @@ def test_batches_are_counted_in_the_share_of_a_process(
         trainer = SimpleNamespace(global_rank=rank, world_size=processes, fit_loop=fit_loop)
         loader = epoch_loader(indices, indices, batch_size=batch_size, seed=0, workers=0, trainer=trainer)
         assert len(loader) == batches
+        assert isinstance(loader.sampler, EpochSampler)
         assert loader.sampler.epoch == 3  # of the run that goes on
 
 
