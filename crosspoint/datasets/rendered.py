@@ -77,10 +77,14 @@ class RenderedPairs(PairDataset):
 
     def _resized(self, index: int, views: range | list[int]) -> Tensor:
         images = self.set.images(index, views)
-        if self.image_size is None or images.shape[-1] == self.image_size:
-            return images
-        side = (self.image_size, self.image_size)
-        return torch.nn.functional.interpolate(images, side, mode="bilinear", antialias=True)
+        return images if self.image_size is None else resized(images, self.image_size)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images (V, 3, H, W) uint8 at another size (V, 3, side, side), antialiased; as they are where it is theirs."""
+    if images.shape[-2:] == (side, side):
+        return images
+    return torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def rendered_clouds(root: str | Path, split: str, points: int) -> Clouds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from crosspoint.models.image_backbone import ImageBackbone
+from crosspoint.renderers.ranges import CHANNELS, in_range
 
 
 class EmbeddedViews(ImageBackbone):
@@ -16,13 +17,12 @@ class EmbeddedViews(ImageBackbone):
         feature_dim: numbers of an embedding, as the teacher gives them.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if the number is out of range.
     """
 
     def __init__(self, feature_dim: int) -> None:
         super().__init__()
-        if feature_dim < 1:
-            raise ValueError(f"found feature_dim {feature_dim}, expected 1 or more: as many as an embedding has")
+        in_range("feature_dim", feature_dim, *CHANNELS)
         self.feature_dim = feature_dim
 
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crosspoint.models.patches import PatchEmbedding, cut_patches
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.interpolation import interpolate_nearest
+from crosspoint.renderers.ranges import CHANNELS, POINTS, in_range
 
 LEVELS = 3  # depths whose tokens a decoder of parts reads: a third, two thirds and all of the blocks, as Point-MAE's
 
@@ -38,7 +39,7 @@ class PointTransformer(PointEncoder):
             mean of all tokens does.
 
     Raises:
-        ValueError: if a number is below 1, or the heads do not divide the width.
+        ValueError: if a number is out of range, or the heads do not divide the width.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class PointTransformer(PointEncoder):
         class_token: bool = False,
     ) -> None:
         super().__init__()
-        if min(groups, size, width, depth, heads) < 1 or width % heads:
-            raise ValueError(
-                f"found groups {groups}, size {size}, width {width}, depth {depth} and heads {heads}, expected all at "
-                "least 1, and heads that divide the width"
-            )
+        in_range("groups", groups, *POINTS)
+        in_range("size", size, *POINTS)
+        in_range("width", width, *CHANNELS)
+        in_range("depth", depth, 1, 1000)
+        in_range("heads", heads, *CHANNELS)
+        if width % heads:
+            raise ValueError(f"found {heads} heads for a width of {width}, expected heads that divide the width")
         self.feature_dim, self.level_dim = 2 * width, LEVELS * width
         self.groups, self.size = groups, size
         self.embed = PatchEmbedding(width)

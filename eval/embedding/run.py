@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from crosspoint.checkpoints.files import require_file
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.eval.embedding.sources import Source
 from crosspoint.eval.embedding.tables import Embeddings, checked_suffix, join, write_embeddings
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     """What decides the features beside the data."""
 
     checkpoint: Path
+    sha256: str  # of the checkpoint: a file that was written anew is read anew
     k: int | None
     up_axis: str | None
     per_point: bool
@@ -81,7 +83,9 @@ def embed(
     path = None if out is None else Path(out)
     if path is not None:
         checked_suffix(path)
-    settings = Settings(Path(checkpoint), k, up_axis, per_point, device)
+    file = require_file(checkpoint)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    settings = Settings(file, sha256, k, up_axis, per_point, device)
     pretrained = _pretrained(settings)
     digest = _digest(settings, source.names)
     drafts = None if path is None else path.with_name(f".{path.name}.parts-{digest[:16]}")
@@ -102,7 +106,7 @@ def embed(
     if path is not None and drafts is not None:
         facts = {
             "checkpoint": str(settings.checkpoint),
-            "sha256": hashlib.sha256(settings.checkpoint.read_bytes()).hexdigest(),
+            "sha256": settings.sha256,
             "encoder": pretrained.record.encoder,
             "inputs": asdict(pretrained.inputs),
             "left_out": sorted({*source.names} - {*found.names}) if len(found.names) < len(source.names) else [],
@@ -117,7 +121,6 @@ _loaded: list[tuple[Settings, Pretrained]] = []  # what this process has read
 
 def _pretrained(settings: Settings) -> Pretrained:
     if not _loaded or _loaded[0][0] != settings:
-        changes = {}
         pretrained = load_pretrained(settings.checkpoint)
         if settings.k is not None:
             if "k" not in pretrained.encoder.config:
@@ -125,8 +128,7 @@ def _pretrained(settings: Settings) -> Pretrained:
                     f"found k {settings.k} for {type(pretrained.encoder).__name__}, which has no graph, expected none: "
                     "leave it out"
                 )
-            changes["k"] = settings.k
-            pretrained = load_pretrained(settings.checkpoint, **changes)
+            pretrained = load_pretrained(settings.checkpoint, k=settings.k)
         pretrained.encoder.to(settings.device)
         _loaded[:] = [(settings, pretrained)]
     return _loaded[0][1]
@@ -192,7 +194,7 @@ def _one(
 
 def _digest(settings: Settings, names: Sequence[str]) -> str:
     """What decides the parts of a run, so that one with other settings begins anew."""
-    told = {**settings._asdict(), "checkpoint": hashlib.sha256(settings.checkpoint.read_bytes()).hexdigest()}
+    told = {name: value for name, value in settings._asdict().items() if name != "checkpoint"}  # it may be moved
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name in names:
         digest.update(f"{name}\n".encode())

@@ -20,6 +20,7 @@ from crosspoint.datasets.embedded.view_embeddings import ViewEmbeddings
 from crosspoint.datasets.embedded.view_facts import camera_facts
 from crosspoint.datasets.pairs import PairDataset, draw_views
 from crosspoint.renderers import RenderedSet
+from crosspoint.renderers.ranges import VIEWS, in_range
 
 
 class EmbeddedPair(NamedTuple):
@@ -58,8 +59,7 @@ class EmbeddedPairs(PairDataset):
         embeddings: str | None = None,
         cache: bool = False,
     ) -> None:
-        if views < 1:
-            raise ValueError(f"found views {views}, expected at least 1")
+        in_range("views", views, *VIEWS)
         self.set = RenderedSet(root, split)
         self.stored = ViewEmbeddings(self.set, embeddings)
         self.classes, self.labels = self.set.classes, self.set.labels
@@ -83,6 +83,10 @@ class EmbeddedPairs(PairDataset):
             self.stored.colors(index, views),
             torch.tensor(self.labels[index]),
         )
+
+    def where(self, index: int) -> str:
+        """Key and shard of an object."""
+        return self.set.where(index)
 
     def read_points(self, index: int) -> np.ndarray:
         """The cloud alone, (N, 3) float32."""

@@ -11,7 +11,6 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from crosspoint.datasets.embedded.view_embeddings import (
@@ -24,12 +23,14 @@ from crosspoint.datasets.embedded.view_embeddings import (
     set_digest,
 )
 from crosspoint.datasets.embedded.view_facts import color_shares
+from crosspoint.datasets.rendered import resized
 from crosspoint.models.map_cache import weights_digest
 from crosspoint.models.timm_encoder import TimmEncoder
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.manifest import read_manifest as read_set
 from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.ranges import PIXELS, in_range
 from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.renderers.threads import one_thread
 
@@ -40,10 +41,11 @@ SECONDS = 10  # between two lines of progress
 
 
 class Network(NamedTuple):
-    """How a process builds the teacher: arguments of `TimmEncoder`."""
+    """How a process builds the teacher, and how it knows that it has: a process may outlive a file of weights."""
 
     network: str
     weights: str
+    sha256: str  # of the weights
 
 
 class Shard(NamedTuple):
@@ -91,12 +93,11 @@ def embed_views(
     """
     if jobs == 0:
         raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"found image_size {image_size}, expected at least 1")
+    in_range("image_size", image_size, *PIXELS)
     root = Path(root)
     objects = RenderedSet(root)
     side = objects.size if image_size is None else image_size
-    encoder = _encoder(Network(network, weights), device)
+    encoder = build_teacher(network, weights)
     encoder.check_size((side, side))
     teacher = Teacher(network, weights_digest(encoder.model), side, encoder.feature_dim)
     folder = root / FOLDER / (name or network)
@@ -111,7 +112,7 @@ def embed_views(
         log.info("%d of %d shards embedded already", len(shards) - len(todo), len(shards))
         started = said = time.monotonic()
         done = 0
-        work = ((Network(network, weights), shard) for shard in todo)
+        work = ((Network(network, weights, teacher.weights), shard) for shard in todo)
         made = in_processes(_embed_shard, work, 1 if device == "cuda" else jobs, ordered=False)
         for number, views in enumerate(made, start=1):
             done += views
@@ -145,14 +146,25 @@ def _paths(shard: Shard) -> dict[str, Path]:
     return embedding_paths(shard.folder, Path(f"{shard.split}-{shard.number:06d}.tar"))
 
 
+def build_teacher(network: str, weights: str) -> TimmEncoder:
+    """The frozen network; random weights (none) are the same in every process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TimmEncoder(network, weights=weights, frozen=True).eval()
+
+
 _loaded: dict[tuple[Network, str], TimmEncoder] = {}  # what this process has built
 
 
 def _encoder(network: Network, device: str) -> TimmEncoder:
     if (network, device) not in _loaded:
+        made = build_teacher(network.network, network.weights)
+        if weights_digest(made.model) != network.sha256:
+            raise ValueError(
+                f"found other weights in {network.weights} than when the command began, expected the same: begin again"
+            )
         _loaded.clear()
-        made = TimmEncoder(network.network, weights=network.weights, frozen=True)
-        _loaded[network, device] = made.eval().to(device)
+        _loaded[network, device] = made.to(device)
     return _loaded[network, device]
 
 
@@ -172,17 +184,11 @@ def _write_shard(encoder: TimmEncoder, shard: Shard, paths: dict[str, Path]) -> 
     for start in range(0, len(rows), step):
         images = torch.cat([objects.images(index) for index in rows[start : start + step]])
         colors.append(color_shares(images).unflatten(0, (-1, objects.views)))
-        seen = _resized(images, shard.image_size).to(shard.device)
+        seen = resized(images, shard.image_size).to(shard.device)
         embeddings.append(encoder.embed(seen).cpu().unflatten(0, (-1, objects.views)))
     for kind, values in (("colors", colors), ("embeddings", embeddings)):
         _write(paths[kind], torch.cat(values))
     return len(rows) * objects.views
-
-
-def _resized(images: Tensor, side: int) -> Tensor:
-    if images.shape[-1] == side:
-        return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def _write(path: Path, values: Tensor) -> None:

@@ -137,6 +137,27 @@ def test_embeddings_of_another_teacher_size_or_set_are_refused(made: Path, weigh
         EmbeddedPairs(copy, "train")
 
 
+def test_weights_of_a_file_that_was_written_anew_are_read_anew(made: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "set")
+    file = tmp_path / "teacher.pth"
+    file.write_bytes(weights.read_bytes())
+    first = embed_views(tmp_path / "set", network=NETWORK, weights=str(file), name="first", jobs=1)
+    torch.manual_seed(1)
+    torch.save(TimmEncoder(NETWORK).model.state_dict(), file)
+    second = embed_views(tmp_path / "set", network=NETWORK, weights=str(file), name="second", jobs=1)
+    found = [np.load(folder / "train-000000.embeddings.npy") for folder in (first, second)]
+    assert not np.array_equal(*found)
+
+
+def test_random_weights_are_the_same_in_every_process(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "set")
+    folders = [
+        embed_views(tmp_path / "set", network=NETWORK, weights="none", name=str(jobs), jobs=jobs) for jobs in (1, 2)
+    ]
+    one, two = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert one == two
+
+
 def test_missing_several_and_damaged_embeddings_are_told(made: Path, weights: Path, tmp_path: Path) -> None:
     copy = tmp_path / "set"
     shutil.copytree(made, copy)

@@ -57,6 +57,9 @@ class ToyEmbedded(EmbeddedPairs):
             points, self.stored.rows[index, views], self.cameras[index, views], colors, torch.tensor(self.labels[index])
         )
 
+    def where(self, index: int) -> str:
+        return f"toy {index}"
+
     def read_points(self, index: int) -> np.ndarray:
         return self.toys.read_points(index)
 

@@ -71,7 +71,7 @@ def test_training_reaches_every_weight() -> None:
     ("settings", "points", "message"),
     [
         ({"heads": 5}, 30, "heads that divide the width"),
-        ({"depth": 0}, 30, "found groups"),
+        ({"depth": 0}, 30, "found depth 0, expected a whole number from 1"),
         ({"groups": 31}, 30, "found clouds of 30 points, expected at least 31"),
         ({"size": 40}, 30, "expected at least 40"),
     ],

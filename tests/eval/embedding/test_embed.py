@@ -160,6 +160,15 @@ def test_an_interrupted_run_goes_on_with_the_same_bytes(
     assert cut.read_bytes() == whole.read_bytes()
 
 
+def test_a_checkpoint_that_was_written_anew_is_read_anew(clouds: Path, tmp_path: Path) -> None:
+    path, found = tmp_path / "encoder.safetensors", []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        save_encoder(DGCNN(k=5, channels=[8, 8], embedding=16), path, Inputs(points=48, k=5))
+        found.append(embed(FileSource(clouds, 48), path).features)
+    assert not np.allclose(*found)
+
+
 def test_what_cannot_be_read_stops_the_run_or_is_left_out(clouds: Path, checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "good.npy").write_bytes((clouds / "a.npy").read_bytes())
     for name, content in {"bad.npy": b"x", "worse.xyz": b"1 2\n", "nan.csv": b"1,2,nan\n"}.items():

@@ -399,20 +399,3 @@ def test_what_does_not_fit_is_named():
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="found an encoder of type Linear, expected one of voxels"):
         run(nn.Linear(1, 1), good, good)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epochs": 0}, "found 0 epochs"),
-        ({"batch_size": 0}, "batches of 0"),
-        ({"learning_rate": 0.0}, "learning rates 0.0"),
-        ({"head_learning_rate": float("inf")}, "and inf"),
-        ({"weight_decay": -1.0}, "weight_decay -1.0"),
-        ({"dampening": 1.5}, "found dampening 1.5"),
-        ({"norm_momentum": -0.1}, "found norm_momentum -0.1"),
-    ],
-)
-def test_recipes_that_cannot_be_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        SegmentationConfig(**change)
