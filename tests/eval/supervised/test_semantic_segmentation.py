@@ -385,11 +385,7 @@ def test_what_does_not_fit_is_named():
             good,
             {},
         ),
-        "an encoder for 1 features of a voxel, expected 4": (
-            good,
-            good,
-            {"voxels": VoxelConfig(features="xyz_intensity")},
-        ),
+        "for 1 features of a voxel, expected 4": (good, good, {"voxels": VoxelConfig(features="xyz_intensity")}),
         "found no labeled point": (good, Broken(lambda labels: np.full(810, IGNORED)), {}),
         "found a loss of nan in epoch [12]": (good, good, {"recipe": replace(RECIPE, learning_rate=1e30)}),
     }
