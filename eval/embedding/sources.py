@@ -16,7 +16,7 @@ from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 
-MODELNET = re.compile(r"[^/]+/(train|test)/[^/]+\.off", re.IGNORECASE)
+MODELNET = re.compile(r"(?:[^/]+/)?(train|test)/[^/]+\.off", re.IGNORECASE)
 
 
 class Source(Protocol):
@@ -40,7 +40,7 @@ class FileSource:
         points: sampled on the surface of each mesh.
 
     Attributes:
-        up_axis: "z" in a tree like ModelNet's, `<class>/<split>/<file>.off`; None elsewhere.
+        up_axis: "z" in a tree like ModelNet's, `<class>/<split>/<file>.off`, or a class of it; None elsewhere.
 
     Raises:
         FileNotFoundError: if there is no such folder or file.

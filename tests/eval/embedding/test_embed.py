@@ -74,6 +74,7 @@ def test_meshes_are_sampled_alike_in_any_order_and_their_folders_are_labels(tmp_
     assert (source.names, source.labels, source.up_axis) == (
         ["ball/test/0.off", "box/train/0.off"], ["ball", "box"], "z"
     )  # fmt: skip
+    assert FileSource(tmp_path / "box", 48).up_axis == "z"
     box = source.read(1)
     assert box.shape == (48, 3)
     assert np.allclose(np.abs(box / [0.5, 1, 1.5]).max(axis=1), 1, atol=1e-5)  # each point lies on a face
