@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 from crosspoint.renderers.expansion import CYCLE, expanded_sizes
 
-MOST_HASHED = 10_000  # nodes in a tuple, which may be a key; those it lists itself come on top
+MOST_HASHED = 10_000  # nodes in a tuple, which may be a key; what it lists itself comes on top
+MOST_OF_ONE = 32  # nodes for each that it lists itself: a tensor stands for about 20
 MOST_NODES = 10**7  # in anything else
 LEGACY_PARTS = 5  # pickles at the start of a file that torch.save wrote before 1.6
 
@@ -31,7 +32,7 @@ def check_pickle(file: BinaryIO) -> None:
             something would hold itself, or would stand for more entries than a file of this kind has.
     """
     built: list[list[Any]] = []  # what each instruction makes, as the list of what it holds
-    hashed: list[list[Any]] = []
+    hashed: dict[int, list[Any]] = {}  # what a hash would walk through: what it was made of, not what came in later
     stack: list[list[Any]] = []
     memo: dict[int, list[Any]] = {}
     leaf: list[Any] = []
@@ -60,7 +61,8 @@ def check_pickle(file: BinaryIO) -> None:
                 elif instruction.stack_after:
                     stack.append(taken)
                     built.append(taken)
-                    hashed += [taken] if name in _HASHED else []
+                    if name in _HASHED:
+                        hashed[id(taken)] = list(taken)
     except (IndexError, KeyError):
         raise pickle.UnpicklingError("its instructions are no pickle") from None
     sizes = expanded_sizes(built, lambda made: made, MOST_NODES)
@@ -68,7 +70,10 @@ def check_pickle(file: BinaryIO) -> None:
         raise pickle.UnpicklingError("it holds something that holds itself")
     if any(size > MOST_NODES for size in sizes.values()):
         raise pickle.UnpicklingError(f"it stands for more than {MOST_NODES:,} entries")
-    if any(sizes[id(made)] > MOST_HASHED + 2 * len(made) for made in hashed):
+    walked = expanded_sizes(
+        (made for made in built if id(made) in hashed), lambda made: hashed.get(id(made), []), MOST_NODES
+    )
+    if any(walked[place] > MOST_HASHED + MOST_OF_ONE * len(made) for place, made in hashed.items()):
         raise pickle.UnpicklingError(f"it holds a tuple that stands for more than {MOST_HASHED:,} entries")
 
 

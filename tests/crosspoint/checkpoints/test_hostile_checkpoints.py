@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import zipfile
+from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from crosspoint.checkpoints.dual_encoder import trained_image_size
+from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.checkpoints.pickles import check_pickle
 from crosspoint.checkpoints.pretrained import load_encoder, load_pretrained
 from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
@@ -184,6 +186,23 @@ def test_what_pickle_writes_passes(protocol: int) -> None:
     file = io.BytesIO(pickle.dumps(plain, protocol) + b"rest")
     check_pickle(file)
     assert file.read() == b"rest"
+
+
+def test_networks_of_any_number_of_tensors_are_no_bomb(tmp_path: Path) -> None:
+    """An ordered state dict is made by a call, and so could be a key, before 2,000 tensors fill it."""
+    tensors = {str(number): torch.zeros(2, 3, 4, 5) for number in range(2_000)}
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": OrderedDict(tensors), "all": tuple(tensors.values())}, path)
+    assert len(read_checkpoint(path)["state_dict"]) == 2_000
+
+
+def test_a_large_key_used_often_is_refused() -> None:
+    """A key of n entries set n times takes n^2 steps to hash, from a file of n bytes."""
+    key = b"(" + b"N" * 10_000 + b"tq\x01"
+    content = b"\x80\x02}q\x00(" + key + b"N" + b"h\x01N" * 2_000 + b"u."
+    assert len(pickle.loads(content)) == 1
+    with pytest.raises(pickle.UnpicklingError, match="stands for more"):
+        check_pickle(io.BytesIO(content))
 
 
 def test_what_expands_is_refused_wherever_it_stands() -> None:
