@@ -21,6 +21,8 @@ from crosspoint.training.config import Compute
 from crosspoint.training.pace import Pace
 
 LOADER_DIED = re.compile(r"DataLoader worker \(pid.*\) (is killed by|exited unexpectedly)")
+# Gloo's and NCCL's words in the processes that live on, which torch gives as plain RuntimeErrors.
+PEER_DIED = re.compile(r"gloo/transport/.*(?:by peer|timed? ?out)|remote process exited", re.DOTALL | re.IGNORECASE)
 
 
 def make_trainer(
@@ -83,7 +85,7 @@ def fit(
     Raises:
         KeyboardInterrupt: on Ctrl-C, of which Lightning makes a SystemExit.
         OSError: if the disk is full.
-        ChildProcessError: if a loader process died.
+        ChildProcessError: if a loader process died, or another of the processes that train together.
     """
     atexit.register(_leave_processes)
     with warnings.catch_warnings():
@@ -100,12 +102,18 @@ def fit(
                 raise KeyboardInterrupt from None
             raise
         except RuntimeError as error:
-            if LOADER_DIED.search(str(error)) is None:
-                raise
-            raise ChildProcessError(
-                "found that a loader process died, perhaps of too little memory, expected all to live: give fewer "
-                "workers; the last whole epoch is kept"
-            ) from error
+            text = str(error)
+            if LOADER_DIED.search(text) is not None:
+                raise ChildProcessError(
+                    "found that a loader process died, perhaps of too little memory, expected all to live: give fewer "
+                    "workers; the last whole epoch is kept"
+                ) from error
+            if dist.is_available() and dist.is_initialized() and PEER_DIED.search(text) is not None:
+                raise ChildProcessError(
+                    "found that another process of this training ended or does not answer, expected all to live: look "
+                    "at its own words, and start all of them again; the last whole epoch is kept"
+                ) from error
+            raise
         except OSError as error:
             if error.errno not in FULL:
                 raise
