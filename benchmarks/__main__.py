@@ -23,6 +23,8 @@ SCRIPTS = [
     "pooling",
     "scaling",
     "neighbors",
+    "floor",
+    "objects",
     "losses",
     "svm",
     "rendering",

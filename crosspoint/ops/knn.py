@@ -91,9 +91,25 @@ def _smallest(values: Tensor, k: int) -> Tensor:
         return values.topk(k, dim=-1, largest=False, sorted=False).indices
     groups = count // size  # group g holds the columns g, g + groups, …: its minimum runs along memory
     minima = values[..., : size * groups].unflatten(-1, (size, groups)).amin(dim=-2)
-    first = minima.topk(k, dim=-1, largest=False, sorted=False).indices
+    first = _names_of_smallest(minima, torch.arange(groups), k)
     members = first.unsqueeze(-2) + groups * torch.arange(size).unsqueeze(-1)
     left_over = torch.arange(size * groups, count).expand(*values.shape[:-1], -1)
     candidates = torch.cat([members.flatten(-2), left_over], dim=-1)
-    chosen = values.gather(-1, candidates).topk(k, dim=-1, largest=False, sorted=False).indices
-    return candidates.gather(-1, chosen)
+    return _names_of_smallest(values.gather(-1, candidates), candidates, k)
+
+
+def _names_of_smallest(values: Tensor, names: Tensor, k: int) -> Tensor:
+    """The names, below 2^32, of the k smallest of the last axis: values and names (…, n) → (…, k).
+
+    A float32's bits, the lower ones flipped where it is negative, are ordered as whole numbers. With the name below
+    them one number holds both, and NumPy's partition of numbers is three times as fast as a selection of indices
+    (vector instructions, https://github.com/numpy/x86-simd-sort).
+    """
+    if values.dtype != torch.float32 or torch.compiler.is_compiling():  # a graph holds no array
+        chosen = values.topk(k, dim=-1, largest=False, sorted=False).indices
+        return names.expand_as(values).gather(-1, chosen)
+    bits = values.view(torch.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (ordered.long() << 32) | names
+    keys.numpy().partition(k - 1, axis=-1)
+    return keys[..., :k] & 0xFFFFFFFF

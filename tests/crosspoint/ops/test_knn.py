@@ -93,6 +93,18 @@ def test_chunks_of_clouds_and_of_rows_give_the_same(monkeypatch: pytest.MonkeyPa
         assert torch.equal(found.sort(-1).values, whole.sort(-1).values)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_smallest_of_any_numbers(dtype: torch.dtype) -> None:
+    """Signs, zeros of both signs, infinities and equal numbers, in rows whose length no group divides."""
+    values = torch.randn(64, 301, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values[:, ::7], values[:, 1::7], values[:, 2::50], values[:, 3::50] = 0.0, -0.0, torch.inf, -torch.inf
+    values[:, 4::7] = values[:, 4::7].round()
+    chosen = module._smallest(values, 20)
+    assert all(len(set(row)) == 20 for row in chosen.tolist())
+    right = values.topk(20, largest=False).values
+    assert torch.equal(values.gather(-1, chosen).sort(dim=-1).values, right.sort(dim=-1).values)
+
+
 def test_copies_are_their_own_neighbors() -> None:
     points = torch.randn(1, 30, 3, generator=torch.Generator().manual_seed(0))
     points[0, 10:20] = points[0, 0]
