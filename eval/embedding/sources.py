@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from crosspoint.eval.embedding.cloud_reading import cloud_suffixes, read_cloud
+from crosspoint.datasets.cloud_reading import cloud_suffixes, read_cloud
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.layouts import split_of
 from crosspoint.renderers.meshes import UpAxis

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from crosspoint.datasets.cloud_files import SUFFIXES, read_named
 from crosspoint.renderers.files import IMAGE_FAULTS, read_whole, regular_file
 from crosspoint.scene.data.sample import IGNORED
-from crosspoint.scene.datasets.cloud_files import SUFFIXES, read_named
 from crosspoint.scene.datasets.row_width import check_width, possible_widths
 
 Item = TypeVar("Item")
@@ -41,7 +41,7 @@ def read_sweep(path: Path, columns: int = 4, full_scale: float = 1.0) -> Sweep:
     """Read a sweep: float32 rows that begin with x y z intensity, or a file that says itself what it holds.
 
     Args:
-        path: the file; a suffix of `crosspoint.scene.datasets.cloud_files` other than .bin says how it is read.
+        path: the file; a suffix of `crosspoint.datasets.cloud_files` other than .bin says how it is read.
         columns: numbers in a row of a .bin file; 3 where there is no intensity, which is then 0.
         full_scale: the largest intensity the sensor gives, which becomes 1; the few above it (some sensors overshoot on
             retroreflectors) become 1, too.

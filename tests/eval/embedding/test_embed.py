@@ -11,8 +11,8 @@ from safetensors import safe_open
 
 from crosspoint import DGCNN, Inputs, load_pretrained, save_encoder
 from crosspoint.cli.main import main
+from crosspoint.datasets.cloud_reading import read_cloud
 from crosspoint.eval.embedding import embed
-from crosspoint.eval.embedding.cloud_reading import read_cloud
 from crosspoint.eval.embedding.sources import FileSource, FrameSource, RenderedSource
 from crosspoint.renderers import RenderedSet, render_folder
 from crosspoint.scene.models.frame_features import frame_features

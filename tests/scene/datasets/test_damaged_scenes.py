@@ -13,9 +13,9 @@ import torch
 import yaml
 from PIL import Image
 
+from crosspoint.datasets.cloud_files import read_named
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.pixel_maps import read_map
-from crosspoint.scene.datasets.cloud_files import read_named
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig
 from crosspoint.scene.datasets.kitti_object import read_boxes
 from crosspoint.scene.datasets.nuscenes import NuScenes

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosspoint.scene.datasets.cloud_files import read_named
+from crosspoint.datasets.cloud_files import read_named
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.readers import read_sweep
 from tests.scene.datasets.test_row_width import rows

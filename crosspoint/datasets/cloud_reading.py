@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from crosspoint.datasets.cloud_files import read_named
 from crosspoint.renderers import load_mesh, sample_surface
 from crosspoint.renderers.mesh_tree import mesh_suffixes
-from crosspoint.scene.datasets.cloud_files import read_named
 
 TEXT = (".xyz", ".txt", ".pts", ".csv")
 POINTS = (".npy", ".npz", *TEXT, ".pcd", ".las", ".laz")
