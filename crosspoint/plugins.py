@@ -51,6 +51,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "rendered": "crosspoint.datasets.rendered.RenderedPairs",
         "embedded": "crosspoint.datasets.embedded.pairs.EmbeddedPairs",
         "shapenet": "crosspoint.datasets.shapenet.ShapeNetPairs",
+        "clouds": "crosspoint.datasets.cloud_folder.CloudFolder",
         "daps3d": "crosspoint.scene.datasets.daps3d.Daps3d",
         "folder": "crosspoint.scene.datasets.folder.FolderScenes",
         "kitti_object": "crosspoint.scene.datasets.kitti_object.KittiObject",
@@ -69,6 +70,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     },
     "labeled_dataset": {
         "rendered": "crosspoint.datasets.rendered.RenderedClouds",
+        "clouds": "crosspoint.datasets.cloud_folder.LabeledCloudFolder",
         "modelnet": "crosspoint.datasets.modelnet.ModelNet",
         "modelnet40_hdf5": "crosspoint.datasets.modelnet40_hdf5.ModelNet40Hdf5",
         "scanobjectnn_obj_bg": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjBg",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,7 @@ NAMES = {
 }
 
 
-def find_meshes(root: str | Path) -> Source:
+def find_meshes(root: str | Path, suffixes: Collection[str] | None = None) -> Source:
     """List the meshes below a folder and recognize its layout; or take one file.
 
     - `modelnet`: `<class>/{train,test}/*.off`, z up (splits train, val and test, and other formats, too);
@@ -116,6 +117,10 @@ def find_meshes(root: str | Path) -> Source:
     one dataset is taken for that dataset, and one class of a ModelNet or ShapeNetCore tree for that class. Links to
     folders are followed once.
 
+    Args:
+        root: the folder, or one file.
+        suffixes: of the files that are listed, in lower case; None for those of meshes.
+
     Raises:
         FileNotFoundError: if there is no such folder or file.
         ValueError: if it holds no mesh, meshes of more than one layout, or more than one dataset.
@@ -125,12 +130,13 @@ def find_meshes(root: str | Path) -> Source:
         return _single(root)
     if not root.is_dir():
         raise FileNotFoundError(f"found no folder {root}, expected a folder of meshes: check the path")
-    tree = walk(root)
+    tree = walk(root, suffixes)
     if not tree.meshes:
         there = f"; found {_listed(tree.left_out)}" if tree.left_out else ""
-        raise ValueError(
-            f"found no mesh below {root}, expected files that trimesh reads (.off, .obj, .ply, .glb, …){there}"
+        expected = (
+            "files that trimesh reads (.off, .obj, .ply, .glb, …)" if suffixes is None else _some([*suffixes], 20)
         )
+        raise ValueError(f"found no {'mesh' if suffixes is None else 'cloud'} below {root}, expected {expected}{there}")
     found, notes = tree.meshes, _left_out(tree)
     depth = _depth(list(found))
     if depth:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,9 +46,15 @@ def mesh_suffixes() -> set[str]:
     return {f".{name}" for name in mesh_formats()} - {".xyz"}  # points alone
 
 
-def walk(root: Path) -> MeshTree:
-    """List a folder. Hidden files, and the copies that macOS packs beside files, are left out."""
-    tree, suffixes = MeshTree(), mesh_suffixes()
+def walk(root: Path, suffixes: Collection[str] | None = None) -> MeshTree:
+    """List a folder. Hidden files, and the copies that macOS packs beside files, are left out.
+
+    Args:
+        root: the folder.
+        suffixes: of the files that count as meshes, in lower case; None for those of meshes.
+    """
+    tree = MeshTree()
+    suffixes = mesh_suffixes() if suffixes is None else suffixes
     above = {path.resolve() for path in [root, *root.resolve().parents]}
     visited: set[Path] = set()
     waiting, links = [root], list[Path]()

@@ -8,7 +8,7 @@ batches with any number of loader workers, and gives them again after a resume.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +34,10 @@ class PairDataset(SampleDataset):
     Attributes:
         classes: names of the classes; empty where there are none.
         labels: (n,) int64, -1 where the class is unknown.
+        has_views: whether pairs have images, or embeddings of them.
     """
 
+    has_views: ClassVar[bool] = True
     classes: list[str]
     labels: np.ndarray
 

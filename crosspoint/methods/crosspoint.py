@@ -98,9 +98,15 @@ class CrossPoint(ObjectMethod):
         """The pairs as they are, with images, or with embeddings of them where the branch says so.
 
         Raises:
-            ValueError: if they are no pairs of clouds and views, or the branch is for the other kind of pairs.
+            ValueError: if they are no pairs of clouds and views, have no views although there is an image branch, or
+                the branch is for the other kind of pairs.
         """
         pairs = super().training_samples(dataset, prepare=prepare)
+        if self.image_encoder is not None and not dataset.has_views:
+            raise ValueError(
+                f"found {type(dataset).__name__}, whose clouds have no views, for the cross-modal loss, expected some: "
+                "give --method.cross_weight 0, or render meshes (crosspoint render)"
+            )
         embedded, wanted = isinstance(dataset, EmbeddedPairs), isinstance(self.image_encoder, EmbeddedViews)
         if self.image_encoder is not None and embedded != wanted:
             found = f"{type(dataset).__name__} and the image encoder {type(self.image_encoder).__name__}"

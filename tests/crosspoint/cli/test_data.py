@@ -174,7 +174,7 @@ def test_pairs(tmp_path: Path, ask) -> None:
 
 def test_what_is_typed_wrong_is_one_line(tmp_path: Path, ask) -> None:
     for words, message in (
-        (["modelnt"], "expected one of daps3d, .*did you mean modelnet"),
+        (["modelnt"], "expected one of clouds, daps3d, .*did you mean modelnet"),
         (["semantickitti", "--rot", "x"], "did you mean root"),
         (["semantickitti", "--image", "x"], "did you mean images"),
         (["modelnet", "--root", tmp_path, "--options", json.dumps({"skip": 2})], "expected none for modelnet"),
