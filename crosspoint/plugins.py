@@ -184,7 +184,9 @@ def build(kind: Kind, described: JsonObject, base: type, where: object, **given:
     parser = ArgumentParser(exit_on_error=False)
     try:
         parser.add_class_arguments(made, skip={*given})
-        parsed = parser.instantiate(parser.parse_object(dict(described["init_args"])))
+        # A method without an image branch is described with image_encoder None, which is given, too.
+        plain_arguments = {name: value for name, value in described["init_args"].items() if name not in given}
+        parsed = parser.instantiate(parser.parse_object(plain_arguments))
         return made(**given, **{name: value for name, value in vars(parsed).items() if name not in given})
     except (TypeError, ArgumentError) as error:
         raise ValueError(

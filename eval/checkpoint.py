@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from crosspoint.checkpoints.dual_encoder import DualEncoder, has_image_branch, load_dual_encoder, trained_image_size
+from torch import nn
+
+from crosspoint.checkpoints.dual_encoder import (
+    DualEncoder,
+    has_image_branch,
+    load_dual_encoder,
+    predicts_views,
+    trained_image_size,
+)
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.supervised.trainer import seeded
@@ -101,6 +109,11 @@ class Checkpoint:
         """Whether the image branch lies beside the encoder."""
         return has_image_branch(self.path)
 
+    @cached_property
+    def predicts_views(self) -> bool:
+        """Whether a predictor of views lies beside the encoder."""
+        return predicts_views(self.path)
+
     @property
     def architecture(self) -> str:
         """Class and settings of the encoder."""
@@ -120,6 +133,15 @@ class Checkpoint:
             ValueError: if there is no image branch.
         """
         return load_dual_encoder(self.path, k=self.k, seed=seed)
+
+    def method(self, seed: int | None = None) -> nn.Module:
+        """The whole method in eval mode; with a seed, random weights in place of the file's.
+
+        Raises:
+            ValueError: if the file holds an encoder alone.
+        """
+        changes = {} if self.k is None else {"k": self.k}
+        return load_pretrained(self.path, **changes).load_method(seed=seed)
 
     @property
     def image_size(self) -> int | None:

@@ -68,6 +68,11 @@ def has_image_branch(path: str | Path) -> bool:
     return any(name.startswith("image_head.") for name in read_weights(require_file(path)).state)
 
 
+def predicts_views(path: str | Path) -> bool:
+    """Whether a file that `load_pretrained` reads holds a predictor of views in place of an image branch."""
+    return any(name.startswith("predictor.") for name in read_weights(require_file(path)).state)
+
+
 def trained_image_size(path: str | Path) -> int | None:
     """Side in pixels of the images that the branch was trained on; None where the file does not say."""
     config = read_weights(require_file(path)).record.config

@@ -70,7 +70,7 @@ class CrossJEPA(ObjectMethod):
     def __init__(
         self,
         encoder: PointEncoder,
-        image_encoder: None = None,
+        image_encoder: nn.Module | None = None,
         *,
         embedding: int = 1280,
         hidden: int = 1024,
@@ -152,10 +152,14 @@ class CrossJEPA(ObjectMethod):
             generator: on the device of the batch; augmentations draw from it alone.
         """
         points, cameras = self.augmented(batch, generator)
-        facts = [facts for facts, known in ((cameras, self.camera), (batch.colors, self.colors)) if known]
-        known = torch.cat([batch.embeddings[..., :0], *facts], dim=-1)
-        predicted = full_precision(self.predictor(self.encoder(points), known))
+        predicted = self.predict(self.encoder(points), cameras, batch.colors)
         return {"loss": self.compare(predicted.flatten(0, 1), self.targets(batch.embeddings).flatten(0, 1))}
+
+    def predict(self, features: Tensor, cameras: Tensor, colors: Tensor) -> Tensor:
+        """Features of clouds (B, F), cameras (B, V, 16) and colors (B, V, 64) → predictions (B, V, D), float32."""
+        facts = [facts for facts, known in ((cameras, self.camera), (colors, self.colors)) if known]
+        known = torch.cat([cameras[..., :0], *facts], dim=-1)
+        return full_precision(self.predictor(features, known))
 
     def augmented(self, batch: EmbeddedPair, generator: Generator) -> tuple[Tensor, Tensor]:
         """Augmented clouds (B, N', 3), and the facts of the cameras (B, V, 16) that were turned with them."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,15 @@ import torch
 
 from crosspoint import CrossPoint
 from crosspoint.checkpoints.dual_encoder import load_dual_encoder
+from crosspoint.checkpoints.pretrained import load_pretrained
+from crosspoint.cli.main import main
+from crosspoint.datasets.embedded.pairs import EmbeddedPairs
+from crosspoint.datasets.embedded.view_facts import camera_facts
+from crosspoint.datasets.embedded.writing import embed_views
 from crosspoint.datasets.labeled import labeled_clouds
-from crosspoint.eval.protocols.crossmodal import retrieve_modalities
+from crosspoint.eval.protocols.modality_retrieval import retrieve_modalities, retrieve_predictions
+from crosspoint.methods.crossjepa import CrossJEPA
+from crosspoint.models.pointnet import PointNet
 from crosspoint.renderers import RenderedSet
 
 POINTS = 40  # of every shape of `views`
@@ -61,3 +70,74 @@ def test_views_are_projected_on_one_thread_whatever_there_are(
         assert (seen, torch.get_num_threads()) == ([1] * len(rendered), 2)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def embedded(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rendered toys, embedded by a network of random weights."""
+    root = tmp_path_factory.mktemp("embedded") / "toys"
+    shutil.copytree(views, root)
+    embed_views(root, network="mobilenetv3_small_050", weights="none", jobs=1)
+    return root
+
+
+def jepa(root: Path, embedding: int) -> CrossJEPA:
+    """Random weights, with the moments of the set, as training takes them."""
+    torch.manual_seed(0)
+    method = CrossJEPA(PointNet(embedding=8), embedding=embedding, hidden=16)
+    if embedding == EmbeddedPairs(root, "train").stored.teacher.feature_dim:
+        method.training_samples(EmbeddedPairs(root, "train"))
+    return method.eval()
+
+
+def test_predictions_and_views_meet_in_the_space_of_the_teacher(embedded: Path) -> None:
+    pairs = EmbeddedPairs(embedded, "test", views=2)
+    method = jepa(embedded, pairs.stored.teacher.feature_dim)
+    clouds, rendered = labeled_clouds("rendered", embedded, "test", points=POINTS), RenderedSet(embedded, "test")
+    result, projected = retrieve_predictions(method, clouds, rendered)
+    colors = torch.stack([pairs.stored.colors(index, [0, 1]) for index in range(12)]).mean(dim=(0, 1))
+    ranks, shapes = [], []
+    with torch.inference_mode():
+        for index in range(12):
+            feature = method.encoder(torch.from_numpy(clouds.points[index : index + 1]))[0]
+            seen = camera_facts(rendered.cameras(index))
+            made = [method.predictor(feature[None], torch.cat([camera, colors])[None, None])[0, 0] for camera in seen]
+            shapes.append((made[0] + made[1]) / 2)
+        np.testing.assert_allclose(projected.shapes, torch.stack(shapes), rtol=1e-3, atol=1e-4)
+        unit = torch.nn.functional.normalize(torch.stack(shapes))
+        for index in range(12):
+            for view in range(2):
+                embedding = pairs.stored.embeddings(index, [view])[0]
+                target = (embedding - method.mean) / method.deviation
+                np.testing.assert_allclose(projected.images[2 * index + view], target, rtol=1e-4, atol=1e-4)
+                cosines = unit @ torch.nn.functional.normalize(target, dim=0)
+                ranks.append(1 + int((cosines > cosines[index]).sum()))
+    assert result.metrics["image_to_shape_object_mAP"] == pytest.approx(100 * np.mean([1 / rank for rank in ranks]))
+    assert result.constants["views"] == 2
+    one, _ = retrieve_predictions(method, clouds, rendered, views=1)
+    assert one.constants["images"] == 12
+
+
+def test_embeddings_of_another_kind_are_told(embedded: Path, views: Path) -> None:
+    clouds, rendered = labeled_clouds("rendered", embedded, "test", points=POINTS), RenderedSet(embedded, "test")
+    with pytest.raises(ValueError, match=r"method.embedding"):
+        retrieve_predictions(jepa(embedded, 7), clouds, rendered)
+    clouds, bare = labeled_clouds("rendered", views, "test", points=POINTS), RenderedSet(views, "test")
+    with pytest.raises(FileNotFoundError, match=r"found no embeddings in .* crosspoint embed-views"):
+        retrieve_predictions(jepa(embedded, 7), clouds, bare)
+
+
+def test_a_checkpoint_without_an_image_branch_is_measured_by_its_predictions(embedded: Path, tmp_path: Path) -> None:
+    dim = EmbeddedPairs(embedded, "train").stored.teacher.feature_dim
+    flags = ["--encoder", "pointnet", "--encoder.embedding", "8", "--method", "crossjepa"]
+    flags += ["--method.embedding", str(dim)]
+    flags += ["--data.dataset", "embedded", "--data.dataset.root", str(embedded), "--data.dataset.split", "train"]
+    flags += ["--training.epochs", "1", "--training.batch_size", "4", "--compute.accelerator", "cpu"]
+    assert main(["pretrain", *flags, "--probe.holdout", "0", "--out", str(tmp_path / "run")]) == 0
+    evaluate = ["evaluate", "crossmodal", "--checkpoint", str(tmp_path / "run" / "last.ckpt"), "--dataset", "rendered"]
+    evaluate += ["--root", str(embedded), "--points", str(POINTS), "--device", "cpu"]
+    assert main([*evaluate, "--out", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["constants"]["images"] == 24
+    assert main([*evaluate, "--image_size", "16"]) == 2
+    assert isinstance(load_pretrained(tmp_path / "run" / "last.ckpt").load_method(), CrossJEPA)
