@@ -1,8 +1,9 @@
-"""Corruptions of clouds: pure functions of a cloud, a severity from 1 to 5 and a generator.
+"""Corruptions of clouds and LiDAR frames: pure functions of a cloud, a severity and a generator.
 
-Each maps points (N, 3) to points (N', 3), float64, and leaves its input as it is. `SUITES` names them by benchmark.
+Those of `SUITES` map points (N, 3) to points (N', 3), those of `ROBO3D` a frame to a frame; the input stays as it is.
 """
 
+from crosspoint.eval.corruptions.robo3d import ROBO3D, corrupt_frame
 from crosspoint.eval.corruptions.suites import SUITES, Corruption, Suite, corrupt
 
-__all__ = ["SUITES", "Corruption", "Suite", "corrupt"]
+__all__ = ["ROBO3D", "SUITES", "Corruption", "Suite", "corrupt", "corrupt_frame"]
