@@ -22,6 +22,7 @@ from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import PREDICTIONS
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.corrupted_frames import Corruptions
 from crosspoint.eval.supervised.segmenter import Mode, SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import RECIPE, RESOURCES, semantic_segmentation
 from crosspoint.eval.targets import FrameTarget
@@ -43,6 +44,7 @@ class SemanticSegmentation(Protocol):
     Args:
         mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
         fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
+        corruptions: robo3d measures on corrupted test frames, too: 5 of Robo3D's 8 kinds, of 3 severities
         recipe: settings of training; the defaults are SLidR's
         resources: hardware of training
     """
@@ -54,6 +56,7 @@ class SemanticSegmentation(Protocol):
 
     mode: Mode = "linear"
     fraction: float = 1.0
+    corruptions: Corruptions = "none"
     recipe: SegmentationConfig = RECIPE
     resources: Resources = RESOURCES
 
@@ -89,6 +92,7 @@ class SemanticSegmentation(Protocol):
             recipe=self.recipe,
             validation=data.validation_frames,
             fraction=self.fraction,
+            corruptions=self.corruptions,
             seed=run.seed,
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
@@ -101,9 +105,14 @@ class SemanticSegmentation(Protocol):
         return on_dataset(result, data.test_frames.name), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
-        """Mean IoU."""
+        """Mean IoU, and what corruptions leave of it."""
         share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
-        return [Column(f"{TITLES[self.mode]} mIoU{share}, {frames_label(data)}", self.name, "miou")]
+        label = f"{share}, {frames_label(data)}"
+        columns = [Column(f"{TITLES[self.mode]} mIoU{label}", self.name, "miou")]
+        if self.corruptions != "none":
+            columns.append(Column(f"corrupted mIoU{label}", self.name, "miou_corrupted"))
+            columns.append(Column(f"retained{label}", self.name, "retained"))
+        return columns
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
         """Curves over the epochs, the confusion matrix of points, and some frames with truth and answers."""

@@ -21,6 +21,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.corrupted_frames import Corruptions, check_corruptions, under_corruptions
 from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import (
@@ -32,6 +33,7 @@ from crosspoint.eval.supervised.segmenter import (
 )
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import use_backend
@@ -79,6 +81,7 @@ def semantic_segmentation(
     recipe: SegmentationConfig = RECIPE,
     validation: LidarDataset | None = None,
     fraction: float = 1.0,
+    corruptions: Corruptions = "none",
     seed: int = 0,
     resources: Resources | None = None,
     progress: bool = False,
@@ -90,6 +93,7 @@ def semantic_segmentation(
       last epoch where there are none. `crosspoint.scene.segmentation_scores` defines them.
     - miou_last_epoch: what papers report.
     - validation_miou: of the chosen epoch, where there are validation frames.
+    - those of `under_corruptions`, where corruptions are asked for.
 
     The records are a row for each epoch, then a row for each class: its IoU, None where neither truth nor prediction
     has it, and its row of the confusion matrix. The encoder itself is not changed. The same arguments give the same
@@ -107,7 +111,8 @@ def semantic_segmentation(
             the same, so no share of `train` is set aside here.
         fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on, unless
             the dataset takes shares otherwise (`LidarDataset.thinned`): nuScenes takes whole scenes.
-        seed: of the linear layer, random weights, the order and the augmentation.
+        corruptions: "robo3d" measures the network of the chosen epoch on corrupted test frames, too.
+        seed: of the linear layer, random weights, the order, the augmentation and corruptions.
         resources: what it runs on.
         progress: show progress bars.
         out: new folder for `network.safetensors`, a `Segmenter`'s weights of the chosen epoch, and `predictions.npz`
@@ -123,6 +128,8 @@ def semantic_segmentation(
     learned = LabeledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
     held = None if validation is None else LabeledFrames(validation, voxels)
     tested = LabeledFrames(test, voxels)
+    if corruptions != "none":
+        check_corruptions(test, voxels)
     with seeded(seed):
         network = build_segmenter(encoder, len(train.classes), mode, recipe)
     trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out)
@@ -137,6 +144,10 @@ def semantic_segmentation(
     row = fitted.records[fitted.epoch - 1]
     metrics = segmentation_scores(chosen) | {key: row[key] for key in ("validation_miou",) if key in row}
     metrics["miou_last_epoch"] = segmentation_scores(last)["miou"]
+    corrupted: list[JsonObject] = []
+    if corruptions != "none":
+        figures, corrupted = under_corruptions(partial(_miou, network, resources), test, voxels, metrics["miou"], seed)
+        metrics |= figures
     constants = {
         "mode": mode,
         "data": train.name,
@@ -152,7 +163,12 @@ def semantic_segmentation(
         **fitted.constants,
         "epoch": fitted.epoch,
     }
-    return Result(f"semseg/{mode}", metrics, constants, [*fitted.records, *class_rows(chosen, train.classes)])
+    records = [*fitted.records, *class_rows(chosen, train.classes), *corrupted]
+    return Result(f"semseg/{mode}", metrics, constants, records)
+
+
+def _miou(network: Segmenter, resources: Resources, frames: LabeledFrames) -> float:
+    return segmentation_scores(measure_segmenter(network, frames, resources, resources.device)[0])["miou"]
 
 
 def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:

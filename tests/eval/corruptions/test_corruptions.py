@@ -11,7 +11,10 @@ from crosspoint.eval.corruptions.modelnet40_c import boxed, free_form
 from crosspoint.eval.metrics.corruption_error import (
     DGCNN,
     DGCNN_CLEAN,
+    MINKUNET18,
     mean_corruption_error,
+    mean_frame_error,
+    mean_resilience,
     relative_mean_corruption_error,
 )
 
@@ -174,3 +177,12 @@ def test_wrong_arguments_are_told(change: dict[str, object], message: str) -> No
     given = {"points": cloud(), "suite": "modelnet_c", "name": "jitter", "severity": 1, **change}
     with pytest.raises(ValueError, match=message):
         corrupt(generator=np.random.default_rng(0), **given)  # type: ignore[arg-type]
+
+
+def test_errors_of_segmentation_are_relative_to_robo3ds_minkunet() -> None:
+    assert mean_frame_error(MINKUNET18["nuscenes"], "nuscenes") == pytest.approx(1)
+    halves = {name: 1 - (1 - value) / 2 for name, value in MINKUNET18["semantickitti"].items()}
+    assert mean_frame_error(halves, "semantickitti") == pytest.approx(0.5)
+    assert mean_frame_error(halves, "yard") is None
+    assert mean_resilience(0.8, {"a": 0.4, "b": 0.2}) == pytest.approx(0.375)
+    assert mean_resilience(0.0, {"a": 0.0}) == 0
