@@ -31,6 +31,7 @@ SCRIPTS = [
     "loading",
     "sparse",
     "superpixels",
+    "detection",
 ]
 if torch.cuda.is_available():
     SCRIPTS.append("gpu")

@@ -1,0 +1,1 @@
+"""Metrics of 3D detection, each after its benchmark's own rules."""
