@@ -55,6 +55,23 @@ def take_in_turn(
     return taken
 
 
+def all_pairs(counts: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every row with every column of its group, where those of a group lie together.
+
+    Args:
+        counts: (F,) int64, rows of each group.
+        others: (F,) int64, columns of each group.
+
+    Returns:
+        (P,) and (P,) int64, rows and columns.
+    """
+    number = counts * others
+    group = np.repeat(np.arange(len(counts)), number)
+    place = np.arange(len(group)) - (np.cumsum(number) - number)[group]
+    first, other_first = np.cumsum(counts) - counts, np.cumsum(others) - others
+    return first[group] + place // others[group], other_first[group] + place % others[group]
+
+
 def _turns(row: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows (r,) that have a pair, and the place of each among those of its group, from 0."""
     rows = np.unique(row)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from crosspoint.eval.metrics.detection.assignment import all_pairs
 from crosspoint.scene.datasets.kitti_labels import DONT_CARE, KittiLabels
 from crosspoint.scene.ops.rotated_boxes import Outlines
 
@@ -56,7 +57,7 @@ def overlaps(found: Objects, truth: Objects, metric: str) -> Overlaps:
         truth: G objects; DontCare overlaps nothing.
         metric: "2d" for boxes in the image, "bev" for boxes from above, "3d" for volumes.
     """
-    one, other = _pairs_of_frames(found.counts, truth.counts)
+    one, other = all_pairs(found.counts, truth.counts)
     kept = truth.names[other] != DONT_CARE.lower()
     one, other = one[kept], other[kept]
     if metric == "2d":
@@ -76,7 +77,7 @@ def overlaps(found: Objects, truth: Objects, metric: str) -> Overlaps:
 
 def most_in_dont_care(found: Objects, truth: Objects) -> np.ndarray:
     """The largest share (D,) of each found image box that lies within one region of DontCare."""
-    one, other = _pairs_of_frames(found.counts, truth.counts)
+    one, other = all_pairs(found.counts, truth.counts)
     kept = truth.names[other] == DONT_CARE.lower()
     one, other = one[kept], other[kept]
     shared = _shared_image(found.image_boxes[one], truth.image_boxes[other])
@@ -84,15 +85,6 @@ def most_in_dont_care(found: Objects, truth: Objects) -> np.ndarray:
     there = shared > 0
     np.maximum.at(most, one[there], shared[there] / area[one[there]])
     return most
-
-
-def _pairs_of_frames(counts: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every object of a frame with every other one, from the numbers (F,) of both: (P,) and (P,)."""
-    number = counts * others
-    frame = np.repeat(np.arange(len(counts)), number)
-    place = np.arange(len(frame)) - (np.cumsum(number) - number)[frame]
-    first, other_first = np.cumsum(counts) - counts, np.cumsum(others) - others
-    return first[frame] + place // others[frame], other_first[frame] + place % others[frame]
 
 
 def _image_area(boxes: np.ndarray) -> np.ndarray:

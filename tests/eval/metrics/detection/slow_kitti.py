@@ -85,16 +85,22 @@ def one_frame(metric, truth, found, overlaps, truths, founds, least, threshold=N
     return len(scores), mistakes, similarity
 
 
-def curves(truth: list[KittiLabels], found: list[KittiLabels], metric: str, name: str, d: int, least: float):
+def tables(truth: list[KittiLabels], found: list[KittiLabels], metric: str) -> list[dict[tuple[int, int], float]]:
+    """The overlap of each labeled object with each detection, by frame."""
+    return [
+        {(t, f): overlap(metric, labels, t, answers, f) for t in range(len(labels)) for f in range(len(answers))}
+        for labels, answers in zip(truth, found, strict=True)
+    ]
+
+
+def curves(
+    truth: list[KittiLabels], found: list[KittiLabels], overlaps: list, metric: str, name: str, d: int, least: float
+):
     """Precision and similarity (41,) of a class, in lower case, at a difficulty."""
-    frames = []
-    for labels, answers in zip(truth, found, strict=True):
-        table = np.array(
-            [[overlap(metric, labels, t, answers, f) for f in range(len(answers))] for t in range(len(labels))]
-        )
-        frames.append(
-            (metric, labels, answers, table.reshape(len(labels), -1), *states(labels, answers, name, d), least)
-        )
+    frames = [
+        (metric, labels, answers, table, *states(labels, answers, name, d), least)
+        for labels, answers, table in zip(truth, found, overlaps, strict=True)
+    ]
     count = sum(states.count(0) for _, _, _, _, states, _, _ in frames)
     scores = sorted((score for frame in frames for score in one_frame(*frame)), reverse=True)
     thresholds, recall = [], 0.0

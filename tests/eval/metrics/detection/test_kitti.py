@@ -31,14 +31,16 @@ def test_equals_the_rules_read_literally(least) -> None:
     truth, found = random_frames(60, seed=0)
     result = kitti_scores(truth, found, least=least)
     assert result.valid.min() >= 1 and result.valid.sum() > 100
-    for c, name in enumerate(CLASSES):
-        for d in range(3):
-            for place, metric in enumerate(("2d", "bev", "3d")):
-                expected, alike = slow_kitti.curves(truth, found, metric, name.lower(), d, least[name][place])
+    for place, metric in enumerate(("2d", "bev", "3d")):
+        tables = slow_kitti.tables(truth, found, metric)
+        for c, name in enumerate(CLASSES):
+            for d in range(3):
+                limit = least[name][place]
+                expected, alike = slow_kitti.curves(truth, found, tables, metric, name.lower(), d, limit)
                 assert np.allclose(result.precision[METRICS.index(metric), c, d], expected, rtol=0, atol=1e-12)
                 if metric == "2d":
                     assert np.allclose(result.precision[METRICS.index("aos"), c, d], alike, rtol=0, atol=1e-12)
-    assert 1 < np.unique(result.precision[METRICS.index("bev"), 0]).size  # there is something to compare
+    assert np.unique(result.precision[METRICS.index("bev"), 0]).size > 5  # there is something to compare
 
 
 def test_averages_are_means_over_positions_of_recall() -> None:
