@@ -1,4 +1,4 @@
-"""Detection on one core: suppression of 4,096 turned boxes, and KITTI's average precision of its 3,769 validation frames.
+"""Detection on one core: suppression of 4,096 turned boxes, and KITTI's AP of its 3,769 validation frames.
 
 Boxes lie as a detector gives them, many around each object of a scene; anywhere in it; and, the worst case, all within
 some meters, so that circumscribed circles exclude nothing. Thresholds are SECOND's (0.01) and those of PV-RCNN's
