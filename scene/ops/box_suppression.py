@@ -7,6 +7,7 @@ rest, so boxes that fall early are never compared with all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,13 +45,12 @@ def rotated_nms(boxes: Tensor, scores: Tensor, threshold: float, most: int | Non
         raise ValueError(f"found a threshold of {threshold}, expected an IoU from 0 to 1")
     order = _by_score(scores, len(boxes), most)
     outlines = Outlines(boxes[order])
-    area = outlines.area
+    area, log_area = outlines.area, outlines.area.log()
 
     def removes(rows: Tensor, columns: Tensor) -> Tensor:
         found = outlines.near(rows, outlines, columns)
-        if threshold > 0:  # the smaller of two boxes bounds what they share
-            small, large = area[rows, None], area[columns]
-            found &= torch.minimum(small, large) >= 0.999 * threshold * torch.maximum(small, large)
+        if threshold > 0:  # the smaller of two boxes bounds what they share; a box without area shares nothing
+            found &= (log_area[rows, None] - log_area[columns]).abs_() <= 0.001 - math.log(threshold)
         row, column = found.nonzero(as_tuple=True)
         shared = outlines.overlap(rows[row], outlines, columns[column])
         union = area[rows[row]] + area[columns[column]] - shared

@@ -163,22 +163,17 @@ def _clamped_integral(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     Divisions are by what an edge spans. Where that is next to nothing the quotient means nothing, but then it weighs
     a difference that is next to nothing, too; so it is only kept from 0 to 1.
     """
-    next_x, next_y = x.roll(-1, 0), y.roll(-1, 0)
-    from_y, to_y = torch.clamp(y, -b, b), torch.clamp(next_y, -b, b)
-    step = next_x - x
-    slope = _share(1, next_y - y)
-    start = x + ((from_y - y) * slope).clamp_(0, 1) * step
-    end = x + ((to_y - y) * slope).clamp_(0, 1) * step
+    tiny = torch.finfo(x.dtype).tiny  # makes 0 / 0 a 0
+    step_x, step_y = x.roll(-1, 0).sub_(x), y.roll(-1, 0).sub_(y)
+    from_y, to_y = torch.clamp(y, -b, b), torch.clamp(y + step_y, -b, b)
+    step_y += tiny
+    start = ((from_y - y) / step_y).clamp_(0, 1).mul_(step_x).add_(x)
+    end = ((to_y - y) / step_y).clamp_(0, 1).mul_(step_x).add_(x)
     from_x, to_x = torch.clamp(start, -a, a), torch.clamp(end, -a, a)
-    change = to_x - from_x
     # The mean of clamp(x): from_x up to where x enters the band, evenly on to to_x, and to_x from where x leaves it
-    late = ((end - to_x) + 0.5 * change) * _share(1, end - start)
-    return (from_x + change * late.clamp_(0, 1)) * (to_y - from_y)
-
-
-def _share(part: float, whole: Tensor) -> Tensor:
-    """part / whole, and 0 where the whole is 0."""
-    return torch.where(whole == 0, 0, part / whole)
+    change = to_x - from_x
+    late = torch.add(end - to_x, change, alpha=0.5).div_(end.sub_(start).add_(tiny)).clamp_(0, 1)
+    return late.mul_(change).add_(from_x).mul_(to_y.sub_(from_y))
 
 
 @torch.no_grad()
