@@ -49,8 +49,8 @@ def frames(count: int, objects: int, generator: np.random.Generator) -> tuple[li
         positions = np.stack([*generator.uniform([[-20], [1.6], [5]], [[20], [1.8], [60]], (3, objects))], axis=1)
         turn = generator.uniform(-np.pi, np.pi, objects)
         sizes = np.stack([height, width, length], axis=1)
-        states = np.stack([generator.choice([0, 0.2, 0.4], objects), generator.integers(3, size=objects)])
-        truth.append(seen(NAMES[kind], *states, sizes, positions, turn, None))
+        truncation, occlusion = generator.choice([0, 0.2, 0.4], objects), generator.integers(3, size=objects)
+        truth.append(seen(NAMES[kind], truncation, occlusion, sizes, positions, turn, None))
         near = np.where(generator.random((objects, 1)) < 0.8, 0.1, 10.0)
         moved = positions + near * generator.normal(size=(objects, 3)) * [1, 0.3, 1]
         moved[:, 2] = np.maximum(moved[:, 2], 2)

@@ -112,7 +112,8 @@ def read_labels(path: Path) -> KittiLabels:
         ValueError: if a line has another number of words, or words that are no finite numbers, or lines differ; or as
             `KittiLabels`.
     """
-    names, rows = [], []
+    names: list[str] = []
+    rows: list[list[float]] = []
     for line in read_lines(path, "the labels of a frame"):
         kind, *words = line.split()
         try:
@@ -127,10 +128,10 @@ def read_labels(path: Path) -> KittiLabels:
         rows.append(numbers)
     table = np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 14)
     scores = table[:, 14] if table.shape[1] == 15 else None
+    truncation, occlusion, alpha = table[:, :3].T
+    boxes, sizes, positions = table[:, 3:7], table[:, 7:10], table[:, 10:13]
     try:
-        return KittiLabels(
-            names, *table[:, :3].T, table[:, 3:7], table[:, 7:10], table[:, 10:13], table[:, 13], scores
-        )  # fmt: skip
+        return KittiLabels(names, truncation, occlusion, alpha, boxes, sizes, positions, table[:, 13], scores)
     except ValueError as error:
         raise ValueError(f"{error}: in {path}") from None
 

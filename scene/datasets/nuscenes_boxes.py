@@ -66,8 +66,8 @@ class NuScenesBoxes:
         ):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _column(getattr(self, name), name, (count, *tail), kind))
-        _refuse(~np.isfinite(self.geometry).all(axis=1), self.geometry, "NaN or infinite numbers", "finite ones")
-        _refuse((self.geometry[:, 3:6] <= 0).any(axis=1), self.geometry, "a size of 0 or less", "meters above 0")
+        _refuse(~np.all(np.isfinite(self.geometry), axis=1), self.geometry, "NaN or infinite numbers", "finite ones")
+        _refuse(np.any(self.geometry[:, 3:6] <= 0, axis=1), self.geometry, "a size of 0 or less", "meters above 0")
         _refuse(
             (self.labels < 0) | (self.labels >= len(BOX_CLASSES)), self.labels, "an unknown class", _up_to(BOX_CLASSES)
         )
@@ -75,7 +75,7 @@ class NuScenesBoxes:
         _refuse(wrong, self.attributes, "an unknown attribute", f"−1 or {_up_to(ATTRIBUTES)}")
         if self.scores is not None:
             _refuse(~((self.scores >= 0) & np.isfinite(self.scores)), self.scores, "no score", "a number from 0")
-            _refuse(~np.isfinite(self.velocity).all(axis=1), self.velocity, "no velocity", "meters a second")
+            _refuse(~np.all(np.isfinite(self.velocity), axis=1), self.velocity, "no velocity", "meters a second")
 
     def __len__(self) -> int:
         return len(self.geometry)

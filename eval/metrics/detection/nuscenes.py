@@ -118,7 +118,8 @@ def _inside(centers: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     away = centers[:, None] - boxes[:, :3]
     cos, sin = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
     x, y = cos * away[..., 0] + sin * away[..., 1], cos * away[..., 1] - sin * away[..., 0]
-    return (abs(np.stack([x, y, away[..., 2]], axis=-1)) <= boxes[:, 3:6] / 2).all(axis=-1).any(axis=1)
+    within = abs(np.stack([x, y, away[..., 2]], axis=-1)) <= boxes[:, 3:6] / 2
+    return np.any(np.all(within, axis=-1), axis=1)
 
 
 def _at_recalls(matches: Matches) -> tuple[np.ndarray, np.ndarray]:
