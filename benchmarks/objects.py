@@ -65,7 +65,9 @@ def _crosspoint(flags: list[str], clouds: int, side: int) -> Callable[[], None]:
 def _crossjepa(flags: list[str], clouds: int) -> Callable[[], None]:
     method = _method("objects40_crossjepa_cpu", flags)
     facts = [torch.randn(clouds, VIEWS, width) for width in (1280, CAMERA, COLORS)]
-    return _step(method, EmbeddedPair(_clouds(clouds), *facts, torch.zeros(clouds, dtype=torch.int64)))
+    embeddings, cameras, colors = facts
+    label = torch.zeros(clouds, dtype=torch.int64)
+    return _step(method, EmbeddedPair(_clouds(clouds), embeddings, cameras, colors, label))
 
 
 def _clouds(clouds: int) -> torch.Tensor:
