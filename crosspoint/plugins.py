@@ -27,6 +27,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "point_transformer": "crosspoint.models.point_transformer.PointTransformer",
         "dgcnn_partseg": "crosspoint.models.dgcnn_partseg.PartSegDGCNN",
         "minkunet": "crosspoint.scene.models.minkunet.MinkUNet",
+        "voxelnet": "crosspoint.scene.models.voxelnet.VoxelNet",
         "pointnet2": "crosspoint.scene.models.pointnet2.PointNet2",
     },
     "image_encoder": {

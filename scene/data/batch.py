@@ -46,8 +46,25 @@ class LidarBatch(NamedTuple):
 
 
 def voxelize_sample(sample: LidarSample, config: VoxelConfig) -> Voxels:
-    """The voxels of a sample; its points need the field "intensity"."""
-    return voxelize(sample.points_with("intensity"), config)
+    """The voxels of a sample; its points need the field "intensity", and "time" where voxels have it."""
+    return voxelize(sample.points_with(*config.fields), config)
+
+
+def within_extent(sample: LidarSample, config: VoxelConfig) -> LidarSample:
+    """The sample with those points alone, and their pairs, that lie in the extent of the voxels.
+
+    Raises:
+        ValueError: if none does.
+    """
+    keep = config.inside(sample.points)
+    if bool(keep.all()):
+        return sample
+    if not bool(keep.any()):
+        raise ValueError(
+            f"found no point of {sample.name} within the extent {list(config.extent or ())}, expected some: choose "
+            "another extent"
+        )
+    return sample.keep_points(keep)
 
 
 def stack_samples(samples: Sequence[LidarSample], voxels: VoxelConfig | Sequence[Voxels] | None = None) -> LidarBatch:
@@ -55,13 +72,16 @@ def stack_samples(samples: Sequence[LidarSample], voxels: VoxelConfig | Sequence
 
     Args:
         samples: one or more.
-        voxels: how the clouds are cut, or a cut for each sample; None where no voxels are needed.
+        voxels: how the clouds are cut, or a cut for each sample; None where no voxels are needed. Points outside of
+            their extent are left out.
 
     Raises:
-        ValueError: if there is no sample, or sizes of images differ.
+        ValueError: if there is no sample, one has no point in the extent, or sizes of images differ.
     """
     if not samples:
         raise ValueError("found no sample, expected one or more to join: check the batch size")
+    if isinstance(voxels, VoxelConfig) and voxels.extent is not None:
+        samples = [within_extent(sample, voxels) for sample in samples]
     sizes = {sample.image_size for sample in samples if len(sample.images)}
     if len(sizes) > 1:
         raise ValueError(

@@ -13,6 +13,7 @@ from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.data.batch import LidarBatch, stack_samples
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.methods.scene_method import SceneMethod
+from crosspoint.scene.models.birdseye_encoder import check_grid
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig
 
@@ -42,7 +43,8 @@ class VoxelMethod(SceneMethod):
 
 
 def check_channels(encoder: PointEncoder, voxels: VoxelConfig) -> None:
-    """Raise ValueError if an encoder that says how many features a voxel has expects others than these voxels have."""
+    """Raise ValueError if an encoder that says how many features a voxel has, or which space, expects other voxels."""
+    check_grid(encoder, voxels)
     channels = getattr(encoder, "in_channels", voxels.channels)
     if channels != voxels.channels:
         raise ValueError(

@@ -175,10 +175,11 @@ class ResidualBlock(nn.Module):
         return x.with_features(F.relu(inner.features + self.shortcut(x).features))
 
 
-class _Rectifier(nn.Module):
-    """ReLU of the features."""
+class Rectifier(nn.Module):
+    """ReLU of the features of all voxels."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        """(M, C) → (M, C)."""
         return _relu(x)
 
 
@@ -188,7 +189,7 @@ def _relu(x: SparseTensor) -> SparseTensor:
 
 def _stage(conv: SubmanifoldConv3d | SparseConv3d | SparseTransposedConv3d, momentum: float) -> nn.Sequential:
     """A convolution between blocks, normalized and rectified."""
-    return nn.Sequential(conv, SparseBatchNorm(conv.kernel.shape[2], momentum), _Rectifier())
+    return nn.Sequential(conv, SparseBatchNorm(conv.kernel.shape[2], momentum), Rectifier())
 
 
 def _blocks(in_channels: int, channels: int, count: int, momentum: float) -> nn.Sequential:

@@ -87,12 +87,21 @@ class Grid:
 
     Args:
         coordinates: (M, 4) integers: frame, x, y, z.
+        shape: cells along x, y and z of the space that holds all voxels, from 0 on; None where it has no end.
 
     Raises:
-        ValueError: if there is no voxel, one stands twice, or coordinates do not fit the keys.
+        ValueError: if there is no voxel, one stands twice, or coordinates do not fit the keys or lie outside the space.
     """
 
-    def __init__(self, coordinates: Tensor) -> None:
+    def __init__(self, coordinates: Tensor, shape: tuple[int, int, int] | None = None) -> None:
+        if shape is not None and len(coordinates):
+            low, high = (tuple(edge.tolist()) for edge in (coordinates.amin(0)[1:], coordinates.amax(0)[1:]))
+            if min(low) < 0 or any(cell >= size for cell, size in zip(high, shape, strict=True)):
+                raise ValueError(
+                    f"found voxels from {low} to {high}, expected them from (0, 0, 0) on within {tuple(shape)} cells: "
+                    "cut space with the extent that the network was built for"
+                )
+        self.shape = shape
         keys, rows = pack(coordinates).sort()
         if bool((keys[1:] == keys[:-1]).any()):
             raise ValueError("found a voxel twice, expected unique coordinates: voxelize the points first")
@@ -203,7 +212,7 @@ def _search(inputs: _Level, outputs: _Level, kernel: int, step: int) -> KernelMa
                 pairs[volume - 1 - number] = found[::-1]
             place += hit
             wanted += step
-    blocks = [block for number in sorted(pairs) for block in _pieces(number, *pairs[number])]
+    blocks = [block for number in sorted(pairs) for block in blocks_of(number, *pairs[number])]
     return KernelMap(blocks, volume, len(inputs.keys), len(outputs.keys), volume // 2 if mirrored else None)
 
 
@@ -211,7 +220,8 @@ def _rows(level: _Level, place: Tensor) -> Tensor:
     return place if level.rows is None else level.rows.index_select(0, place)
 
 
-def _pieces(offset: int, inputs: Tensor, outputs: Tensor) -> Iterator[Block]:
+def blocks_of(offset: int, inputs: Tensor, outputs: Tensor) -> Iterator[Block]:
+    """The pairs of an offset, rows of inputs (P,) and of outputs (P,), in the pieces of `KernelMap.blocks`."""
     size = ROWS if inputs.device.type == "cpu" else max(1, len(inputs))
     for a, b in zip(inputs.split(size), outputs.split(size), strict=True):
         if len(a):

@@ -138,30 +138,33 @@ def _outer_products(features: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
     return out.to(features.dtype)
 
 
-class _Convolution3d(nn.Module):
-    """A kernel (offsets, C_in, C_out) drawn as MinkowskiEngine draws it, and a bias (C_out,) or none."""
+class SparseConvolution(nn.Module):
+    """Layer with a kernel (offsets, C_in, C_out) drawn as MinkowskiEngine draws it, and a bias (C_out,) or none."""
 
     backend: Backend = "torch"
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool, fan: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, bias: bool, fan: int, volume: int | None = None
+    ) -> None:
         super().__init__()
         self.size = kernel
-        bound = 1 / math.sqrt(fan * kernel**3)
-        self.kernel = nn.Parameter(torch.empty(kernel**3, in_channels, out_channels).uniform_(-bound, bound))
+        volume = kernel**3 if volume is None else volume
+        bound = 1 / math.sqrt(fan * volume)
+        self.kernel = nn.Parameter(torch.empty(volume, in_channels, out_channels).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
     def extra_repr(self) -> str:
         """What a printed network shows."""
         return f"{self.kernel.shape[1]} → {self.kernel.shape[2]}, kernel {self.size}"
 
-    def _convolve(self, x: SparseTensor, pairs: KernelMap, stride: int) -> SparseTensor:
+    def _convolve(self, x: SparseTensor, pairs: KernelMap, stride: int = 1, grid: Grid | None = None) -> SparseTensor:
         features = sparse_convolution(x.features, self.kernel, pairs, self.backend)
         if self.bias is not None:
             features = features + self.bias.to(features.dtype)
-        return SparseTensor(features, x.grid, stride)
+        return SparseTensor(features, x.grid if grid is None else grid, stride)
 
 
-class SubmanifoldConv3d(_Convolution3d):
+class SubmanifoldConv3d(SparseConvolution):
     """Convolve and keep the voxels: each sums over those of its neighbors that are occupied.
 
     Args:
@@ -181,7 +184,7 @@ class SubmanifoldConv3d(_Convolution3d):
         return self._convolve(x, x.grid.kernel_map(self.size, x.stride, x.stride), x.stride)
 
 
-class SparseConv3d(_Convolution3d):
+class SparseConv3d(SparseConvolution):
     """Convolve onto coarser voxels, the cells that hold an occupied one.
 
     Args:
@@ -204,7 +207,7 @@ class SparseConv3d(_Convolution3d):
         return self._convolve(x, x.grid.kernel_map(self.size, x.stride, coarse), coarse)
 
 
-class SparseTransposedConv3d(_Convolution3d):
+class SparseTransposedConv3d(SparseConvolution):
     """The way back of `SparseConv3d` with the same kernel and stride, onto the finer voxels of the grid.
 
     Args:
@@ -245,16 +248,16 @@ def use_backend(network: nn.Module, backend: Backend) -> None:
 
         check_gpu()
     for layer in network.modules():
-        if isinstance(layer, _Convolution3d):
+        if isinstance(layer, SparseConvolution):
             layer.backend = backend
 
 
 class SparseBatchNorm(nn.Module):
     """BatchNorm over the voxels of a batch; the layer inside is one that SyncBatchNorm knows to replace."""
 
-    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels, momentum=momentum)
+        self.norm = nn.BatchNorm1d(channels, momentum=momentum, eps=eps)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """(M, C) → (M, C)."""

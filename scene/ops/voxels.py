@@ -30,18 +30,30 @@ class VoxelConfig:
         kind: "cylindrical" cells have the axes range, angle, height; "cartesian" ones x, y, z.
         size: meters along every axis but the angle.
         angle: degrees per cell; must divide 180, so that the seam at 180° is a border between cells.
-        features: what the network sees of a voxel's representative point: its "intensity", or "xyz_intensity", four
-            channels.
+        features: what the network sees of a voxel's representative point: its "intensity", "xyz_intensity", four
+            channels, or "xyz_intensity_time", five, where several sweeps are aggregated.
         intensity_scale: what an intensity of 1 becomes: 255 for weights of codes that read nuScenes' as it is stored.
+        height: meters along z; null takes `size`.
+        extent: x y z of the lowest and of the highest corner of the space that is looked at, in meters, cartesian only;
+            cells are then counted from the lowest corner. Null looks at all.
+        average: describe a voxel by the mean of all its points, as SECOND does, instead of by one of them.
     """
 
     kind: Literal["cylindrical", "cartesian"] = "cylindrical"
     size: float = 0.1
     angle: float = 1.0
-    features: Literal["intensity", "xyz_intensity"] = "intensity"
+    features: Literal["intensity", "xyz_intensity", "xyz_intensity_time"] = "intensity"
     intensity_scale: float = 1.0
+    height: float | None = None
+    extent: tuple[float, float, float, float, float, float] | None = None
+    average: bool = False
 
     def __post_init__(self) -> None:
+        if self.extent is not None:
+            object.__setattr__(self, "extent", tuple(map(float, self.extent)))  # files hold lists
+            self._check_extent()
+        if self.height is not None and not self.height > 0:
+            raise ValueError(f"found voxels of height {self.height}, expected meters above 0, or null for the size")
         if not self.size > 0:
             raise ValueError(f"found voxels of size {self.size}, expected meters above 0: set `size`, e.g. 0.1")
         half = 180 / self.angle if self.angle > 0 else 0.0
@@ -51,7 +63,48 @@ class VoxelConfig:
     @property
     def channels(self) -> int:
         """Features per voxel."""
-        return 1 if self.features == "intensity" else 4
+        return {"intensity": 1, "xyz_intensity": 4, "xyz_intensity_time": 5}[self.features]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Point fields that `voxelize` takes behind x y z."""
+        return ("intensity", "time") if self.features == "xyz_intensity_time" else ("intensity",)
+
+    @property
+    def edges(self) -> tuple[float, float, float]:
+        """Meters of a cube's edges along x, y and z."""
+        return self.size, self.size, self.size if self.height is None else self.height
+
+    @property
+    def grid(self) -> tuple[int, int, int] | None:
+        """Cells along x, y and z of the extent; None where there is none."""
+        if self.extent is None:
+            return None
+        spans = zip(self.extent[:3], self.extent[3:], self.edges, strict=True)
+        counts = [round((high - low) / edge) for low, high, edge in spans]
+        return counts[0], counts[1], counts[2]
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Which of points (N, 3 or more) lie in the extent: (N,) bool, decided by their cells."""
+        if self.grid is None:
+            return torch.ones(len(points), dtype=torch.bool, device=points.device)
+        found = cells(points, self)
+        return ((found >= 0) & (found < found.new_tensor(self.grid))).all(dim=1)
+
+    def _check_extent(self) -> None:
+        assert self.extent is not None
+        low, high = self.extent[:3], self.extent[3:]
+        if self.kind != "cartesian" or any(not a < b for a, b in zip(low, high, strict=True)):
+            raise ValueError(
+                f"found {self.kind} voxels with the extent {list(self.extent)}, expected cartesian ones, and the lowest "
+                "x y z before the highest"
+            )
+        whole = zip(low, high, self.edges, self.grid or (), strict=True)
+        if any(count < 1 or abs((b - a) / edge - count) > 1e-3 for a, b, edge, count in whole):
+            raise ValueError(
+                f"found the extent {list(self.extent)} for voxels of {list(self.edges)} m, expected a whole number of "
+                "voxels along each axis: change one of them"
+            )
 
 
 class Voxels(NamedTuple):
@@ -86,12 +139,15 @@ def cells(points: Tensor, config: VoxelConfig) -> Tensor:
     """
     x, y, z = points[:, :3].double().unbind(dim=1)
     if config.kind == "cartesian":
-        return torch.stack((x, y, z), dim=1).div_(config.size).floor_().long()
+        found = torch.stack((x, y, z), dim=1)
+        if config.extent is not None:
+            found = found - found.new_tensor(config.extent[:3])
+        return found.div_(found.new_tensor(config.edges)).floor_().long()
     half = round(180 / config.angle)
     angle = torch.atan2(y, x).mul_(half / torch.pi).floor_().clamp_(min=-half)  # −180° may round to less
     angle[angle == half] = -half
     return torch.stack(
-        ((x * x + y * y).sqrt_().div_(config.size).floor_(), angle, (z / config.size).floor_()), 1
+        ((x * x + y * y).sqrt_().div_(config.size).floor_(), angle, (z / config.edges[2]).floor_()), 1
     ).long()
 
 
@@ -99,13 +155,17 @@ def voxelize(points: Tensor, config: VoxelConfig) -> Voxels:
     """Find the occupied cells of a frame.
 
     Args:
-        points: (N, 4) float32: x y z in meters, intensity.
+        points: (N, 4) float32: x y z in meters, intensity; (N, 5) with the time where voxels have it.
         config: how space is cut.
 
     Raises:
-        ValueError: if there is no point, or one is not finite or further out than keys of cells reach.
+        ValueError: if there is no point, or one is not finite, outside of the extent, or further out than keys of cells
+            reach.
     """
-    _check(points)
+    _check(points, 3 + len(config.fields))
+    outside = int((~config.inside(points)).sum())
+    if outside:
+        raise ValueError(f"found {outside} points outside of the extent of the voxels, expected none: drop them")
     found = cells(points, config)
     keys, order = pack(F.pad(found, (1, 0))).sort(stable=True)
     first = torch.ones_like(keys, dtype=torch.bool)
@@ -113,10 +173,15 @@ def voxelize(points: Tensor, config: VoxelConfig) -> Voxels:
     inverse = torch.empty_like(order)
     inverse[order] = first.cumsum(dim=0) - 1
     representative = order[first]
-    chosen = points.index_select(0, representative)
-    features = chosen[:, 3:4] if config.features == "intensity" else chosen[:, :4]
+    if config.average:
+        sums = points.new_zeros((len(representative), points.shape[1]), dtype=torch.float64)
+        sums.index_add_(0, inverse, points.double())
+        chosen = (sums / torch.bincount(inverse).unsqueeze(1)).to(points.dtype)
+    else:
+        chosen = points.index_select(0, representative)
     if config.intensity_scale != 1.0:
-        features = features * features.new_tensor([1.0, 1.0, 1.0, config.intensity_scale])[-config.channels :]
+        chosen = chosen * chosen.new_tensor([1.0, 1.0, 1.0, config.intensity_scale, 1.0])[: chosen.shape[1]]
+    features = chosen[:, 3:4] if config.features == "intensity" else chosen
     return Voxels(found.index_select(0, representative).int(), features.float(), inverse, representative)
 
 
@@ -140,9 +205,12 @@ def collate(frames: Sequence[Voxels]) -> VoxelBatch:
     )
 
 
-def _check(points: Tensor) -> None:
-    if points.ndim != 2 or points.shape[1] != 4:
-        raise ValueError(f"found points of shape {tuple(points.shape)}, expected (N, 4): pass x y z and intensity")
+def _check(points: Tensor, columns: int) -> None:
+    if points.ndim != 2 or points.shape[1] != columns:
+        beyond = "" if columns == 4 else ", and the time"
+        raise ValueError(
+            f"found points of shape {tuple(points.shape)}, expected (N, {columns}): pass x y z and intensity{beyond}"
+        )
     if len(points) == 0:
         raise ValueError("found a frame without points, expected one or more: drop the frame")
     if not bool(points.isfinite().all()):
