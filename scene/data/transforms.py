@@ -96,14 +96,14 @@ def rotate_cloud(sample: LidarSample, generator: Generator) -> LidarSample:
     cos, sin = math.cos(angle), math.sin(angle)
     x, y, z = sample.points.unbind(dim=1)
     points = torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=1)
-    return _moved(sample, points, torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float64))
+    return moved(sample, points, torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float64))
 
 
 def flip_cloud(sample: LidarSample, generator: Generator, probability: float = 0.5) -> LidarSample:
     """Mirror the cloud's x, and independently its y, each with `probability`."""
     signs = [-1.0 if _uniform(generator) < probability else 1.0 for _ in range(2)]
     points = sample.points * sample.points.new_tensor([*signs, 1.0])
-    return _moved(sample, points, torch.tensor([*signs, 1.0], dtype=torch.float64).diag())
+    return moved(sample, points, torch.tensor([*signs, 1.0], dtype=torch.float64).diag())
 
 
 def drop_cuboid(
@@ -181,7 +181,7 @@ def flip_images(sample: LidarSample, generator: Generator, probability: float = 
     return replace(sample, images=images, pixel_maps=maps, cameras=cameras, pair_pixel=_inside(pixels, ends))
 
 
-def _moved(sample: LidarSample, points: Tensor, matrix: Tensor) -> LidarSample:
+def moved(sample: LidarSample, points: Tensor, matrix: Tensor) -> LidarSample:
     """The sample with `points`, which `matrix` (3, 3), a turn about z or a mirror, moved; and all else moved alike."""
     cameras, boxes, pose = sample.cameras, sample.boxes, sample.pose
     if cameras is not None:

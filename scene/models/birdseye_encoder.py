@@ -14,13 +14,14 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 class BirdsEyeEncoder(PointEncoder):
     """Encoder of voxels in a space with an end, which it can describe from above.
 
-    A subclass sets `in_channels`, `grid`, `stride` and `map_dim`, and defines `birdseye` and `for_detection`.
+    A subclass sets `in_channels`, `grid`, `stride`, `map_dim` and `map_size`, and defines `birdseye` and `for_detection`.
 
     Attributes:
         in_channels: features of a voxel.
         grid: voxels along x, y and z.
         stride: voxels along an edge of a cell of the map; cell i is centered on voxel i · stride.
         map_dim: features of a cell.
+        map_size: cells of the map along y and x.
     """
 
     inputs = "voxels"
@@ -28,10 +29,11 @@ class BirdsEyeEncoder(PointEncoder):
     grid: tuple[int, int, int]
     stride: int
     map_dim: int
+    map_size: tuple[int, int]
 
     @abstractmethod
     def birdseye(self, voxels: SparseTensor, frames: int) -> Tensor:
-        """Voxels of so many frames → maps (frames, map_dim, cells along y, cells along x)."""
+        """Voxels of so many frames → maps (frames, map_dim, *map_size)."""
 
     @abstractmethod
     def for_detection(self, grid: tuple[int, int, int], in_channels: int) -> BirdsEyeEncoder:

@@ -91,6 +91,7 @@ class VoxelNet(BirdsEyeEncoder):
         self.map_shape = self.shape
         for window in (HALVE, HALVE, HALVE_LOW, FLATTEN):
             self.map_shape = window.shape(self.map_shape)
+        self.map_size = self.map_shape[1], self.map_shape[0]
         self.feature_dim = self.map_dim = out_channels * self.map_shape[2]
         first, second, third, fourth = widths
         self.stages = nn.ModuleList(

@@ -22,7 +22,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def test_the_number_of_parameters_is_that_of_voxelbackbone8x() -> None:
-    """Of OpenPCDet's pcdet/models/backbones_3d/spconv_backbone.py: convolutions without bias, BatchNorms of two each."""
+    """Of OpenPCDet's pcdet/models/backbones_3d/spconv_backbone.py: no bias, two numbers a channel of BatchNorms."""
     kernels = [4 * 16, 16 * 16, 16 * 32, 32 * 32, 32 * 32, 32 * 64, 64 * 64, 64 * 64, 64 * 64, 64 * 64, 64 * 64]
     norms = 2 * 16 + 3 * 32 + 3 * 64 + 3 * 64 + 128
     public = 27 * sum(kernels) + 3 * 64 * 128 + 2 * norms
