@@ -41,8 +41,8 @@ class AnchorsSaid(NamedTuple):
 class AnchorHead(DetectionHead):
     """Boxes from anchors.
 
-    The loss of a frame: 1 · focal loss of all decided anchors, 2 · smooth L1 of the codes and 0.2 · cross entropy of the
-    directions of those that answer for an object, all divided by the number of these; then the mean of the frames.
+    The loss of a frame: 1 · focal loss of all decided anchors, 2 · smooth L1 of the codes and 0.2 · cross entropy of
+    the directions of those that answer for an object, all divided by the number of these; then the mean of the frames.
 
     Args:
         in_channels: of the map.

@@ -35,8 +35,8 @@ class GroupSaid(NamedTuple):
 class CenterHead(DetectionHead):
     """Boxes from centers. Classes stand in groups, each with layers of its own.
 
-    The loss: of every group, the focal loss of its heat maps, and 0.25 · L1 of the codes at the cells of centers, summed
-    over the codes and averaged over the objects of the batch.
+    The loss: of every group, the focal loss of its heat maps, and 0.25 · L1 of the codes at the cells of centers,
+    summed over the codes and averaged over the objects of the batch.
 
     With 512 channels of the map and the six groups of nuScenes it has 1,440,250 parameters; the public code has layers
     for velocities beside these, 1,669,510 in all.

@@ -12,8 +12,8 @@ BETA = 1 / 9  # meters, or shares of an anchor, below which the smooth L1 loss i
 def sigmoid_focal(logits: Tensor, targets: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Focal loss of independent classes, element by element.
 
-    With p = sigmoid(logit): −α (1 − p)^γ log p where the target is 1, −(1 − α) p^γ log(1 − p) where it is 0. Lin et al.,
-    2017, https://arxiv.org/abs/1708.02002.
+    With p = sigmoid(logit): −α (1 − p)^γ log p where the target is 1, −(1 − α) p^γ log(1 − p) where it is 0. Lin et
+    al., 2017, https://arxiv.org/abs/1708.02002.
 
     Args:
         logits: of any shape.

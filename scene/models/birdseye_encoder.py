@@ -14,7 +14,8 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 class BirdsEyeEncoder(PointEncoder):
     """Encoder of voxels in a space with an end, which it can describe from above.
 
-    A subclass sets `in_channels`, `grid`, `stride`, `map_dim` and `map_size`, and defines `birdseye` and `for_detection`.
+    A subclass sets `in_channels`, `grid`, `stride`, `map_dim` and `map_size`, and defines `birdseye` and
+    `for_detection`.
 
     Attributes:
         in_channels: features of a voxel.

@@ -96,8 +96,8 @@ class VoxelConfig:
         low, high = self.extent[:3], self.extent[3:]
         if self.kind != "cartesian" or any(not a < b for a, b in zip(low, high, strict=True)):
             raise ValueError(
-                f"found {self.kind} voxels with the extent {list(self.extent)}, expected cartesian ones, and the lowest "
-                "x y z before the highest"
+                f"found {self.kind} voxels with the extent {list(self.extent)}, expected cartesian ones, and the "
+                "lowest x y z before the highest"
             )
         whole = zip(low, high, self.edges, self.grid or (), strict=True)
         if any(count < 1 or abs((b - a) / edge - count) > 1e-3 for a, b, edge, count in whole):
