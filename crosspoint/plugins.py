@@ -95,6 +95,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "partseg": "crosspoint.eval.protocols.partseg.PartSegmentation",
         "robustness": "crosspoint.eval.protocols.robustness.Robustness",
         "semseg": "crosspoint.eval.protocols.semseg.SemanticSegmentation",
+        "detection": "crosspoint.eval.protocols.detection.Detection",
     },
 }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crosspoint.eval.study.study import report_study
     from crosspoint.eval.supervised.classification import fine_tune
     from crosspoint.eval.supervised.config import FinetuneConfig
+    from crosspoint.eval.supervised.detection import detection
     from crosspoint.eval.supervised.part_segmentation import segment_parts
     from crosspoint.eval.supervised.pointbert_folds import folds_finetune
     from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
@@ -42,6 +43,7 @@ _MODULES = {
     "FrameTarget": "targets",
     "Protocol": "protocols.protocol",
     "StudyConfig": "study.config",
+    "detection": "supervised.detection",
     "evaluate": "protocols.protocol",
     "few_shot": "protocols.few_shot",
     "few_shot_table": "protocols.few_shot",
@@ -71,6 +73,7 @@ __all__ = [
     "Protocol",
     "Result",
     "StudyConfig",
+    "detection",
     "evaluate",
     "extract_features",
     "few_shot",

@@ -22,11 +22,13 @@ from crosspoint.scene.methods.scene_method import SceneMethod
 from crosspoint.scene.methods.simipu import SimIPU
 from crosspoint.scene.methods.slidr import SLidR
 from crosspoint.scene.methods.voxel_method import VoxelMethod
+from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
 from crosspoint.scene.models.masked_images import MaskConfig
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.occupancy import OccupancyConfig, OccupancyHead
 from crosspoint.scene.models.pixel_encoder import PixelEncoder, ResNetMaps
 from crosspoint.scene.models.pointnet2 import PointNet2
+from crosspoint.scene.models.voxelnet import VoxelNet
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
 
@@ -34,6 +36,7 @@ __all__ = [
     "CMCR",
     "OLIVINE",
     "PPKT",
+    "BirdsEyeEncoder",
     "Boxes",
     "CmcrWeights",
     "DistributionSchedule",
@@ -57,6 +60,7 @@ __all__ = [
     "SuperpixelConfig",
     "VoxelConfig",
     "VoxelMethod",
+    "VoxelNet",
     "check_scenes",
     "open_scenes",
     "pair_points",

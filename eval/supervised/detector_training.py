@@ -130,9 +130,7 @@ class DetectorTraining(Training):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
-def find_boxes(
-    network: Detector, frames: BoxedFrames, resources: Resources, device: torch.device
-) -> list[FoundBoxes]:
+def find_boxes(network: Detector, frames: BoxedFrames, resources: Resources, device: torch.device) -> list[FoundBoxes]:
     """What a detector says of each frame.
 
     Args:

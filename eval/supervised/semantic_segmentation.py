@@ -235,6 +235,11 @@ def _check(
             f"found an encoder of type {type(encoder).__name__}, expected one of voxels: pass a network for scenes, "
             "such as MinkUNet"
         )
+    if voxels.extent is not None:
+        raise ValueError(
+            f"found voxels with the extent {list(voxels.extent)}, expected none: every point is measured, however far "
+            "away; set voxels.extent to null"
+        )
     channels = getattr(encoder, "in_channels", voxels.channels)
     if channels != voxels.channels:
         raise ValueError(

@@ -188,7 +188,7 @@ def test_there_are_shipped_configurations() -> None:
         ("render",),
         ("pretrain",),
         *[("evaluate", name) for name in ("all", "linear", "fewshot", "folds", "knn")],
-        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg", "semseg")],
+        *[("evaluate", name) for name in ("retrieval", "crossmodal", "finetune", "partseg", "semseg", "detection")],
         ("show",),
         ("synthesize",),
         ("quickstart",),

@@ -1,0 +1,104 @@
+"""Detection of objects in LiDAR frames as a protocol."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from crosspoint.eval.checkpoint import Checkpoint
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.protocols.benchmarks import frames_label
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.report.curves import recorded_curves
+from crosspoint.eval.report.report_model import Contribution
+from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.boxed_frames import checked_boxes
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.detection import DETECTOR, RECIPE, RESOURCES, detection
+from crosspoint.eval.supervised.detector_training import DetectionConfig
+from crosspoint.eval.targets import FrameTarget
+from crosspoint.scene.datasets.validate import check_scenes
+from crosspoint.scene.detection.detector import DetectorConfig
+from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
+
+
+@dataclass(frozen=True)
+class Detection(Protocol):
+    """Detection of objects in LiDAR frames: a detector that begins with an encoder of scenes; AP of its boxes.
+
+    Args:
+        fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
+        detector: what is built on the encoder; the defaults are SECOND's backbone and CenterPoint's head
+        recipe: settings of training; the defaults are SECOND's on KITTI
+        resources: hardware of training
+    """
+
+    name = "detection"
+    target = FrameTarget
+    trains = True
+    study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs"}
+
+    fraction: float = 1.0
+    detector: DetectorConfig = DETECTOR
+    recipe: DetectionConfig = RECIPE
+    resources: Resources = RESOURCES
+
+    def unsupported(self, checkpoint: Checkpoint) -> str | None:
+        """Encoders without a map from above, and voxels without an extent."""
+        reason = super().unsupported(checkpoint)
+        if reason is not None:
+            return reason
+        if not issubclass(checkpoint.network, BirdsEyeEncoder):
+            return f"a {checkpoint.network.__name__}, which gives no map from above"
+        if checkpoint.voxels.extent is None:
+            return "voxels without an extent"
+        return None
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse frames that are missing, cannot be read, or have no boxes."""
+        for frames in (data.train_frames, data.test_frames, data.validation_frames):
+            if frames is None:
+                continue
+            if not frames.box_classes:
+                raise ValueError(f"found no boxes in {frames.name}, expected a dataset that has them")
+            check_scenes(frames, frames=1, pairs=False)
+            checked_boxes(frames[0], frames.box_classes)
+        data.refuse_frame_overlap()
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `detection`; its answers lie beside the network."""
+        encoder, data = run.encoder, run.data
+        assert isinstance(encoder, BirdsEyeEncoder)  # as `unsupported` found
+        result = detection(
+            encoder,
+            data.train_frames,
+            data.test_frames,
+            voxels=run.checkpoint.voxels,
+            detector=self.detector,
+            recipe=self.recipe,
+            validation=data.validation_frames,
+            fraction=self.fraction,
+            seed=run.seed,
+            resources=run.resources(self.resources),
+            progress=sys.stderr.isatty(),
+            out=run.folder_of(self.name),
+        )
+        splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
+        left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}
+        if left_out:
+            result = replace(result, constants={**result.constants, "frames_left_out": left_out})
+        return on_dataset(result, data.test_frames.name), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """AP of volumes, the mean over the classes."""
+        share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
+        return [Column(f"detection AP{share}, {frames_label(data)}", self.name, "ap_3d")]
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Curves over the epochs."""
+        return Contribution(curves=recorded_curves("detection", result))

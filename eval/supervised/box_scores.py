@@ -1,0 +1,87 @@
+"""Average precision of detections on any frames with boxes, by the rules of KITTI's object benchmark.
+
+Every labeled box counts: where a dataset says nothing of occlusion or of how large an object is in an image, there are
+no difficulties. Boxes from above and volumes are compared; AP is the mean over 40 positions of recall (Simonelli et
+al., 2019, https://arxiv.org/abs/1905.12365), so n objects, all found and nothing else, give 100 (min(n, 41) − 1) / 40.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crosspoint.eval.metrics.detection.kitti import METRICS, kitti_scores
+from crosspoint.renderers.json_object import JsonObject
+from crosspoint.scene.data.sample import Boxes
+from crosspoint.scene.datasets.kitti_labels import KittiLabels
+from crosspoint.scene.detection.found_boxes import FoundBoxes
+
+LONG = 3.0  # meters; objects of a mean length above it must overlap by more than 0.7, as KITTI's cars, others by 0.5
+CLASS = "Car"  # under which each class stands in turn, so that no other one is its neighbor
+
+
+def box_scores(
+    found: Sequence[FoundBoxes], truth: Sequence[Boxes], names: Sequence[str]
+) -> tuple[dict[str, float], list[JsonObject]]:
+    """Figures of all classes, and a row for each.
+
+    Args:
+        found: of each frame.
+        truth: likewise.
+        names: of the classes.
+
+    Returns:
+        "ap_3d" and "ap_bev" in percent, the means over the classes that occur; and of each class its name, objects,
+        least overlap, and both, None where it has no object.
+
+    Raises:
+        ValueError: if there is no frame or no object, or there are detections of another number of frames.
+    """
+    if len(found) != len(truth) or not truth:
+        raise ValueError(f"found detections of {len(found)} frames, expected {len(truth)}, of 1 frame or more")
+    if sum(len(boxes.labels) for boxes in truth) == 0:
+        raise ValueError(f"found no box in {len(truth)} frames to measure on, expected some: choose another extent")
+    rows: list[JsonObject] = []
+    for label, name in enumerate(names):
+        own = [boxes.geometry[boxes.labels == label] for boxes in truth]
+        lengths = torch.cat(own)[:, 3]
+        row: JsonObject = {"class": name, "objects": len(lengths), "least_overlap": None}
+        row |= {"ap_3d": None, "ap_bev": None}
+        if len(lengths):
+            least = 0.7 if float(lengths.mean()) > LONG else 0.5
+            said = [(boxes.geometry[boxes.labels == label], boxes.scores[boxes.labels == label]) for boxes in found]
+            table = kitti_scores(
+                [_labels(geometry) for geometry in own],
+                [_labels(geometry, scores) for geometry, scores in said],
+                [CLASS],
+                {CLASS: (least, least, least)},
+            ).r40
+            row |= {"least_overlap": least}
+            row |= {f"ap_{metric}": float(table[METRICS.index(metric), 0, 0]) for metric in ("3d", "bev")}
+        rows.append(row)
+    there = [row for row in rows if row["objects"]]
+    return {key: float(np.mean([row[key] for row in there])) for key in ("ap_3d", "ap_bev")}, rows
+
+
+def _labels(geometry: Tensor, scores: Tensor | None = None) -> KittiLabels:
+    """Boxes (n, 7) of one class under KITTI's names for our axes, large in an image and hidden by nothing.
+
+    `KittiLabels.upright` leads back to them.
+    """
+    x, y, z, length, width, height, heading = geometry.double().numpy().T
+    count = len(x)
+    return KittiLabels(
+        [CLASS] * count,
+        np.zeros(count),
+        np.zeros(count),
+        np.full(count, -10.0),
+        np.tile([0.0, 0.0, 100.0, 100.0], (count, 1)),
+        np.stack([height, width, length], axis=1),
+        np.stack([-y, height / 2 - z, x], axis=1),
+        -(math.pi / 2 + heading),
+        None if scores is None else scores.double().numpy(),
+    )
