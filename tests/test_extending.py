@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,15 @@ from PIL import Image
 from crosspoint import load_pretrained
 from crosspoint.checkpoints.files import read_checkpoint
 from crosspoint.cli.main import main
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.detection import detection
+from crosspoint.eval.supervised.detector_training import DetectionConfig
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.labels.manifest import read_manifest
+from crosspoint.scene.ops.sparse_conv import SparseTensor
+from crosspoint.scene.ops.voxels import collate, voxelize
+from tests.eval.toy_traffic import VOXELS, write_traffic
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -57,7 +66,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
 
 def test_each_class_is_short() -> None:
     classes = re.findall(r"^class .*?(?=\n\n\n|\Z)", "\n\n\n".join(PYTHON), re.DOTALL | re.MULTILINE)
-    assert len(classes) == 9
+    assert len(classes) == 10
     assert max(len(text.strip().splitlines()) for text in classes) < 30
 
 
@@ -118,6 +127,26 @@ def test_a_method_and_a_dataset_for_scenes(mine: ModuleType, tmp_path: Path) -> 
     assert pretrained.encoder(pretrained.transform(sweep)).shape[1] == 8
     rows = (tmp_path / "runs/walls/csv/version_0/metrics.csv").read_text().splitlines()
     assert "train/loss" in rows[0]
+
+
+def test_an_encoder_for_detection(mine: ModuleType, tmp_path: Path) -> None:
+    root = write_traffic(tmp_path / "traffic")
+    encoder, voxels = mine.Pillars((64, 64, 8)), replace(VOXELS, height=1.0)
+    result = detection(
+        encoder,
+        FolderScenes(root, "train"),
+        FolderScenes(root, "val"),
+        voxels=voxels,
+        detector=DetectorConfig(widths=[8], layers=[0], up=8, center_width=8),
+        recipe=DetectionConfig(epochs=1),
+        resources=Resources(accelerator="cpu"),
+    )
+    assert 0 <= result.metrics["ap_3d"] <= 100
+    cut = voxelize(FolderScenes(root, "val")[0].points_with("intensity"), voxels)
+    maps = encoder.birdseye(SparseTensor.of(collate([cut])), 1)
+    x, y, _ = cut.coordinates[0].tolist()
+    column = (cut.coordinates[:, :2] == cut.coordinates[0, :2]).all(dim=1)
+    torch.testing.assert_close(maps[0, :, y, x], encoder.layer(cut.features[column]).mean(dim=0))
 
 
 def test_a_labeler(mine: ModuleType, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from crosspoint.eval.metrics.detection.kitti import METRICS, kitti_scores
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.datasets.kitti_labels import KittiLabels
+from crosspoint.scene.datasets.kitti_object import KittiObject
 from crosspoint.scene.detection.found_boxes import FoundBoxes
 
 LONG = 3.0  # meters; objects of a mean length above it must overlap by more than 0.7, as KITTI's cars, others by 0.5
@@ -65,6 +67,27 @@ def box_scores(
         rows.append(row)
     there = [row for row in rows if row["objects"]]
     return {key: float(np.mean([row[key] for row in there])) for key in ("ap_3d", "ap_bev")}, rows
+
+
+def benchmark_scores(found: Sequence[FoundBoxes], dataset: LidarDataset, indices: Sequence[int]) -> dict[str, float]:
+    """Figures as a dataset's own benchmark defines them; none where it has none here.
+
+    Of KITTI: AP over 40 positions of recall, of volumes and from above, for each class and difficulty and their mean:
+    "car_3d_moderate", …, "mean_bev_hard".
+
+    Args:
+        found: of each frame.
+        dataset: of the frames.
+        indices: of the frames in it.
+    """
+    if not isinstance(dataset, KittiObject):
+        return {}
+    results = [
+        dataset.results(index, Boxes(boxes.geometry, boxes.labels), boxes.scores)
+        for index, boxes in zip(indices, found, strict=True)
+    ]
+    figures = kitti_scores([dataset.labels(index) for index in indices], results).figures()
+    return {name: value for name, value in figures.items() if "_3d_" in name or "_bev_" in name}
 
 
 def _labels(geometry: Tensor, scores: Tensor | None = None) -> KittiLabels:

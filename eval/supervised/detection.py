@@ -16,7 +16,7 @@ import torch
 
 from crosspoint.eval.features import feature_key
 from crosspoint.eval.results import Result
-from crosspoint.eval.supervised.box_scores import box_scores
+from crosspoint.eval.supervised.box_scores import benchmark_scores, box_scores
 from crosspoint.eval.supervised.boxed_frames import BoxedFrames
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
@@ -86,6 +86,7 @@ def detection(
 
     - ap_3d, ap_bev: of the epoch with the highest ap_3d on the validation frames, and of the last epoch where there are
       none. `crosspoint.eval.supervised.box_scores` defines them.
+    - car_3d_moderate, …: on `kitti_object`, what its benchmark asks for, by class and difficulty, and their mean.
     - validation_ap_3d: of the chosen epoch, where there are validation frames.
 
     The records are a row for each epoch, then a row for each class. The encoder itself is not changed. The same
@@ -127,6 +128,7 @@ def detection(
         network.load_state_dict(fitted.weights)
     found, truth = find_boxes(network, tested, resources, resources.device), tested.boxes()
     metrics, rows = box_scores(found, truth, train.box_classes)
+    metrics |= benchmark_scores(found, test, tested.indices)
     if out is not None:
         save_network(out, network, **_arrays(found))
     row = fitted.records[fitted.epoch - 1]

@@ -17,11 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
 from crosspoint.scene.data.calibration import invert, lidar_cameras
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
+from crosspoint.scene.datasets.kitti_labels import KittiLabels, read_labels
+from crosspoint.scene.datasets.kitti_results import kitti_results
 from crosspoint.scene.datasets.readers import (
     find_image,
     find_sweeps,
@@ -133,6 +137,25 @@ class KittiObject(LidarDataset):
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""
         self._numbers = [self._numbers[index] for index in kept]
+
+    def labels(self, index: int) -> KittiLabels:
+        """All labels of a frame as KITTI states them, DontCare among them; raises FileNotFoundError without a file."""
+        return read_labels(self._file(index, "label_2", ".txt"))
+
+    def results(self, index: int, boxes: Boxes, scores: Tensor) -> KittiLabels:
+        """Detections in a frame, boxes in the LiDAR's frame and scores (n,), as KITTI states them."""
+        calibration = KittiCalibration(self._file(index, "calib", ".txt"))
+        to_rectified = calibration.rotation("R0_rect") @ calibration.transform("Tr_velo_to_cam")
+        with Image.open(self.image_files(index)[0]) as image:
+            size = image.height, image.width
+        return kitti_results(
+            boxes.geometry.numpy(),
+            [BOX_CLASSES[label] for label in boxes.labels.tolist()],
+            scores.numpy(),
+            to_rectified,
+            calibration.matrix("P2", (3, 4)),
+            size,
+        )
 
     def image_files(self, index: int) -> list[Path]:
         """The left color image."""

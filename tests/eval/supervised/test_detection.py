@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from crosspoint.eval.results import Result
-from crosspoint.eval.supervised.box_scores import box_scores
+from crosspoint.eval.supervised.box_scores import benchmark_scores, box_scores
 from crosspoint.eval.supervised.boxed_frames import BoxedFrames, checked_boxes
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detection import detection
 from crosspoint.eval.supervised.detector_training import DetectionConfig, DetectorTraining
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.datasets.kitti_object import BOX_CLASSES, KittiObject
 from crosspoint.scene.detection.box_augmentation import BoxAugmentation
 from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.detection.found_boxes import FoundBoxes
@@ -27,6 +28,7 @@ from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.voxelnet import VoxelNet
 from tests.eval.toy_traffic import NAMES, VOXELS, toy_frame, write_traffic
 
+KITTI = Path(__file__).parents[4] / "shared" / "data" / "kitti_object"
 CPU = Resources(accelerator="cpu", evaluation_batch=2)
 SMALL = DetectorConfig(widths=[8, 16], layers=[0, 0], up=8, center_width=8)
 SHORT = DetectionConfig(epochs=2, batch_size=2)
@@ -220,3 +222,28 @@ def test_a_detector_learns_a_few_frames_by_heart(head: str, traffic: Path) -> No
 
 
 LEARNED = {"center": 120, "anchor": 120}  # epochs of one step
+
+
+@pytest.mark.skipif(not KITTI.is_dir(), reason="shared/data/kitti_object is not there")
+def test_labels_as_answers_score_what_kittis_rules_allow() -> None:
+    """Of n objects that count at a difficulty all are found: 100 (min(n, 41) − 1) / 40."""
+    dataset = KittiObject(KITTI)
+    indices = range(len(dataset))
+    found = []
+    for index in indices:
+        boxes = dataset[index].boxes
+        scores = torch.linspace(0.9, 0.5, len(boxes.labels)) - 0.01 * index
+        found.append(FoundBoxes(boxes.geometry.float(), boxes.labels, scores))
+    figures = benchmark_scores(found, dataset, indices)
+    for name, (height, occlusion, truncation) in {"easy": (40, 0, 0.15), "hard": (25, 2, 0.5)}.items():
+        for kind in BOX_CLASSES:
+            count = 0
+            for index in indices:
+                labels = dataset.labels(index)
+                tall = labels.image_boxes[:, 3] - labels.image_boxes[:, 1] > height
+                seen = (labels.occlusion <= occlusion) & (labels.truncation <= truncation)
+                count += int((labels.of_class(kind) & tall & seen).sum())
+            expected = 100 * max(0, min(count, 41) - 1) / 40
+            assert figures[f"{kind.lower()}_3d_{name}"] == pytest.approx(expected)
+            assert figures[f"{kind.lower()}_bev_{name}"] == pytest.approx(expected)
+    assert benchmark_scores(found, FolderScenes.__new__(FolderScenes), indices) == {}

@@ -131,3 +131,54 @@ def test_bad_cells_are_named(options: dict[str, float]) -> None:
 def test_no_frames_are_named() -> None:
     with pytest.raises(ValueError, match="found no frame"):
         collate([])
+
+
+EXTENT = (0.0, -2.0, -1.0, 3.0, 2.0, 1.0)
+
+
+def test_cells_of_an_extent_are_counted_from_its_lowest_corner():
+    config = VoxelConfig("cartesian", 0.5, height=0.25, extent=EXTENT)
+    assert config.grid == (6, 8, 8)
+    points = torch.tensor([[0.0, -2.0, -1.0], [2.99, 1.99, 0.99], [1.0, 0.1, 0.3], [3.0, 0.0, 0.0], [1.0, 0.0, -1.01]])
+    assert config.inside(points).tolist() == [True, True, True, False, False]
+    assert cells(points[:3], config).tolist() == [[0, 0, 0], [5, 7, 7], [2, 4, 5]]
+
+
+def test_averages_are_those_of_a_loop_over_points():
+    points = cloud()
+    config = VoxelConfig("cartesian", size=0.5, features="xyz_intensity", average=True, intensity_scale=2.0)
+    voxels = voxelize(points, config)
+    for voxel in range(len(voxels.coordinates)):
+        mean = points[voxels.inverse == voxel].double().mean(dim=0)
+        torch.testing.assert_close(voxels.features[voxel].double(), mean * torch.tensor([1, 1, 1, 2.0]).double())
+    same = voxelize(points, VoxelConfig("cartesian", size=0.5))
+    assert torch.equal(same.coordinates, voxels.coordinates)
+
+
+def test_voxels_of_several_sweeps_have_a_time():
+    points = torch.cat([cloud(), torch.rand(len(cloud()), 1)], dim=1)
+    config = VoxelConfig("cartesian", size=0.5, features="xyz_intensity_time")
+    assert (config.channels, config.fields) == (5, ("intensity", "time"))
+    voxels = voxelize(points, config)
+    assert torch.equal(voxels.features, points[voxels.representative])
+    with pytest.raises(ValueError, match=r"expected \(N, 5\): pass x y z and intensity, and the time"):
+        voxelize(points[:, :4], config)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "cylindrical", "extent": EXTENT}, "found cylindrical voxels with the extent"),
+        ({"kind": "cartesian", "extent": (0, 0, 0, 1, 1, 0)}, "the lowest x y z before the highest"),
+        ({"kind": "cartesian", "extent": EXTENT, "size": 0.7}, "expected a whole number of voxels along each axis"),
+        ({"kind": "cartesian", "height": 0.0}, "found voxels of height 0.0, expected meters above 0"),
+    ],
+)
+def test_an_extent_that_cannot_be_cut_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        VoxelConfig(**options)
+
+
+def test_points_outside_of_an_extent_are_refused():
+    with pytest.raises(ValueError, match="found 1 points outside of the extent of the voxels, expected none"):
+        voxelize(torch.tensor([[9.0, 0, 0, 0], [1, 0, 0, 0]]), VoxelConfig("cartesian", 0.5, extent=EXTENT))
