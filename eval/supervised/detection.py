@@ -116,8 +116,9 @@ def detection(
     check_free(out)
     resources = resources or RESOURCES
     seen_from_above = _check(encoder, train, test, validation)
-    every, augmented = label_step(fraction), {"augmentation": recipe.augmentation, "sampling": recipe.sampling}
-    learned = BoxedFrames(train, voxels, every=every, **augmented)
+    learned = BoxedFrames(
+        train, voxels, every=label_step(fraction), augmentation=recipe.augmentation, sampling=recipe.sampling
+    )
     held = None if validation is None else BoxedFrames(validation, voxels)
     tested = BoxedFrames(test, voxels)
     detector = with_anchors(detector, learned)

@@ -98,7 +98,7 @@ class AnchorHead(DetectionHead):
         """See `DetectionHead.loss`: "classes", "boxes", "directions"."""
         frames = [self._frame_loss(*parts) for parts in zip(*said, boxes, strict=True)]
         totals = torch.stack([torch.stack(parts) for parts in frames]).mean(dim=0)
-        return dict(zip(("classes", "boxes", "directions"), totals, strict=True))
+        return dict(zip(("classes", "boxes", "directions"), totals.unbind(), strict=True))
 
     def _frame_loss(
         self, scores: Tensor, codes: Tensor, directions: Tensor, boxes: Boxes

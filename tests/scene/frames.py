@@ -49,6 +49,12 @@ def returns(frame: LidarSample) -> np.ndarray:
     return frame.points_with("intensity").numpy()
 
 
+def boxes_of(frame: LidarSample) -> Boxes:
+    """The boxes of a frame that has some."""
+    assert frame.boxes is not None
+    return frame.boxes
+
+
 def labels_of(frame: LidarSample) -> np.ndarray | None:
     return frame.point_fields["label"].numpy() if "label" in frame.point_fields else None
 

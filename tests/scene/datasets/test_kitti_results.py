@@ -13,6 +13,7 @@ from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.datasets.kitti_object import BOX_CLASSES, KittiObject
 from crosspoint.scene.datasets.kitti_results import kitti_results
 from tests.scene.datasets.test_kitti_object import DATA, write_frames
+from tests.scene.frames import boxes_of
 
 AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 P = np.array([[100.0, 0, 50, 0], [0, 100, 30, 0], [0, 0, 1, 0]])
@@ -55,7 +56,7 @@ def test_a_box_behind_the_camera_has_a_box_within_the_image() -> None:
 def test_labels_come_back_from_the_boxes_that_were_read(tmp_path: Path) -> None:
     dataset = KittiObject(write_frames(tmp_path))
     frame, labels = dataset[1], dataset.labels(1)
-    again = dataset.results(1, frame.boxes, torch.tensor([0.9]))
+    again = dataset.results(1, boxes_of(frame), torch.tensor([0.9]))
     assert again.names == ("Car",) and labels.names == ("Car", "Van")
     assert again.positions[0] == pytest.approx(labels.positions[0])
     assert again.sizes[0] == pytest.approx(labels.sizes[0])
@@ -66,7 +67,7 @@ def test_labels_come_back_from_the_boxes_that_were_read(tmp_path: Path) -> None:
 def test_labels_of_real_frames_come_back() -> None:
     dataset = KittiObject(DATA)
     for index in range(len(dataset)):
-        labels, boxes = dataset.labels(index), dataset[index].boxes
+        labels, boxes = dataset.labels(index), boxes_of(dataset[index])
         own = labels.of_class(*BOX_CLASSES)
         again = dataset.results(index, boxes, torch.ones(len(boxes.labels)))
         assert np.allclose(again.positions, labels.positions[own], atol=1e-6)

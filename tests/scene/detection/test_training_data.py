@@ -16,6 +16,7 @@ from crosspoint.scene.detection.box_augmentation import BoxAugmentation, mirror_
 from crosspoint.scene.detection.object_sampling import ObjectBank, ObjectSampling, paste_objects
 from crosspoint.scene.detection.points_in_boxes import points_in_boxes
 from crosspoint.scene.ops.rotated_boxes import rotated_iou
+from tests.scene.frames import boxes_of
 
 
 def frame(seed: int = 0, count: int = 500, boxes: int = 3) -> LidarSample:
@@ -33,8 +34,8 @@ def frame(seed: int = 0, count: int = 500, boxes: int = 3) -> LidarSample:
 
 def test_points_in_boxes_are_those_between_the_six_faces() -> None:
     sample = frame()
-    found = points_in_boxes(sample.points, sample.boxes.geometry)
-    for row, (x, y, z, length, width, height, heading) in enumerate(sample.boxes.geometry.tolist()):
+    found = points_in_boxes(sample.points, boxes_of(sample).geometry)
+    for row, (x, y, z, length, width, height, heading) in enumerate(boxes_of(sample).geometry.tolist()):
         for point in range(0, 500, 7):
             px, py, pz = sample.points[point].tolist()
             ahead = np.array([math.cos(heading), math.sin(heading)])
@@ -64,7 +65,8 @@ def test_points_stay_in_their_boxes_and_under_their_pixels(name: str) -> None:
     sample = replace(frame(), images=torch.zeros(1, 3, 8, 8, dtype=torch.uint8), cameras=Cameras(K, R, t, (8, 8)))
     changed = CHANGES[name](sample)
     assert torch.equal(
-        points_in_boxes(sample.points, sample.boxes.geometry), points_in_boxes(changed.points, changed.boxes.geometry)
+        points_in_boxes(sample.points, boxes_of(sample).geometry),
+        points_in_boxes(changed.points, boxes_of(changed).geometry),
     )
 
     def pixels(one: LidarSample) -> torch.Tensor:
@@ -94,8 +96,8 @@ def test_draws_depend_on_the_generator_and_keep_their_limits() -> None:
     factors, angles = [], []
     for seed in range(60):
         changed = augmentation(sample, Generator().manual_seed(seed))
-        factors.append(float(changed.boxes.geometry[0, 3] / sample.boxes.geometry[0, 3]))
-        turned = float(changed.boxes.geometry[0, 6] - sample.boxes.geometry[0, 6])
+        factors.append(float(boxes_of(changed).geometry[0, 3] / boxes_of(sample).geometry[0, 3]))
+        turned = float(boxes_of(changed).geometry[0, 6] - boxes_of(sample).geometry[0, 6])
         angles.append((turned + math.pi) % (2 * math.pi) - math.pi)
     assert 0.9 <= min(factors) < 0.95 and 1.15 < max(factors) <= 1.2
     assert -math.pi / 6 - 1e-9 <= min(angles) < -0.4 and 0.4 < max(angles) <= math.pi / 6 + 1e-9
@@ -109,7 +111,7 @@ def test_the_bank_has_the_objects_of_the_frames() -> None:
     bank, expected = bank_of(), 0
     for seed in range(1, 12):
         sample = frame(seed, boxes=6, count=3000)
-        expected += int((points_in_boxes(sample.points, sample.boxes.geometry).sum(dim=0) >= 5).sum())
+        expected += int((points_in_boxes(sample.points, boxes_of(sample).geometry).sum(dim=0) >= 5).sum())
     assert sum(map(len, bank.objects)) == expected > 20
     one = bank.objects[1][0]
     assert bool(points_in_boxes(one.points, one.box[None]).all())
@@ -120,9 +122,9 @@ def test_the_bank_has_the_objects_of_the_frames() -> None:
 def test_pasted_objects_stand_free_and_whole(seed: int) -> None:
     bank, sample = bank_of(), frame()
     pasted = paste_objects(sample, bank, [4, 5], Generator().manual_seed(seed))
-    geometry, labels = pasted.boxes
-    before = len(sample.boxes.labels)
-    assert torch.equal(geometry[:before], sample.boxes.geometry)
+    geometry, labels = boxes_of(pasted)
+    before = len(boxes_of(sample).labels)
+    assert torch.equal(geometry[:before], boxes_of(sample).geometry)
     assert len(geometry) > before
     overlap = rotated_iou(geometry[before:], geometry)
     overlap[:, before:].fill_diagonal_(0)
