@@ -67,7 +67,8 @@ def center_targets(
     for row in rows.tolist():
         length, breadth = (float(side) / cell for side in boxes[row, 3:5])
         radius = max(LEAST_RADIUS, int(gaussian_radius(length, breadth)))
-        _draw(heat[int(labels[row])], *floor[row].long().tolist(), radius)
+        column, line = floor[row].long().tolist()
+        _draw(heat[int(labels[row])], column, line, radius)
     boxes, floor, place = boxes[rows].double(), floor[rows], place[rows]
     heading = torch.stack([boxes[:, 6].cos(), boxes[:, 6].sin()], dim=1)
     codes = torch.cat([place - floor, boxes[:, 2:3], boxes[:, 3:6].log(), heading], dim=1)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from crosspoint.scene.ops.kernel_maps import Grid, KernelMap, blocks_of, pack, unpack
+from crosspoint.scene.ops.kernel_maps import Block, Grid, KernelMap, blocks_of, pack, unpack
 from crosspoint.scene.ops.sparse_conv import SparseConvolution, SparseTensor
 
 Triple = tuple[int, int, int]  # of the axes x, y and z
@@ -69,7 +69,7 @@ def strided_map(grid: Grid, window: Window) -> tuple[Grid, KernelMap]:
     if not keys:
         raise ValueError("found no voxel within reach of a convolution, expected one or more: drop empty frames")
     ordered, outputs = torch.cat(keys).unique(return_inverse=True)
-    blocks = []
+    blocks: list[Block] = []
     for number, rows, out in zip(numbers, inputs, outputs.split([len(rows) for rows in inputs]), strict=True):
         blocks.extend(blocks_of(number, rows, out))
     pairs = KernelMap(blocks, math.prod(window.kernel), len(coordinates), len(ordered), None)
