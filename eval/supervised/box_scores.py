@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 
 from crosspoint.eval.metrics.detection.kitti import METRICS, kitti_scores
+from crosspoint.eval.metrics.detection.nuscenes import nuscenes_scores
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.lidar_dataset import LidarDataset
-from crosspoint.scene.data.sample import Boxes
+from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_labels import KittiLabels
 from crosspoint.scene.datasets.kitti_object import KittiObject
+from crosspoint.scene.datasets.nuscenes import NuScenes
+from crosspoint.scene.datasets.nuscenes_boxes import MOST_BOXES, NO_ATTRIBUTE, NuScenesBoxes, to_world
 from crosspoint.scene.detection.found_boxes import FoundBoxes
+from crosspoint.scene.detection.points_in_boxes import points_in_boxes
 
 LONG = 3.0  # meters; objects of a mean length above it must overlap by more than 0.7, as KITTI's cars, others by 0.5
 CLASS = "Car"  # under which each class stands in turn, so that no other one is its neighbor
@@ -73,21 +77,46 @@ def benchmark_scores(found: Sequence[FoundBoxes], dataset: LidarDataset, indices
     """Figures as a dataset's own benchmark defines them; none where it has none here.
 
     Of KITTI: AP over 40 positions of recall, of volumes and from above, for each class and difficulty and their mean:
-    "car_3d_moderate", …, "mean_bev_hard".
+    "car_3d_moderate", …, "mean_bev_hard". Of nuScenes: "map", "nds", AP of each class and errors; frames know neither
+    velocities nor attributes, so both errors are 1 and NDS is at most 80, distances are from the LiDAR, and boxes
+    without a return of the LiDAR do not count, whatever the radars saw.
 
     Args:
         found: of each frame.
         dataset: of the frames.
         indices: of the frames in it.
     """
-    if not isinstance(dataset, KittiObject):
-        return {}
-    results = [
-        dataset.results(index, Boxes(boxes.geometry, boxes.labels), boxes.scores)
-        for index, boxes in zip(indices, found, strict=True)
-    ]
-    figures = kitti_scores([dataset.labels(index) for index in indices], results).figures()
-    return {name: value for name, value in figures.items() if "_3d_" in name or "_bev_" in name}
+    if isinstance(dataset, KittiObject):
+        results = [
+            dataset.results(index, Boxes(boxes.geometry, boxes.labels), boxes.scores)
+            for index, boxes in zip(indices, found, strict=True)
+        ]
+        figures = kitti_scores([dataset.labels(index) for index in indices], results).figures()
+        return {name: value for name, value in figures.items() if "_3d_" in name or "_bev_" in name}
+    if isinstance(dataset, NuScenes):
+        samples = [dataset[index] for index in indices]
+        truth = [_in_world(sample) for sample in samples]
+        said = [_in_world(sample, boxes) for sample, boxes in zip(samples, found, strict=True)]
+        places = np.array([sample.pose[:3, 3].tolist() for sample in samples if sample.pose is not None])
+        return nuscenes_scores(truth, said, places).figures()
+    return {}
+
+
+def _in_world(sample: LidarSample, found: FoundBoxes | None = None) -> NuScenesBoxes:
+    """Labeled boxes of a frame with the returns in each, or what was found there, without a velocity."""
+    assert sample.pose is not None and sample.boxes is not None
+    boxes = sample.boxes if found is None else Boxes(found.geometry, found.labels)
+    count, own = len(boxes.labels), sample.points
+    if "sweep" in sample.point_fields:
+        own = own[sample.point_fields["sweep"] == 0]
+    geometry, velocity = to_world(boxes.geometry.double(), np.zeros((count, 2)), sample.pose)
+    if found is None:
+        inside = points_in_boxes(own, boxes.geometry).sum(dim=0).numpy()
+        velocity = np.full((count, 2), np.nan)
+        return NuScenesBoxes(geometry, boxes.labels.numpy(), velocity, np.full(count, NO_ATTRIBUTE), points=inside)
+    best = found.scores.argsort(descending=True, stable=True)[:MOST_BOXES].numpy()
+    labels, scores = boxes.labels.numpy()[best], found.scores.double().numpy()[best]
+    return NuScenesBoxes(geometry[best], labels, velocity[best], np.full(len(best), NO_ATTRIBUTE), scores)
 
 
 def _labels(geometry: Tensor, scores: Tensor | None = None) -> KittiLabels:

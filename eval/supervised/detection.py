@@ -87,6 +87,7 @@ def detection(
     - ap_3d, ap_bev: of the epoch with the highest ap_3d on the validation frames, and of the last epoch where there are
       none. `crosspoint.eval.supervised.box_scores` defines them.
     - car_3d_moderate, …: on `kitti_object`, what its benchmark asks for, by class and difficulty, and their mean.
+    - map, nds, …: on `nuscenes`, as its challenge defines them, but for what `benchmark_scores` names.
     - validation_ap_3d: of the chosen epoch, where there are validation frames.
 
     The records are a row for each epoch, then a row for each class. The encoder itself is not changed. The same

@@ -25,7 +25,7 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.kitti_calibration import KittiCalibration
 from crosspoint.scene.datasets.kitti_labels import KittiLabels, read_labels
-from crosspoint.scene.datasets.kitti_results import kitti_results
+from crosspoint.scene.datasets.kitti_results import to_results
 from crosspoint.scene.datasets.readers import (
     find_image,
     find_sweeps,
@@ -143,19 +143,13 @@ class KittiObject(LidarDataset):
         return read_labels(self._file(index, "label_2", ".txt"))
 
     def results(self, index: int, boxes: Boxes, scores: Tensor) -> KittiLabels:
-        """Detections in a frame, boxes in the LiDAR's frame and scores (n,), as KITTI states them."""
+        """Detections in a frame, boxes in the LiDAR's frame and scores (n,), as KITTI states them; see `to_results`."""
         calibration = KittiCalibration(self._file(index, "calib", ".txt"))
         to_rectified = calibration.rotation("R0_rect") @ calibration.transform("Tr_velo_to_cam")
         with Image.open(self.image_files(index)[0]) as image:
             size = image.height, image.width
-        return kitti_results(
-            boxes.geometry.numpy(),
-            [BOX_CLASSES[label] for label in boxes.labels.tolist()],
-            scores.numpy(),
-            to_rectified,
-            calibration.matrix("P2", (3, 4)),
-            size,
-        )
+        names = [BOX_CLASSES[label] for label in boxes.labels.tolist()]
+        return to_results(boxes.geometry, names, scores, to_rectified, calibration.matrix("P2", (3, 4)), size)
 
     def image_files(self, index: int) -> list[Path]:
         """The left color image."""

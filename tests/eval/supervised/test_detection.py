@@ -20,13 +20,17 @@ from crosspoint.eval.supervised.detector_training import DetectionConfig, Detect
 from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.kitti_object import BOX_CLASSES, KittiObject
+from crosspoint.scene.datasets.nuscenes import NuScenes
 from crosspoint.scene.detection.box_augmentation import BoxAugmentation
 from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.detection.found_boxes import FoundBoxes
 from crosspoint.scene.detection.object_sampling import ObjectSampling
+from crosspoint.scene.detection.points_in_boxes import points_in_boxes
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.voxelnet import VoxelNet
 from tests.eval.toy_traffic import NAMES, VOXELS, toy_frame, write_traffic
+from tests.scene.datasets.test_nuscenes import FRONT
+from tests.scene.datasets.test_nuscenes import write as write_nuscenes
 from tests.scene.frames import boxes_of
 
 KITTI = Path(__file__).parents[4] / "shared" / "data" / "kitti_object"
@@ -251,3 +255,21 @@ def test_labels_as_answers_score_what_kittis_rules_allow() -> None:
             assert figures[f"{kind.lower()}_3d_{name}"] == pytest.approx(expected)
             assert figures[f"{kind.lower()}_bev_{name}"] == pytest.approx(expected)
     assert benchmark_scores(found, FolderScenes.__new__(FolderScenes), indices) == {}
+
+
+def test_labels_as_answers_score_all_that_nuscenes_can_see(tmp_path: Path) -> None:
+    """AP 100 for the two classes that occur of ten; errors of 1 for what frames do not know."""
+    root = write_nuscenes(tmp_path, ["scene-0001"])
+    for path in (root / "samples").glob("*.bin"):  # of which two returns lie in the boxes, 4 m to the left
+        np.array([[-4, 20, -1, 51, 1], [-4.2, 20, -1, 51, 1], [0, 10, 0, 51, 1]], dtype=np.float32).tofile(path)
+    dataset = NuScenes(root, boxes=True, **FRONT)
+    indices, found, counted = range(len(dataset)), [], set()
+    for index in indices:
+        frame, boxes = dataset[index], boxes_of(dataset[index])
+        inside = points_in_boxes(frame.points, boxes.geometry).any(dim=0)
+        counted |= set(boxes.labels[inside].tolist())
+        found.append(FoundBoxes(boxes.geometry[inside].float(), boxes.labels[inside], torch.ones(int(inside.sum()))))
+    figures = benchmark_scores(found, dataset, indices)
+    assert counted and figures["map"] == pytest.approx(10.0 * len(counted))
+    assert figures["mean_velocity_error"] == figures["mean_attribute_error"] == 1
+    assert sum(value == pytest.approx(100) for name, value in figures.items() if name.endswith("_ap")) == len(counted)

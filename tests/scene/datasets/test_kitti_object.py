@@ -55,6 +55,20 @@ def test_headings_are_those_of_openpcdet(tmp_path: Path) -> None:
         assert math.isclose(math.cos(heading + turn + math.pi / 2), 1, abs_tol=1e-12)
 
 
+def test_detections_are_stated_as_the_labels_are(tmp_path: Path) -> None:
+    dataset = KittiObject(write_frames(tmp_path))
+    frame, labels = dataset[1], dataset.labels(1)
+    assert frame.boxes is not None and labels.names == ("Car", "Van")
+    again = dataset.results(1, frame.boxes, torch.tensor([0.9]))
+    assert again.names == ("Car",) and again.scores is not None and again.scores.tolist() == [pytest.approx(0.9)]
+    assert again.positions[0] == pytest.approx(labels.positions[0])
+    assert again.sizes[0] == pytest.approx(labels.sizes[0])
+    assert again.rotation_y[0] == pytest.approx(labels.rotation_y[0])
+    assert (again.image_boxes[0] <= [99, 60, 99, 60]).all()  # of this frame's image
+    nothing = Boxes(torch.zeros(0, 7), torch.zeros(0, dtype=torch.int64))
+    assert len(dataset.results(0, nothing, torch.zeros(0))) == 0
+
+
 def test_splits(tmp_path: Path) -> None:
     root = write_frames(tmp_path)
     assert len(KittiObject(root)) == 4
