@@ -386,6 +386,11 @@ def test_what_does_not_fit_is_named():
             {},
         ),
         "for 1 features of a voxel, expected 4": (good, good, {"voxels": VoxelConfig(features="xyz_intensity")}),
+        "found voxels with the extent": (
+            good,
+            good,
+            {"voxels": VoxelConfig("cartesian", 0.5, extent=(0, 0, 0, 1, 1, 1))},
+        ),
         "found no labeled point": (good, Broken(lambda labels: np.full(810, IGNORED)), {}),
         "found a loss of nan in epoch [12]": (good, good, {"recipe": replace(RECIPE, learning_rate=1e30)}),
     }

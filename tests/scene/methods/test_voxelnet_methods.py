@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from crosspoint import Compute, TrainingConfig, load_pretrained, pretrain
+from crosspoint.renderers import Cameras
 from crosspoint.scene.data.batch import stack_samples
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.data.transforms import SceneAugmentation
+from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.datasets.folder_writing import write_frame
+from crosspoint.scene.datasets.rig import write_rig
 from crosspoint.scene.methods import CMCR, OLIVINE, PPKT, SLidR
 from crosspoint.scene.models.occupancy import OccupancyConfig
 from crosspoint.scene.models.pixel_encoder import PixelEncoder
 from crosspoint.scene.models.voxelnet import VoxelNet
-from crosspoint.scene.ops.voxels import VoxelConfig
+from crosspoint.scene.ops.voxels import VoxelConfig, voxelize
+from tests.scene.frames import made_frame as frame_of_rows
 from tests.scene.methods.test_ppkt import SIZE, made_frame
 
 VOXELS = VoxelConfig("cartesian", 0.2, height=0.1, extent=(0, -4, -2, 8, 4, 2), features="xyz_intensity", average=True)
@@ -74,3 +82,43 @@ def test_an_encoder_for_another_space_is_refused() -> None:
         PPKT(small(), teacher, voxels=replace(VOXELS, extent=None))
     with pytest.raises(ValueError, match=r"with an extent of \[40, 40, 40\] voxels, expected both alike"):
         PPKT(small((48, 40, 40)), teacher, voxels=VOXELS)
+
+
+def test_pre_training_leaves_a_checkpoint_that_knows_its_extent(tmp_path: Path) -> None:
+    root = tmp_path / "rig"
+    K, R = (
+        torch.tensor([[[40.0, 0, 24], [0, 40, 16], [0, 0, 1]]]),
+        torch.tensor([[[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]]),
+    )
+    cameras = Cameras(K, R, torch.zeros(1, 3), SIZE)
+    write_rig(root, cameras)
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        points = rng.uniform([3, -3, -1.5, 0], [9, 3, 1.5, 1], (1500, 4)).astype(
+            np.float32
+        )  # some of them too far away
+        images = torch.from_numpy(rng.integers(0, 256, (1, 3, *SIZE), dtype=np.uint8))
+        write_frame(root, frame_of_rows(f"{number}", points, images, cameras))
+    method = PPKT(
+        small(),
+        PixelEncoder(network="resnet18", projection=8),
+        pairs=100,
+        voxels=VOXELS,
+        augmentation=SceneAugmentation(size=SIZE, pairs=64, rotate=False, flip_points=0.0),
+    )
+    last = pretrain(
+        method,
+        FolderScenes(root),
+        out=tmp_path / "run",
+        training=TrainingConfig(epochs=1, batch_size=2, learning_rate=0.01),
+        compute=Compute(accelerator="cpu", workers=0),
+    )
+    pretrained = load_pretrained(last)
+    assert isinstance(pretrained.encoder, VoxelNet) and pretrained.encoder.grid == (40, 40, 40)
+    assert VoxelConfig(**(pretrained.inputs.voxels or {})) == VOXELS
+    kernel = "stages.0.0.0.kernel"
+    assert not torch.equal(pretrained.encoder.get_parameter(kernel), small().get_parameter(kernel))
+    sweep = FolderScenes(root)[0].points_with("intensity")
+    seen = pretrained.transform(sweep.numpy())
+    assert len(seen.coordinates) == len(voxelize(sweep[VOXELS.inside(sweep)], VOXELS).coordinates)
+    assert pretrained.encoder(seen).shape == (len(seen.coordinates), 8)
