@@ -92,15 +92,15 @@ def test_the_loss_is_that_of_a_loop_over_objects() -> None:
     heat = boxes = 0.0
     for group, one in zip(head.groups, said, strict=True):
         targets = [head.targets(group, frame) for frame in frames]
-        heat += float(heat_focal(one.heat, torch.stack([t.heat for t in targets])))
+        heat += float(heat_focal(one.heat.detach(), torch.stack([t.heat for t in targets])))
         gaps = [
-            float((one.codes[b, :, cell // 32, cell % 32] - code).abs().sum())
+            float((one.codes.detach()[b, :, cell // 32, cell % 32] - code).abs().sum())
             for b, target in enumerate(targets)
             for cell, code in zip(target.cells.tolist(), target.codes, strict=True)
         ]
         boxes += 0.25 * sum(gaps) / max(1, len(gaps))
-    assert float(parts["heat"]) == pytest.approx(heat, rel=1e-5)
-    assert float(parts["boxes"]) == pytest.approx(boxes, rel=1e-5)
+    assert float(parts["heat"].detach()) == pytest.approx(heat, rel=1e-5)
+    assert float(parts["boxes"].detach()) == pytest.approx(boxes, rel=1e-5)
     sum(parts.values()).backward()
     assert all(weight.grad is not None for weight in head.parameters())
 
