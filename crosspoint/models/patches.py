@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.ops.farthest_point_sampling import farthest_points
+from crosspoint.ops.plain import plain, squared_distances
 from crosspoint.ops.precision import full_precision
 
 
@@ -39,11 +40,12 @@ def cut_patches(points: Tensor, groups: int, size: int) -> Patches:
         )
     with torch.autocast(points.device.type, enabled=False):
         points = full_precision(points)
-        rows = torch.arange(len(points), device=points.device)
+        rows = torch.arange(points.shape[0], device=points.device)  # len() would fix the number of clouds in a graph
         with torch.no_grad():
             first = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=-1).argmax(dim=1)
             centers = points[rows[:, None], farthest_points(points, groups, first=first)]
-            nearest = torch.cdist(centers, points).topk(size, dim=-1, largest=False, sorted=False).indices
+            distances = squared_distances(centers, points) if plain() else torch.cdist(centers, points)
+            nearest = distances.topk(size, dim=-1, largest=False, sorted=False).indices
         return Patches(points[rows[:, None, None], nearest] - centers[:, :, None], centers)
 
 

@@ -99,7 +99,7 @@ class PointTransformer(PointEncoder):
         patches = cut_patches(points, self.groups, self.size)
         x, where = self.embed(patches.points), self.position(patches.centers)
         if self.class_token is not None:
-            token, place = self.class_token[:, None, None].expand(-1, len(x), -1, -1)
+            token, place = self.class_token[:, None, None].expand(-1, x.shape[0], -1, -1)
             x, where = torch.cat([token, x], dim=1), torch.cat([place, where], dim=1)
         levels, depth = [], len(self.blocks)
         ends = {-(-depth * level // LEVELS) for level in range(1, LEVELS + 1)}

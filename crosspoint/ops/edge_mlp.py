@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.edge_moments import edge_moments, row_chunks, winning_slots
 from crosspoint.ops.edgeconv import edge_features, edge_terms, flat_rows
+from crosspoint.ops.plain import plain
 from crosspoint.ops.precision import full_precision, product_type
 from crosspoint.ops.shared_mlp import SharedMLP
 
@@ -65,6 +66,9 @@ class EdgeMLP(nn.Module):
 
     def _second_normalized(self, p: Tensor, q: Tensor, rows: Tensor, product: torch.dtype) -> Tensor:
         """The second layer and the maximum over neighbors: p, q (R, C), rows (R, K) → (R, D)."""
+        if plain():
+            edges = p.index_select(0, rows.flatten()).view(*rows.shape, -1) + q.unsqueeze(1)
+            return self.second(F.leaky_relu(edges, self.first.slope)).amax(dim=1)
         norm, weight = self.second.norm, self.second.linear.weight
         weight = weight.to(p.dtype)
         extremum, mean, variance = _EdgeLayer.apply(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from crosspoint.ops.plain import plain
 from crosspoint.ops.precision import full_precision
 
 
@@ -44,6 +45,8 @@ def farthest_points(
         first = torch.zeros(batch, dtype=torch.int64, device=points.device)
     if generator is not None:
         first = torch.randint(size, (batch,), generator=generator, device=points.device)
+    if plain():
+        return _by_plain_operations(full_precision(points), count, first)
     nearest = axes.new_full((batch, size), torch.inf)  # squared distance to the nearest chosen point
     distance, difference = torch.empty_like(nearest), torch.empty_like(nearest)
     current = first.unsqueeze(1)
@@ -56,3 +59,15 @@ def farthest_points(
         torch.minimum(nearest, distance, out=nearest)
         current = nearest.argmax(dim=1, keepdim=True)
     return chosen
+
+
+def _by_plain_operations(points: Tensor, count: int, first: Tensor) -> Tensor:
+    """The same without writing into memory: points (B, N, 3), first (B,) → (B, count)."""
+    current, chosen = first.unsqueeze(1), []
+    nearest = torch.full_like(points[..., 0], torch.inf)
+    for _ in range(count):
+        chosen.append(current)
+        place = points.gather(1, current.unsqueeze(2).expand(-1, -1, points.shape[2]))
+        nearest = torch.minimum(nearest, (points - place).square().sum(dim=2))
+        current = nearest.argmax(dim=1, keepdim=True)
+    return torch.cat(chosen, dim=1)

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
+from crosspoint.ops.plain import plain
 from crosspoint.ops.precision import full_precision, product_type
 from crosspoint.ops.shared_mlp import SharedMLP, maximum_over_points
 
@@ -30,7 +31,7 @@ def layer_max_and_mean_formula(layer: SharedMLP, x: Tensor) -> Tensor:
 
 def layer_max_and_mean(layer: SharedMLP, x: Tensor) -> Tensor:
     """The same in fewer passes over memory where they count: x (B, N, C) → (B, 2D)."""
-    if x.shape[0] * x.shape[1] * layer.norm.num_features < LEAST_VALUES:
+    if plain() or x.shape[0] * x.shape[1] * layer.norm.num_features < LEAST_VALUES:
         return layer_max_and_mean_formula(layer, x)
     return layer_max_and_mean_by_blocks(layer, x)
 

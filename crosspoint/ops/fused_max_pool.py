@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from crosspoint.ops.batch_norm import scale_and_offset
 from crosspoint.ops.blocks import RunningMaximum, blocks
+from crosspoint.ops.plain import plain
 from crosspoint.ops.precision import full_precision, product_type
 from crosspoint.ops.shared_mlp import SharedMLP, maximum_over_points
 
@@ -39,7 +40,7 @@ def layer_max(layer: SharedMLP, x: Tensor) -> Tensor:
     """The same, without the outputs at every point where they are many: x (B, N, C) → (B, D)."""
     batch, count, channels = x.shape
     width = layer.norm.num_features
-    if batch * count * width < LEAST_VALUES or count < LEAST_POINTS or width < 2 * channels:
+    if plain() or batch * count * width < LEAST_VALUES or count < LEAST_POINTS or width < 2 * channels:
         return layer_max_formula(layer, x)
     return layer_max_by_blocks(layer, x)
 

@@ -16,6 +16,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from crosspoint.ops.plain import plain, squared_distances
 from crosspoint.ops.precision import full_precision
 
 DISTANCES_CPU = 2**20  # entries of the distance matrix held at once: four megabytes stay near the core
@@ -46,6 +47,8 @@ def knn(points: Tensor, k: int) -> Tensor:
     _, count, channels = points.shape
     if not 1 <= k <= count:
         raise ValueError(f"found clouds of {count} points, expected at least k = {k}: give more points or a smaller k")
+    if plain():
+        return _by_plain_operations(points, k)
     on_cpu = points.device.type == "cpu" and not torch.compiler.is_compiling()  # a graph holds no tree
     if on_cpu and count >= TREE_POINTS and channels <= TREE_CHANNELS and points.isfinite().all():
         return _by_tree(points, k)
@@ -58,6 +61,17 @@ def knn(points: Tensor, k: int) -> Tensor:
 def knn_formula(points: Tensor, k: int) -> Tensor:
     """What `knn` computes, as it is defined: all distances, the k smallest of each row; (B, N, C) → (B, N, k)."""
     return torch.cdist(points, points).topk(k, dim=-1, largest=False).indices
+
+
+def _by_plain_operations(points: Tensor, k: int) -> Tensor:
+    """All distances at once: exact ones in space, and among features those of `_by_matrix`."""
+    points = full_precision(points)
+    if points.shape[2] <= TREE_CHANNELS:
+        distances = squared_distances(points, points)
+    else:
+        points = points - points.mean(dim=1, keepdim=True)
+        distances = points.square().sum(dim=-1).unsqueeze(1) - 2 * points @ points.transpose(1, 2)
+    return distances.topk(k, dim=-1, largest=False).indices
 
 
 def _by_tree(points: Tensor, k: int) -> Tensor:
