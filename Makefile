@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # The versions that README's figures were made with. `make test VENV=.venv-latest CONSTRAINTS=` takes the newest.
 CONSTRAINTS ?= constraints.txt
 PYTEST_FLAGS ?=
-# `make test-minimum` leaves `labels` out: transformers needs a newer safetensors than we do.
-EXTRAS ?= test,lint,labels
+# `make test-minimum` leaves `labels` and `onnx` out: they need newer packages than we do.
+EXTRAS ?= test,lint,labels,onnx
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 
 # For `make wheels`: the Python of a node without a network, its `pip freeze`, and its glibc (`ldd --version`).

@@ -39,6 +39,7 @@ def examine() -> int:
         ("renderer raycast", _raycast, "pip install embreex", True),
         ("renderer pytorch3d", _pytorch3d, "optional: follow PyTorch3D's INSTALL.md", False),
         ("sparse backend spconv", _spconv, "optional: pip install spconv-cu126, or for your CUDA", False),
+        ("ONNX", _onnx, "optional: pip install 'crosspoint3d[onnx]'", False),
         ("weak labels", _transformers, "optional: pip install 'crosspoint3d[labels]'", False),
         ("GPU", _gpu, "optional: a CUDA device and driver", False),
     ):
@@ -100,6 +101,14 @@ def _spconv() -> str:
     if CPU_ONLY_BUILD or not torch.cuda.is_available():
         raise RuntimeError(f"{__version__}, without a GPU to work on")
     return __version__
+
+
+def _onnx() -> str:
+    import onnx
+    import onnxruntime
+    import onnxscript
+
+    return f"onnx {onnx.__version__}, onnxscript {onnxscript.__version__}, onnxruntime {onnxruntime.__version__}"
 
 
 def _transformers() -> str:

@@ -24,6 +24,7 @@ COMMANDS = {
     "pretrain": "train an encoder without labels, on objects or scenes",
     "evaluate": "measure an encoder",
     "embed": "features of your own data, in one file",
+    "export": "a trained encoder as ONNX, as a program of torch.export, or as safetensors",
     "show": "draw a LiDAR–camera frame",
     "label": "weak labels of camera images, by vision foundation models",
     "data": "what a dataset needs, what is there, and what is wrong",

@@ -44,7 +44,7 @@ class Parser(ArgumentParser):
         """
         self._needed = {action.dest for action in self._actions if action.required}  # while it parses, none is
         try:
-            return self.parse_args(_repeated(self, arguments))
+            return self.parse_args(_repeated(self, _switched(self, arguments)))
         except argparse.ArgumentError as error:
             raise ValueError(one_line(error, _command_parser(self, arguments))) from error
 
@@ -55,7 +55,7 @@ class Parser(ArgumentParser):
             ValueError: as `read`.
         """
         try:
-            return self.parse_args(list(arguments), namespace=self.parse_object(dict(given)))
+            return self.parse_args(_switched(self, arguments), namespace=self.parse_object(dict(given)))
         except argparse.ArgumentError as error:
             raise ValueError(one_line(error, self)) from error
 
@@ -96,6 +96,23 @@ def _repeated(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list
         entry = value or next(iter(arguments[place + 1 :]), "")
         if flag in lists and not entry.startswith("["):
             words[place] = word.replace(flag, f"{flag}+", 1)
+    return words
+
+
+def _switched(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Switches that are given without a value are on: `--verify` is `--verify true`."""
+    switches = {
+        name
+        for action in _command_parser(parser, arguments)._actions
+        for name in action.option_strings
+        if getattr(action, "_typehint", None) is bool
+    }
+    words: list[str] = []
+    for place, word in enumerate(arguments):
+        words.append(word)
+        following = next(iter(arguments[place + 1 :]), "--")
+        if word in switches and following.startswith("--"):
+            words.append("true")
     return words
 
 
