@@ -26,7 +26,8 @@ from crosspoint.renderers.files import reading
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.records import read_yaml
 from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
-from crosspoint.training.run_folder import check_free
+from crosspoint.training.loggers import STANDARD, Names, logger_names
+from crosspoint.training.run_folder import CONFIG, check_free
 
 log = logging.getLogger("crosspoint")
 
@@ -82,6 +83,7 @@ class PretrainConfig:
             "training": rest["training"],
             "compute": rest["compute"],
             "probe": None if probe is None else probe.describe(),
+            **{key: rest[key] for key in ("weights", "extend", "logger") if rest[key] is not None},
         }
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
@@ -122,6 +124,8 @@ def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
     left, flags = split_flags(words, SECTIONS)
     files, left = _take(left, "--config")
     tree: JsonObject = {}
+    for folder in _take(left, "--extend")[0][-1:]:
+        tree = _finished(Path(folder))
     for file in files:
         path = Path(file)
         with reading(path, "a configuration in YAML", "--print_config shows the keys"):
@@ -142,7 +146,7 @@ def read_config(words: Sequence[str], *, whole: bool = True) -> PretrainConfig:
     rest = parser.read_over(tree, left)
     dataset = DATASET.parse(data.get("dataset"), flags["data.dataset"], "rendered", whole=whole)
     assert encoder is not None and dataset is not None
-    return PretrainConfig(dataset, encoder, images, method, probe, rest, parser, bool(files))
+    return PretrainConfig(dataset, encoder, images, method, probe, rest, parser, bool(files) or rest.extend is not None)
 
 
 def _pretrain(config: PretrainConfig) -> int:
@@ -152,6 +156,7 @@ def _pretrain(config: PretrainConfig) -> int:
     quieten_lightning()
     rest = config.parser.instantiate(config.rest)
     check_free(rest.out, rest.resume)
+    logger_names(rest.logger, STANDARD)
     method, dataset = config.build_method(), config.dataset.build()
     _refuse_whole_recipe(config)
     best = pretrain(
@@ -164,6 +169,9 @@ def _pretrain(config: PretrainConfig) -> int:
         probe=None if config.probe is None else config.probe.build(),
         measure=probe_hold_out,
         resume=rest.resume,
+        weights=rest.weights,
+        extend=rest.extend,
+        logger=rest.logger,
         progress=sys.stderr.isatty(),
     )
     log.info("use %s", best)
@@ -196,7 +204,20 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order, hold-out and augmentations")
     parser.add_class_arguments(TrainingConfig, "training")
     parser.add_class_arguments(Compute, "compute")
+    parser.add_argument(
+        "--logger",
+        type=Names | None,
+        default=None,
+        help="csv, tensorboard, wandb, mlflow, several with commas between, or none; by default csv,tensorboard",
+    )
     parser.add_argument("--resume", type=bool, default=False, help="go on from last.ckpt where there is one")
+    parser.add_argument("--weights", type=Path | None, default=None, help="file that a new run begins with")
+    parser.add_argument(
+        "--extend",
+        type=Path | None,
+        default=None,
+        help="folder of a finished run that goes on in --out (its name and -extended): give --training.epochs",
+    )
     return parser
 
 
@@ -229,6 +250,14 @@ def _take(words: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
             raise ValueError(f"found no value after {flag}, expected a file")
         values.append(found)
     return values, left
+
+
+def _finished(run: Path) -> JsonObject:
+    """The configuration of a finished run, which is to go on beside it."""
+    path = run / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"found no {CONFIG} in {run}, expected the folder of a finished run: check its name")
+    return {**_read_yaml(path), "out": f"{run}-extended"}
 
 
 def _read_yaml(path: Path) -> JsonObject:

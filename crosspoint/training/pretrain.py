@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from crosspoint.checkpoints.record import Record
 from crosspoint.datasets.splits import split_holdout, stratified_subset
@@ -16,10 +15,12 @@ from crosspoint.methods.method import Method
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import describe, plain
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.training.beginning import LongerSchedule, finished_run, keep_best, load_beginning
 from crosspoint.training.compilation import compile_networks, on_a_copy
 from crosspoint.training.config import Compute, ProbeConfig, ResolvedTraining, TrainingConfig
 from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.lightning_module import Pretraining, SampleDataModule
+from crosspoint.training.loggers import STANDARD, Names, logger_names, make_loggers
 from crosspoint.training.probe import HoldOut, HoldOutProbe, Measure
 from crosspoint.training.rankme import RankMe
 from crosspoint.training.run_folder import BEST, LAST, first_process, last_checkpoint, write_settings, writes_alone
@@ -40,12 +41,15 @@ def pretrain(
     probe: ProbeConfig | None = None,
     measure: Measure | None = None,
     resume: bool = False,
+    weights: str | Path | None = None,
+    extend: str | Path | None = None,
+    logger: Names | None = None,
     progress: bool = False,
 ) -> Path:
     """Train a method, and return the checkpoint to use: the best on the hold-out, or the last without a probe.
 
     `out` then holds `last.ckpt` (after every epoch; training goes on from it exactly), `best.ckpt` where a probe
-    chose it, `config.yaml`, TensorBoard events and `csv/version_*/metrics.csv`.
+    chose it, `config.yaml`, and what its loggers write: `csv/version_*/metrics.csv` and TensorBoard events by default.
 
     Args:
         method: networks with their first weights, and settings.
@@ -58,16 +62,23 @@ def pretrain(
         measure: measures an encoder on the hold-out, for example `crosspoint.eval.probe_hold_out`; its "accuracy"
             picks the best checkpoint. Without one, nothing is held out.
         resume: go on from `last.ckpt` if the folder has one; a finished run is returned as it is.
+        weights: file that the run begins with, whatever `load_pretrained` reads: all weights of a run of the same
+            method, else those of the encoder; every one must fit.
+        extend: folder of a finished run of the same settings and fewer epochs, which goes on in `out`: its weights,
+            optimizer and draws. The rate goes on where the cosine of all epochs has it.
+        logger: csv, tensorboard, wandb, mlflow, several of them, or none; None takes csv and tensorboard. It decides
+            nothing of the training, and may change when a run is resumed.
         progress: show a progress bar.
 
     Raises:
         ValueError: if the folder holds a run and `resume` is False, or a run with other settings, or is being written
-            to; if data and method do not fit each other, or a setting is one that the method does not read; if the
-            loss stops being finite.
-        FileNotFoundError: if there are no data.
-        ImportError: if networks are to be compiled and there is no compiler.
+            to; if `weights` do not fit, or `extend` is no finished run of these settings; if data and method do not fit
+            each other, or a setting is one that the method does not read; if the loss stops being finite.
+        FileNotFoundError: if there are no data, or nothing at `weights` or `extend`.
+        ImportError: if networks are to be compiled and there is no compiler, or a logger's package is missing.
     """
     resolved, compute = (training or TrainingConfig()).resolved(method.recipe), compute or Compute()
+    loggers = logger_names(logger, STANDARD)
     labels = method.labels(dataset)
     if probe is not None and labels is None:
         raise ValueError(
@@ -81,7 +92,12 @@ def pretrain(
         )
     probe = None if labels is None or measure is None else probe or ProbeConfig()
     settings = run_settings(method, dataset, out, seed, resolved, compute, probe)
+    begins = {name: str(path) for name, path in (("weights", weights), ("extend", extend)) if path is not None}
+    settings |= begins
     last = last_checkpoint(out, settings, resume)
+    start = finished_run(Path(extend), settings) if extend is not None and last is None else last
+    if weights is not None and start is None:
+        load_beginning(method, weights)
     samples = method.training_samples(dataset, prepare=first_process() and last is None)
     trained, held = np.arange(len(samples)), np.zeros(0, dtype=np.int64)
     if probe is not None and labels is not None:
@@ -107,6 +123,8 @@ def pretrain(
             fit_on = fit_on[stratified_subset(labels[fit_on], probe.samples, seed)]
         hold_out = HoldOut.of(dataset, fit_on, held, probe.points)
         callbacks.append(HoldOutProbe(measure, hold_out, probe.every, out / BEST))
+    if extend is not None and last is None:
+        callbacks.append(LongerSchedule(Path(extend)))
     watched = held if len(held) else trained
     callbacks.append(RankMe(samples, watched, method, batch_size=resolved.batch_size, seed=seed))
     trainer = make_trainer(
@@ -114,15 +132,17 @@ def pretrain(
         epochs=resolved.epochs,
         callbacks=callbacks,
         checkpoint=out / LAST,
-        loggers=[CSVLogger(out, name="csv"), TensorBoardLogger(out, name="tensorboard")],
+        loggers=make_loggers(loggers, out),
         progress=progress,
     )
     batches = data.batches(trainer.world_size)
     trainer.log_every_n_steps = min(50, batches)  # type: ignore[attr-defined] # Lightning sets it, undeclared
     write_settings(out, settings)
+    if extend is not None:
+        keep_best(Path(extend), out)
     if first_process():
         method.planned(batches * resolved.epochs)
-    fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=last)
+    fit(trainer, Pretraining(method, resolved, seed, record), data, resume_from=start)
     return out / BEST if (out / BEST).exists() else out / LAST
 
 

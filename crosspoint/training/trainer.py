@@ -93,6 +93,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode.*")  # frozen image networks
+        warnings.filterwarnings("ignore", message="The dirpath has changed from .*")  # of a run that is extended
         # Lightning's own.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
         try:

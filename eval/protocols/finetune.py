@@ -19,6 +19,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import Mode, fine_tune
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.splits import split_clouds
+from crosspoint.training.loggers import Names
 
 TITLES: dict[Mode, str] = {"finetuned": "fine-tuned", "scratch": "from scratch", "frozen": "linear head"}
 
@@ -34,6 +35,7 @@ class Finetune(Protocol):
         fraction: share of the labels that is trained on
         recipe: settings of training; the defaults are DGCNN's
         resources: hardware of training; an accelerator that is auto follows --device
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "finetune"
@@ -46,6 +48,7 @@ class Finetune(Protocol):
     fraction: float = 1.0
     recipe: FinetuneConfig = field(default_factory=FinetuneConfig)
     resources: Resources = field(default_factory=Resources)
+    logger: Names | None = None
 
     def check(self, data: EvaluationData) -> None:
         """Refuse splits that do not fit each other, or are too small."""
@@ -68,6 +71,7 @@ class Finetune(Protocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
         constants = dict(result.constants)
         constants["network"] = constants.pop("encoder")  # its class; what the run records as encoder are its settings

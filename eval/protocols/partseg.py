@@ -26,6 +26,7 @@ from crosspoint.eval.supervised.part_segmentation import PARTS, Mode, check_enco
 from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.arrays import read_arrays
+from crosspoint.training.loggers import Names
 
 SHOWN = 8  # clouds in a report
 PART_POINTS = 2048  # per cloud of ShapeNetPart, as the original trains
@@ -46,6 +47,7 @@ class PartSegmentation(Protocol):
         votes: passes over each test cloud, averaged
         recipe: settings of training; the defaults are the original's
         resources: hardware of training; an accelerator that is auto follows --device
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "partseg"
@@ -67,6 +69,7 @@ class PartSegmentation(Protocol):
     votes: int = 1
     recipe: FinetuneConfig = PARTS
     resources: Resources = field(default_factory=Resources)
+    logger: Names | None = None
 
     def check_settings(self, data: EvaluationData) -> None:
         """Refuse a dataset without parts where no other one is given."""
@@ -109,6 +112,7 @@ class PartSegmentation(Protocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
         return on_dataset(result, test.name), {}
 

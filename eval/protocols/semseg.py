@@ -31,6 +31,7 @@ from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.viz.picture import draw_frame
 from crosspoint.scene.viz.predictions import frame_predictions
+from crosspoint.training.loggers import Names
 
 TITLES: dict[Mode, str] = {"linear": "linear probe", "finetuned": "fine-tuned", "scratch": "from scratch"}
 SHOWN = 2  # frames in a report, spread evenly
@@ -47,6 +48,7 @@ class SemanticSegmentation(Protocol):
         corruptions: robo3d measures on corrupted test frames, too: 5 of Robo3D's 8 kinds, of 3 severities
         recipe: settings of training; the defaults are SLidR's
         resources: hardware of training
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "semseg"
@@ -59,6 +61,7 @@ class SemanticSegmentation(Protocol):
     corruptions: Corruptions = "none"
     recipe: SegmentationConfig = RECIPE
     resources: Resources = RESOURCES
+    logger: Names | None = None
 
     def unsupported(self, checkpoint: Checkpoint) -> str | None:
         """Other networks than those for voxels, and voxels with other features than the intensity."""
@@ -97,6 +100,7 @@ class SemanticSegmentation(Protocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
         splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
         left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}

@@ -23,6 +23,7 @@ from crosspoint.eval.supervised.splits import split_clouds
 from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.shared_mlp import SharedMLP
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 
 Mode = Literal["finetuned", "scratch", "frozen"]
@@ -77,6 +78,7 @@ def fine_tune(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Accuracy on the test split of a classifier that starts from an encoder, in percent.
 
@@ -101,13 +103,16 @@ def fine_tune(
         out: new folder for `network.safetensors`, a `Classifier`'s weights of the chosen epoch, its encoder as
             `load_pretrained` reads it (`encoder.safetensors`, if it extends `PointEncoder`), and `predictions.npz`
             (predicted and truth on the test split). Interrupted, the same call goes on from the last whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if splits do not fit together or are too small, if the encoder returns no features or is to start
             from scratch and does not extend `PointEncoder`, if `out` is taken or being written to, or if the loss stops
             being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     resources = resources or Resources()
     splits = split_clouds(train, test, validation, fraction, seed)
     with seeded(seed):
@@ -130,6 +135,7 @@ def fine_tune(
         seed=seed,
         progress=progress,
         folder=out,
+        logger=logger,
     )
     if out is not None:
         save_trained(out, network, splits.train, predicted=trained.predicted, truth=test.labels)

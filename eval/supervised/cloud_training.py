@@ -33,6 +33,7 @@ from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.epoch_sampler import step_seed
+from crosspoint.training.loggers import Names
 
 NETWORK, ENCODER, PREDICTIONS = "network.safetensors", "encoder.safetensors", "predictions.npz"
 
@@ -147,6 +148,7 @@ def train_supervised(
     seed: int,
     progress: bool,
     folder: Path | None = None,
+    logger: Names | None = None,
 ) -> Trained:
     """Train a network in place; it ends with the weights of the chosen epoch, in eval mode, on the CPU.
 
@@ -162,8 +164,10 @@ def train_supervised(
         progress: show a progress bar.
         folder: keeps the training after every epoch; the same training goes on from there exactly. Nothing is written
             without it.
+        logger: names of loggers, which write to the same folder; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if there are too few clouds, if the loss stops being finite, or if another training was interrupted
             in the folder.
     """
@@ -175,7 +179,9 @@ def train_supervised(
         )
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
     training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed)
-    fitted = fit_and_choose(training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    fitted = fit_and_choose(
+        training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
+    )
     network.load_state_dict(fitted.weights)
     assert fitted.measured is not None
     return Trained(fitted.records, fitted.epoch, fitted.measured, {**recipe.constants(), **fitted.constants})

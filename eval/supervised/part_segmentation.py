@@ -27,6 +27,7 @@ from crosspoint.eval.supervised.trainer import seeded
 from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.training.epoch_sampler import step_seed
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 from crosspoint.transforms import CloudAugmentation
 
@@ -85,6 +86,7 @@ def segment_parts(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Part IoU on the test split of a segmenter that starts from an encoder, in percent.
 
@@ -114,12 +116,15 @@ def segment_parts(
         out: new folder for `network.safetensors`, a `PartSegmenter`'s weights of the chosen epoch, its encoder as
             `load_encoder` reads it (`encoder.safetensors`), and `predictions.npz` (parts, own_parts and truth on the
             test split, (n, N) each). Interrupted, the same call goes on from the last whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if splits do not fit together or are too small, if clouds have no parts or fewer than k points, if
             the encoder is another one, if `out` is taken or being written to, or if the loss stops being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     check_encoder(encoder)
     resources = resources or Resources()
     splits = split_clouds(train, test, validation, fraction, seed)
@@ -147,6 +152,7 @@ def segment_parts(
         seed=seed,
         progress=progress,
         folder=out,
+        logger=logger,
     )
     predicted, voted = trained.predicted, {}
     if votes > 1:

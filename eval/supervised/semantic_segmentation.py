@@ -39,6 +39,7 @@ from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 
 RECIPE = SegmentationConfig()
@@ -86,6 +87,7 @@ def semantic_segmentation(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Mean IoU of a segmenter that starts from an encoder, over all raw points of the test frames, in percent.
 
@@ -118,12 +120,15 @@ def semantic_segmentation(
         out: new folder for `network.safetensors`, a `Segmenter`'s weights of the chosen epoch, and `predictions.npz`
             (predicted, the class of every point of all test frames, int16; offsets, where each frame begins, and the
             end). Interrupted, the same call goes on from the last whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if datasets do not fit together, have no frame or no labels, if the encoder has other inputs than
             the voxels, if `out` is taken or being written to, or if the loss stops being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
     learned = LabeledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
     held = None if validation is None else LabeledFrames(validation, voxels)
@@ -132,7 +137,7 @@ def semantic_segmentation(
         check_corruptions(test, voxels)
     with seeded(seed):
         network = build_segmenter(encoder, len(train.classes), mode, recipe)
-    trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out)
+    trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out, logger)
     last, answers = measure_segmenter(network, tested, resources, resources.device)
     chosen = last
     if fitted.epoch < len(fitted.records):
@@ -194,6 +199,7 @@ def _train(
     seed: int,
     progress: bool,
     folder: Path | None,
+    logger: Names | None,
 ) -> tuple[Segmenter, Fitted]:
     """Train the network in place; what weights of an epoch fit is the network, or one that shares its linear layer."""
     unfinished = None
@@ -213,7 +219,9 @@ def _train(
     training = SegmentationTraining(trained.train(), learned, recipe, resources, seed)
     measurement = OnValidation(held, resources)
     assert recipe.epochs is not None
-    fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    fitted = fit_and_choose(
+        training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
+    )
     network.cpu()
     return trained, fitted
 

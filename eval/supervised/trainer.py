@@ -19,6 +19,7 @@ from crosspoint.eval.supervised.resume import CHECKPOINT, InterruptedTraining
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.training.divergence import StopOnDivergence
 from crosspoint.training.epoch_sampler import batches_of_each, epoch_loader
+from crosspoint.training.loggers import Names, logger_names, make_loggers
 from crosspoint.training.trainer import fit, make_trainer
 
 
@@ -171,6 +172,7 @@ def fit_and_choose(
     epochs: int,
     progress: bool,
     unfinished: InterruptedTraining | None = None,
+    logger: Names | None = None,
 ) -> Fitted:
     """Train the network in place; it ends in eval mode, on the CPU.
 
@@ -182,8 +184,10 @@ def fit_and_choose(
         epochs: passes over the examples.
         progress: show a progress bar.
         unfinished: where the training is kept after every epoch, to go on from there.
+        logger: names of loggers, which write to the same folder; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if there are too few examples, or if the loss stops being finite.
     """
     choice, resources = EpochChoice(measurement), training.resources
@@ -194,9 +198,11 @@ def fit_and_choose(
         epochs=epochs,
         callbacks=[guard, choice, *([] if unfinished is None else [unfinished])],
         checkpoint=None if folder is None else folder / CHECKPOINT,
+        loggers=make_loggers(logger_names(logger), folder),
         progress=progress,
     )
-    training.batches(trainer.world_size)
+    batches = training.batches(trainer.world_size)
+    trainer.log_every_n_steps = min(50, batches)  # type: ignore[attr-defined] # Lightning sets it, undeclared
     with seeded(training.seed):
         fit(trainer, training, resume_from=None if unfinished is None else unfinished.checkpoint)
     training.network.cpu().eval()
