@@ -16,6 +16,7 @@ from crosspoint.checkpoints.dual_encoder import (
     predicts_views,
     trained_image_size,
 )
+from crosspoint.checkpoints.files import require_file
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.supervised.trainer import seeded
@@ -48,7 +49,7 @@ class Checkpoint:
             FileNotFoundError: if there is no such file.
             ValueError: if it is of no known kind, is damaged, or holds another architecture.
         """
-        checkpoint = cls(path, k, other_voxels)
+        checkpoint = cls(require_file(path), k, other_voxels)
         assert checkpoint._pretrained is not None
         if other_voxels:
             checkpoint._warn_of_voxels()

@@ -26,8 +26,13 @@ MOST_RATIO = 2.0  # of an archive's members to its bytes: torch packs none
 
 
 def require_file(path: str | Path) -> Path:
-    """The path, if there is such a file; raises FileNotFoundError if not, ValueError for a folder or a pipe."""
-    path = Path(path)
+    """The path, if there is such a file; raises FileNotFoundError if not, ValueError for a folder or a pipe.
+
+    Folders of `save_pretrained`, names of published weights and hf://owner/repo become the file that they stand for.
+    """
+    from crosspoint.hub.places import located  # which reads files by what lies beside this module
+
+    path = located(path)
     if not path.exists() and not path.is_symlink():
         raise FileNotFoundError(f"found no checkpoint at {path}, expected a file: check the path")
     regular_file(path, "a checkpoint")

@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "draw a LiDAR–camera frame",
     "label": "weak labels of camera images, by vision foundation models",
     "data": "what a dataset needs, what is there, and what is wrong",
+    "models": "published weights, which commands take by their name",
     "synthesize": "write the embedded driving world to disk",
     "quickstart": "the whole toolkit on procedural shapes",
     "replay": "run the step again at which a training diverged",

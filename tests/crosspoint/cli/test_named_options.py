@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from crosspoint.cli import data, embed, embed_views, label, pretrain, quickstart, render, replay, show, synthesize
+from crosspoint.cli import (
+    data,
+    embed,
+    embed_views,
+    export,
+    label,
+    models,
+    pretrain,
+    quickstart,
+    render,
+    replay,
+    show,
+    synthesize,
+)
 from crosspoint.cli.parser import function_parser
 from crosspoint.eval.cli import _protocol_parser, _study_parser
 from crosspoint.eval.protocols.named import protocol_class
@@ -31,7 +44,7 @@ FOREIGN = (
 )  # modules; old flags; weights
 COMMANDS = (
     *(render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show),
-    *(data.data, embed.embed, embed_views.embed_views),
+    *(data.data, embed.embed, embed_views.embed_views, export.export, models.models),
 )
 FILES = {"data.py", "training.ckpt", "encoder.safetensors"}
 
