@@ -246,7 +246,7 @@ def _check(
     if voxels.extent is not None:
         raise ValueError(
             f"found voxels with the extent {list(voxels.extent)}, expected none: every point is measured, however far "
-            "away; set voxels.extent to null"
+            "away; leave the extent out of the voxels"
         )
     channels = getattr(encoder, "in_channels", voxels.channels)
     if channels != voxels.channels:

@@ -118,7 +118,7 @@ def build_detector(
         ValueError: if voxels have no extent, or settings and classes do not fit.
     """
     if voxels.grid is None or voxels.extent is None:
-        raise ValueError("found voxels without an extent, expected one for a detector: set voxels.extent, in meters")
+        raise ValueError("found voxels without an extent, expected one for a detector: give the voxels one, in meters")
     start = encoder.for_detection(voxels.grid, voxels.channels)
     backbone = BirdsEyeBackbone(start.map_dim, config.widths, config.layers, config.up)
     head: DetectionHead

@@ -53,7 +53,7 @@ class ObjectSampling:
         if unknown:
             raise ValueError(
                 f"found sampling of the class {unknown[0]}, expected some of {', '.join(names)}: set "
-                "recipe.sampling.counts, or recipe.sampling to null"
+                "the counts of recipe.sampling, or recipe.sampling to null"
             )
         return [self.counts.get(name, 0) for name in names]
 

@@ -44,7 +44,7 @@ class VoxelNet(BirdsEyeEncoder):
 
     Args:
         in_channels: features of a voxel, `VoxelConfig.channels`.
-        widths: of the four stages at strides 1, 2, 4 and 8.
+        widths: channels of the four stages at strides 1, 2, 4 and 8.
         out_channels: width of the last layer, which joins neighbors along z.
         grid: voxels along x, y and z, as `VoxelConfig.grid` says.
         margin: empty voxels above those; detectors have 1, with which two layers of cells remain of 40, and SLidR's
