@@ -70,7 +70,7 @@ class KittiRaw(LidarDataset):
         self.name = "kitti_raw"
         self.cameras = tuple(cameras)
         self._frames: list[_Frame] = []
-        self._rigs: dict[Path, _Rig] = {}
+        self._rigs: dict[Path, DayRig] = {}
         found = {drive: _complete(drive, self.cameras) for drive in _find_drives(Path(root), drives)}
         used = {drive: numbers for drive, numbers in found.items() if numbers}
         empty = [drive for drive in found if drive not in used]
@@ -79,7 +79,7 @@ class KittiRaw(LidarDataset):
         if empty:
             log.warning("kitti_raw: left out %s: %s", ", ".join(path.name for path in empty), "no frame is whole there")
         for drive, numbers in used.items():
-            self._rigs.setdefault(drive.parent, _read_rig(drive.parent, self.cameras))
+            self._rigs.setdefault(drive.parent, read_day(drive.parent, self.cameras))
             self._frames += [_Frame(drive, number) for number in subsample(numbers, skip)]
         self.open_maps(root, weak_labels, superpixels)
         if skip_incomplete:
@@ -120,7 +120,9 @@ class _Frame(NamedTuple):
     number: str
 
 
-class _Rig(NamedTuple):
+class DayRig(NamedTuple):
+    """Cameras of a day's drives."""
+
     intrinsics: np.ndarray  # (V, 3, 3)
     from_lidar: np.ndarray  # (V, 4, 4)
 
@@ -155,10 +157,10 @@ def _incomplete(drive: Path, cameras: Sequence[str]) -> str:
     )
 
 
-def _read_rig(day: Path, cameras: Sequence[str]) -> _Rig:
+def read_day(day: Path, cameras: Sequence[str]) -> DayRig:
     """A day's calibration: LiDAR → first camera → its rectified axes → each camera."""
     between = KittiCalibration(day / "calib_cam_to_cam.txt")
     lidar = KittiCalibration(day / "calib_velo_to_cam.txt")
     to_rectified = between.rotation("R_rect_00") @ lidar.transform("R", "T")
     intrinsics, shifts = zip(*(between.camera(f"P_rect_{camera[-2:]}") for camera in cameras), strict=True)
-    return _Rig(np.stack(intrinsics), np.stack([shift @ to_rectified for shift in shifts]))
+    return DayRig(np.stack(intrinsics), np.stack([shift @ to_rectified for shift in shifts]))
