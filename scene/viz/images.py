@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.figure import SubFigure
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from crosspoint.scene.data.sample import LidarSample
@@ -39,6 +40,11 @@ def draw_images(figure: SubFigure, frame: LidarSample, columns: int, box_classes
     painted = colors.depth_colors(depth, scale)
     superpixels = frame.pixel_maps.get("superpixels")
     axes = _draw_views(figure, frame, columns, depth, painted, "", _COVERED, superpixels, box_classes)
+    depth_bar(figure, scale, axes)
+
+
+def depth_bar(figure: Figure | SubFigure, scale: LogNorm, axes: Sequence[Axes]) -> None:
+    """Draw the colors of depths beside some axes, with whole meters at them."""
     bar = figure.colorbar(ScalarMappable(scale, colors.NEAR_TO_FAR), ax=axes, fraction=0.02, pad=0.01, aspect=30)
     near, far = bar.ax.get_ylim()
     ticks = [meters for meters in _TICKS if near <= meters <= far]
