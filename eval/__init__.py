@@ -12,6 +12,7 @@ from crosspoint.eval.results import Result
 if TYPE_CHECKING:
     from crosspoint.eval.evaluation_data import EvaluationData
     from crosspoint.eval.evaluation_run import EvaluationRun
+    from crosspoint.eval.image_target import ImageTarget
     from crosspoint.eval.probe import probe_hold_out
     from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
     from crosspoint.eval.protocols.knn import knn_classify
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from crosspoint.eval.study.study import report_study
     from crosspoint.eval.supervised.classification import fine_tune
     from crosspoint.eval.supervised.config import FinetuneConfig
+    from crosspoint.eval.supervised.depth_estimation import depth_estimation
     from crosspoint.eval.supervised.detection import detection
     from crosspoint.eval.supervised.part_segmentation import segment_parts
     from crosspoint.eval.supervised.pointbert_folds import folds_finetune
@@ -41,8 +43,10 @@ _MODULES = {
     "EvaluationRun": "evaluation_run",
     "FinetuneConfig": "supervised.config",
     "FrameTarget": "targets",
+    "ImageTarget": "image_target",
     "Protocol": "protocols.protocol",
     "StudyConfig": "study.config",
+    "depth_estimation": "supervised.depth_estimation",
     "detection": "supervised.detection",
     "evaluate": "protocols.protocol",
     "few_shot": "protocols.few_shot",
@@ -70,9 +74,11 @@ __all__ = [
     "EvaluationRun",
     "FinetuneConfig",
     "FrameTarget",
+    "ImageTarget",
     "Protocol",
     "Result",
     "StudyConfig",
+    "depth_estimation",
     "detection",
     "evaluate",
     "extract_features",

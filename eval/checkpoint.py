@@ -20,6 +20,7 @@ from crosspoint.checkpoints.files import require_file
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.supervised.trainer import seeded
+from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.ops.voxels import VoxelConfig
@@ -114,6 +115,22 @@ class Checkpoint:
     def predicts_views(self) -> bool:
         """Whether a predictor of views lies beside the encoder."""
         return predicts_views(self.path)
+
+    @property
+    def image_network(self) -> str | None:
+        """Class of the image branch or teacher; None where there is none."""
+        described = self._pretrained.record.image_encoder
+        return None if described is None else str(described["class_path"])
+
+    @property
+    def image_encoder(self) -> ImageBackbone | None:
+        """The image branch or teacher as it was trained, in eval mode; None where there is none."""
+        return self._pretrained.image_encoder
+
+    @property
+    def run_config(self) -> JsonObject:
+        """Settings of the run that made the file; empty where it does not say."""
+        return self._pretrained.config
 
     @property
     def architecture(self) -> str:

@@ -97,7 +97,8 @@ class EvaluationRun:
         given = {"checkpoint": str(self.checkpoint.path), "random_init": self.random_init}
         if self.data.inputs == "voxels":
             options = {"options": plain(self.data.options)} if self.data.options else {}
-            return {**given, "skip": self.data.skip, "voxels": asdict(self.checkpoint.voxels), **options}
+            voxels = {"voxels": asdict(self.checkpoint.voxels)} if self.checkpoint.inputs == "voxels" else {}
+            return {**given, "skip": self.data.skip, **voxels, **options}
         return {
             **given,
             "encoder": self.checkpoint.config,

@@ -38,22 +38,27 @@ class Result:
     """
 
     protocol: str
-    metrics: dict[str, float]  # accuracies in percent; `x_std` is the standard deviation that belongs to `x`
+    # Accuracies in percent, or as the constant "units" says; `x_std` is the standard deviation that belongs to `x`.
+    metrics: dict[str, float]
     constants: JsonObject  # all that decides the figures: C, grid, scaler, folds, split sizes, seed, …
     records: list[JsonObject] = field(default_factory=list)  # one row per candidate or task behind the figures
     versions: dict[str, str] = field(default_factory=library_versions)
 
     def __str__(self) -> str:
+        units = self.constants.get("units")
         figures = []
         for name, value in self.metrics.items():
             spread = self.metrics.get(f"{name}_std")
-            if not name.endswith("_std"):
+            if units is not None:
+                figures.append(f"{name} {value:.4g} {units.get(name, '')}".strip())
+            elif not name.endswith("_std"):
                 figures.append(f"{name} {value:.2f}" + ("" if spread is None else f" ± {spread:.2f}"))
         short = {name: value for name, value in self.constants.items() if not isinstance(value, list | dict)}
         facts = [
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in short.items()
         ]
-        return f"{self.protocol} (%): {', '.join(figures)}\n  with {', '.join(facts)}"
+        of_all = " (%)" if units is None else ""
+        return f"{self.protocol}{of_all}: {', '.join(figures)}\n  with {', '.join(facts)}"
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the result as JSON, atomically.

@@ -10,6 +10,7 @@ from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import POINTS, EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.image_target import ImageTarget
 from crosspoint.renderers import ranges
 from crosspoint.renderers.meshes import UpAxis
 from crosspoint.scene.ops.sparse_conv import Backend
@@ -182,4 +183,4 @@ class FrameTarget:
         )
 
 
-Target = EncoderTarget | FrameTarget
+Target = EncoderTarget | FrameTarget | ImageTarget

@@ -10,7 +10,9 @@ from crosspoint.eval.report.report_model import Curve
 from crosspoint.eval.results import Result
 
 SHOWN = {"train_loss"} | {
-    f"{split}_{figure}" for split in ("validation", "test") for figure in ("accuracy", "instance_miou", "miou", "ap_3d")
+    f"{split}_{figure}"
+    for split in ("validation", "test")
+    for figure in ("accuracy", "instance_miou", "miou", "ap_3d", "delta1")
 }
 
 
