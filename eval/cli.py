@@ -14,13 +14,14 @@ from inspect import getdoc
 from typing import Any, get_type_hints
 
 from crosspoint.cli.dataset_arguments import OPTIONS, dataset_rows, read_dataset_options, take_dataset_flags
-from crosspoint.cli.parser import Parser, described
+from crosspoint.cli.parser import Parser, described, take_cluster
 from crosspoint.cli.plugin_arguments import Section, split_flags
 from crosspoint.eval.protocols.named import protocol_class
 from crosspoint.eval.protocols.protocol import Protocol, evaluate
 from crosspoint.eval.study.config import STANDARD, StudyConfig
 from crosspoint.eval.study.study import report_study
 from crosspoint.plugins import SHORT_NAMES, plain
+from crosspoint.renderers.cluster import ClusterConfig, on_cluster
 
 EXIT_BAD_INPUT = 2
 ALL = "all"
@@ -47,7 +48,9 @@ def evaluate_command(words: Sequence[str]) -> int:
         return 0 if words and words[0] in ("--help", "-h") else EXIT_BAD_INPUT
     name, *rest = words
     if name == ALL:
-        return report_study(read_study(rest))
+        study, cluster = read_study(rest)
+        with on_cluster(cluster):
+            return report_study(study)
     made = protocol_class(name)
     parser = _protocol_parser(made, name)
     known = {action.dest.split(".")[0] for action in parser._actions} | {"split"}
@@ -59,11 +62,13 @@ def evaluate_command(words: Sequence[str]) -> int:
         parser.further_keys = [row[0].removeprefix("--") for row in parser.further_rows]
     values = vars(parser.instantiate(parser.read(rest)))
     values.pop("config")
+    cluster = ClusterConfig() if made.trains else take_cluster(values)
     if OPTIONS in known:
         values[OPTIONS] = read_dataset_options(values["dataset"], values[OPTIONS], flags, known)
     known = {field.name for field in fields(made.target) if field.init}
     target = made.target(**{key: value for key, value in values.items() if key in known})
-    result = evaluate(made(**{key: value for key, value in values.items() if key not in known}), target)
+    with on_cluster(cluster):
+        result = evaluate(made(**{key: value for key, value in values.items() if key not in known}), target)
     sys.stdout.write(f"{result}\n")
     if target.out is not None:
         result.save(target.out)
@@ -100,11 +105,13 @@ def _protocol_parser(protocol: type[Protocol], name: str) -> Parser:
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
     parser.add_class_arguments(protocol.target, skip={*protocol.unread} | (set() if protocol.trains else {"save_dir"}))
     parser.add_class_arguments(protocol)
+    if not protocol.trains:
+        parser.add_class_arguments(ClusterConfig)
     return parser
 
 
-def read_study(words: Sequence[str]) -> StudyConfig:
-    """What was typed after `crosspoint evaluate all` → a study.
+def read_study(words: Sequence[str]) -> tuple[StudyConfig, ClusterConfig]:
+    """What was typed after `crosspoint evaluate all` → a study, and where it is done.
 
     First its own flags are read, those of the protocols' settings left aside; then the settings of each protocol that
     was chosen, by a parser of its own.
@@ -146,7 +153,8 @@ def read_study(words: Sequence[str]) -> StudyConfig:
             f"it for {users} alone: leave it out, or add one of these to --protocols"
         )
     own_fields = {field.name for field in fields(StudyConfig)}
-    return StudyConfig(**{key: value for key, value in values.items() if key in own_fields}, protocols=protocols)
+    study = StudyConfig(**{key: value for key, value in values.items() if key in own_fields}, protocols=protocols)
+    return study, take_cluster(values)
 
 
 def _study_parser(protocols: Sequence[type[Protocol]]) -> Parser:
@@ -154,6 +162,7 @@ def _study_parser(protocols: Sequence[type[Protocol]]) -> Parser:
     parser = Parser(prog="crosspoint evaluate all", description=HELP)
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
     parser.add_class_arguments(StudyConfig, skip={"protocols"})
+    parser.add_class_arguments(ClusterConfig)
     known = ", ".join(SHORT_NAMES["protocol"])
     parser.add_argument(
         "--protocols",

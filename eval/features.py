@@ -16,9 +16,12 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from crosspoint.renderers.atomic import atomic_write, check_writable, clear_drafts
+from crosspoint.renderers.cluster import opened_cluster
 from crosspoint.renderers.files import FAULTS
+from crosspoint.renderers.parallel import in_processes, processes
 from crosspoint.transforms import unit_sphere
 
+PART = 256  # clouds that a worker of a cluster gets at once
 FAR, NEAR = 10.0, 0.05  # a cloud that reaches farther from the origin, or is smaller, is in units of its own
 
 
@@ -69,13 +72,13 @@ def extract_features(
     if batch_size < 1:
         raise ValueError(f"found batch_size {batch_size}, expected at least 1")
     if cache is None:
-        return _forward(encoder, points, batch_size, torch.device(device), progress)
+        return _features(encoder, points, batch_size, torch.device(device), progress)
     path = Path(cache) / f"{feature_key(encoder, points)}.npy"
     features = _read(path, rows=len(points))
     if features is None:
         check_writable(path, "--cache")
         clear_drafts(path.parent)
-        features = _forward(encoder, points, batch_size, torch.device(device), progress)
+        features = _features(encoder, points, batch_size, torch.device(device), progress)
         with atomic_write(path) as file:
             np.save(file, features, allow_pickle=False)
     return features
@@ -146,6 +149,15 @@ def frozen(encoder: nn.Module, device: torch.device) -> Iterator[None]:
         for module, flag in training.items():
             module.training = flag
         encoder.to(home)
+
+
+def _features(encoder: nn.Module, points: np.ndarray, size: int, device: torch.device, progress: bool) -> np.ndarray:
+    """Features of clouds, here or, in parts of whole batches, on the cluster that is open."""
+    if opened_cluster() is None:
+        return _forward(encoder, points, size, device, progress)
+    step = size * max(1, PART // size)
+    work = ((encoder, points[start : start + step], size, device, False) for start in range(0, len(points), step))
+    return np.concatenate(list(in_processes(_forward, work, processes(-1, device.type))))
 
 
 def _forward(encoder: nn.Module, points: np.ndarray, size: int, device: torch.device, progress: bool) -> np.ndarray:

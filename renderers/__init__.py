@@ -5,6 +5,7 @@ if __name__ != "crosspoint.renderers":
 
 
 from crosspoint.renderers.cameras import Cameras, look_at, orbit, ring, sphere
+from crosspoint.renderers.cluster import ClusterConfig, on_cluster
 from crosspoint.renderers.dataset import Summary, render_folder
 from crosspoint.renderers.fragments import Fragments
 from crosspoint.renderers.meshes import load_mesh, normalize, sample_surface
@@ -14,6 +15,7 @@ from crosspoint.renderers.shading import Style
 
 __all__ = [
     "Cameras",
+    "ClusterConfig",
     "Fragments",
     "RenderedSet",
     "Rendering",
@@ -22,6 +24,7 @@ __all__ = [
     "load_mesh",
     "look_at",
     "normalize",
+    "on_cluster",
     "orbit",
     "render",
     "render_folder",

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crosspoint.renderers.atomic import clear_drafts
+from crosspoint.renderers.cluster import opened_cluster
 from crosspoint.renderers.file_lock import open_locked, remove_locked
 
 LOCK = ".lock"
@@ -49,6 +50,8 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         clear_drafts(folder)
         yield
+        if opened_cluster() is not None:  # which goes on when a worker dies
+            clear_drafts(folder)
     finally:
         remove_locked(path, descriptor)
         with suppress(OSError):  # not empty

@@ -14,7 +14,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(embed, "embed", arguments)
+    return call(embed, "embed", arguments, clusters=True)
 
 
 def embed(

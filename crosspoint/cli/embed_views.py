@@ -14,7 +14,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(embed_views, "embed-views", arguments)
+    return call(embed_views, "embed-views", arguments, clusters=True)
 
 
 def embed_views(

@@ -14,7 +14,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(label, "label", arguments)
+    return call(label, "label", arguments, clusters=True)
 
 
 def label(

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "a trained encoder as ONNX, as a program of torch.export, or as safetensors",
     "show": "draw a LiDAR–camera frame",
     "label": "weak labels of camera images, by vision foundation models",
+    "superpixels": "regions of camera images, found before a pre-training that needs them",
     "data": "what a dataset needs, what is there, and what is wrong",
     "models": "published weights, which commands take by their name",
     "synthesize": "write the embedded driving world to disk",

@@ -8,12 +8,14 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import is_dataclass
+from contextlib import nullcontext
+from dataclasses import fields, is_dataclass
 from inspect import getdoc
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from crosspoint.renderers.cluster import ClusterConfig, on_cluster
 from crosspoint.renderers.json_object import JsonObject
 
 UNKNOWN_KEY = re.compile(r"unrecognized arguments: (?:-+)?(?P<flag>[\w.\-]+)|does not accept option '(?P<key>[^']+)'")
@@ -241,11 +243,27 @@ def function_parser(function: Callable[..., int], name: str) -> Parser:
     return parser
 
 
-def call(function: Callable[..., int], name: str, arguments: Sequence[str]) -> int:
-    """Run a command that is a function on what was typed."""
+def call(function: Callable[..., int], name: str, arguments: Sequence[str], *, clusters: bool = False) -> int:
+    """Run a command that is a function on what was typed.
+
+    Args:
+        function: the command.
+        name: of it.
+        arguments: what was typed after the name.
+        clusters: whether the work may be done on a cluster.
+    """
     parser = function_parser(function, name)
-    values = parser.instantiate(parser.read(arguments))
-    return function(**{key: value for key, value in vars(values).items() if key != "config"})
+    if clusters:
+        parser.add_class_arguments(ClusterConfig)
+    values = vars(parser.instantiate(parser.read(arguments)))
+    values.pop("config")
+    with on_cluster(take_cluster(values)) if clusters else nullcontext():
+        return function(**values)
+
+
+def take_cluster(values: dict[str, Any]) -> ClusterConfig:
+    """Take the flags of a cluster out of what was read."""
+    return ClusterConfig(**{field.name: values.pop(field.name) for field in fields(ClusterConfig)})
 
 
 def described(function: Callable[..., object] | type) -> str:

@@ -15,7 +15,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(render, "render", arguments)
+    return call(render, "render", arguments, clusters=True)
 
 
 def render(

@@ -14,7 +14,7 @@ log = logging.getLogger("crosspoint")
 
 def run(arguments: Sequence[str]) -> int:
     """The command."""
-    return call(synthesize, "synthesize", arguments)
+    return call(synthesize, "synthesize", arguments, clusters=True)
 
 
 def synthesize(

@@ -10,7 +10,7 @@ import joblib
 
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import PairDataset
-from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.parallel import in_processes, processes
 
 WHOLE = "all"  # the name of what has no splits
 
@@ -115,7 +115,7 @@ def in_chunks(
         jobs: processes or threads, -1 for one per core.
         threads: where the work waits for files.
     """
-    chunks = _chunks(indices, 8 * joblib.effective_n_jobs(jobs))
+    chunks = _chunks(indices, 8 * processes(jobs))
     if threads:
         done = joblib.Parallel(n_jobs=jobs, prefer="threads")(joblib.delayed(work)(dataset, chunk) for chunk in chunks)
     else:

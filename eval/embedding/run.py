@@ -20,7 +20,7 @@ from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.eval.embedding.sources import Source
 from crosspoint.eval.embedding.tables import Embeddings, checked_suffix, join, write_embeddings
 from crosspoint.renderers.atomic import atomic_write
-from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.parallel import in_processes, processes
 from crosspoint.renderers.threads import one_thread
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.models.frame_features import frame_features
@@ -93,7 +93,7 @@ def embed(
     started = said = time.monotonic()
     parts: list[Embeddings] = []
     work = ((source, chunk, settings, drafts, skip_incomplete) for chunk in chunks)
-    for part in in_processes(_embed_chunk, work, jobs if device == "cpu" else 1):
+    for part in in_processes(_embed_chunk, work, processes(jobs, device)):
         parts.append(part)
         now = time.monotonic()
         if now - said >= SECONDS:

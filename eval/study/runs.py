@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.protocol import Protocol, measure
@@ -20,6 +20,8 @@ from crosspoint.eval.study.table_rows import TableRow
 from crosspoint.eval.supervised.cloud_training import ENCODER, NETWORK, PREDICTIONS
 from crosspoint.renderers.arrays import read_arrays
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.cluster import opened_cluster
+from crosspoint.renderers.parallel import in_processes, processes
 
 log = logging.getLogger("crosspoint")
 
@@ -44,7 +46,8 @@ def run_all(
 ) -> Outcome:
     """Measure everything that no earlier call has measured.
 
-    A protocol that fails is noted with its reason, and tried again by the next call; the others go on.
+    A protocol that fails is noted with its reason, and tried again by the next call; the others go on. On a cluster,
+    each worker measures one network at a time.
 
     Args:
         protocols: what is measured on each network.
@@ -56,24 +59,60 @@ def run_all(
     outcome = Outcome()
     with _progress() as bar:
         task = bar.add_task("", total=len(numbered) * len(protocols))
-        for row, number in numbered:
-            run = open_run(row, number)  # of which only one is kept in memory, with its features
-            results = outcome.results.setdefault((row.name, number), {})
-            for protocol in protocols:
-                bar.update(task, description=f"{row.name}, seed {run.seed}: {protocol.name}")
-                if (row.name, protocol.name) not in left_out:
-                    try:
-                        results[protocol.name] = _result(protocol, run, row.name, bar)
-                    except (ValueError, OSError) as error:
-                        reason = " ".join(str(error).split())
-                        log.warning("%s, seed %d: no %s: %s", row.name, run.seed, protocol.name, reason)
-                        failure: Failure = {"method": row.name, "seed": run.seed, "protocol": protocol.name}
-                        outcome.failed.append({**failure, "reason": reason})
-                bar.advance(task)
-            if number == 0 and any(protocol.feature_splits() and protocol.name in results for protocol in protocols):
-                with _lent(bar):
-                    draw_scenery(run, results_dir(run) / SCENERY)
+        if opened_cluster() is not None:
+            work = ((protocols, row, number, open_run, left_out) for row, number in numbered)
+            found = in_processes(_measure_there, work, processes(-1))
+        else:
+            found = (_measure(protocols, row, number, open_run, left_out, bar, task) for row, number in numbered)
+        for (row, number), part in zip(numbered, found, strict=True):
+            outcome.results |= part.results
+            outcome.failed += part.failed
+            for failure in part.failed:
+                log.warning("%(method)s, seed %(seed)d: no %(protocol)s: %(reason)s", failure)
+            if opened_cluster() is not None:
+                bar.update(task, advance=len(protocols), description=f"{row.name}, number {number}")
     return outcome
+
+
+def _measure(
+    protocols: Sequence[Protocol],
+    row: TableRow,
+    number: int,
+    open_run: OpenRun,
+    left_out: dict[tuple[str, str], str],
+    bar: Progress,
+    task: TaskID,
+) -> Outcome:
+    """Results of one network, which is in memory with its features meanwhile."""
+    run = open_run(row, number)
+    results: dict[str, Result] = {}
+    outcome = Outcome({(row.name, number): results})
+    for protocol in protocols:
+        bar.update(task, description=f"{row.name}, seed {run.seed}: {protocol.name}")
+        if (row.name, protocol.name) not in left_out:
+            try:
+                results[protocol.name] = _result(protocol, run, row.name, bar)
+            except (ValueError, OSError) as error:
+                reason = " ".join(str(error).split())
+                failure: Failure = {"method": row.name, "seed": run.seed, "protocol": protocol.name}
+                outcome.failed.append({**failure, "reason": reason})
+        bar.advance(task)
+    if number == 0 and any(protocol.feature_splits() and protocol.name in results for protocol in protocols):
+        with _lent(bar):
+            draw_scenery(run, results_dir(run) / SCENERY)
+    return outcome
+
+
+def _measure_there(
+    protocols: Sequence[Protocol],
+    row: TableRow,
+    number: int,
+    open_run: OpenRun,
+    left_out: dict[tuple[str, str], str],
+) -> Outcome:
+    """The same on a worker of a cluster, which has no terminal."""
+    bar = Progress(disable=True)
+    return _measure(protocols, row, number, open_run, left_out, bar, bar.add_task(""))
 
 
 def results_dir(run: EvaluationRun) -> Path:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from crosspoint.eval.study.table import measured_row, published_rows
 from crosspoint.eval.study.table_rows import TableRow, methods
 from crosspoint.ops.device import chosen_device
 from crosspoint.renderers.atomic import atomic_write
+from crosspoint.renderers.cluster import opened_cluster
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.parallel import processes
 from crosspoint.renderers.sole_writer import sole_writer
 
 log = logging.getLogger("crosspoint")
@@ -48,10 +50,13 @@ def report_study(config: StudyConfig) -> int:
     open_run = partial(_open_run, config, data)
     left_out = check_study(protocols, rows, data, open_run)
     settings = _record(config, rows, data)
+    processes(config.jobs, chosen_device(config.device))  # no cluster and GPU at once
     with sole_writer(config.out):
         open_folder(config.out, settings)
 
-        outcome = run_all(protocols, rows, open_run, left_out)
+        unread = replace(data, _clouds={}, _frames={})  # what goes to a cluster: its workers read for themselves
+        measured = open_run if opened_cluster() is None else partial(_open_run, config, unread)
+        outcome = run_all(protocols, rows, measured, left_out)
 
         columns = [column for protocol in protocols for column in protocol.columns(data)]
         table = [measured_row(row.name, outcome.of(row), columns) for row in rows] + published_rows(columns)

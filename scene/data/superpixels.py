@@ -173,7 +173,9 @@ def compute_superpixels(dataset: LidarDataset, cache: SuperpixelCache, jobs: int
     """
     clear_drafts(cache.folder)
     work = in_processes(_fill, ((dataset, cache, index) for index in range(len(dataset))), jobs)
-    return sum(work)
+    count = sum(work)
+    clear_drafts(cache.folder)  # of workers of a cluster that died on the way
+    return count
 
 
 def _fill(dataset: LidarDataset, cache: SuperpixelCache, index: int) -> int:

@@ -11,13 +11,13 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import joblib
 import numpy as np
 import torch
 from PIL import Image
 
 from crosspoint.installation import DISTRIBUTION
-from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.cluster import opened_cluster
+from crosspoint.renderers.parallel import in_processes, processes
 from crosspoint.renderers.sole_writer import is_empty, sole_writer
 from crosspoint.scene.datasets.readers import read_images
 from crosspoint.scene.labels.frames import find_images, map_path
@@ -77,8 +77,6 @@ def label_images(
             manifest = read_manifest(out)  # whose versions made the maps
         else:
             write_manifest(out, manifest)
-            if place == "cuda":
-                jobs = 1
             _label(labeler, place, frames, out, todo, batch_size, jobs)
         count, digest = write_digests(out)
         write_manifest(
@@ -143,7 +141,7 @@ def _is_done(image: Path, target: Path) -> bool:
 def _label(
     labeler: Labeler, device: str, frames: Path, out: Path, names: Sequence[PurePosixPath], batch_size: int, jobs: int
 ) -> None:
-    size = max(batch_size, min(_CHUNK, -(-len(names) // joblib.effective_n_jobs(jobs))))
+    size = max(batch_size, min(_CHUNK, -(-len(names) // processes(jobs, device))))
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     started = said = time.monotonic()
     done = 0
@@ -164,7 +162,7 @@ def _counts(
     batch_size: int,
     jobs: int,
 ) -> Iterator[int]:
-    if joblib.effective_n_jobs(jobs) == 1:
+    if processes(jobs, device) == 1 and opened_cluster() is None:
         paint = labeler.load(device)
         return (_paint_chunk(paint, frames, out, chunk, batch_size) for chunk in chunks)
     work = ((labeler, device, frames, out, chunk, batch_size) for chunk in chunks)

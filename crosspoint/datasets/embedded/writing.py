@@ -29,7 +29,7 @@ from crosspoint.models.timm_encoder import TimmEncoder
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.manifest import read_manifest as read_set
-from crosspoint.renderers.parallel import in_processes
+from crosspoint.renderers.parallel import in_processes, processes
 from crosspoint.renderers.ranges import PIXELS, in_range
 from crosspoint.renderers.sole_writer import sole_writer
 from crosspoint.renderers.threads import one_thread
@@ -113,7 +113,7 @@ def embed_views(
         started = said = time.monotonic()
         done = 0
         work = ((Network(network, weights, teacher.weights), shard) for shard in todo)
-        made = in_processes(_embed_shard, work, 1 if device == "cuda" else jobs, ordered=False)
+        made = in_processes(_embed_shard, work, processes(jobs, device), ordered=False)
         for number, views in enumerate(made, start=1):
             done += views
             now = time.monotonic()

@@ -23,6 +23,7 @@ from crosspoint.cli import (
     render,
     replay,
     show,
+    superpixels,
     synthesize,
 )
 from crosspoint.cli.parser import function_parser
@@ -37,6 +38,7 @@ SECTIONS = "data|training|compute|probe|method|encoder|image_encoder|recipe|reso
 KEY = re.compile(rf"(?<![\w.\-/])(?:{SECTIONS})\.[a-z_][\w.]*\w")
 NAME = re.compile(r"`(\w+)`")
 OTHERS = {"help", "version", "debug", "print_config", "key", "local", "force", "shm"}  # pip's, docker's, huggingface's
+OTHERS |= {"nthreads", "nworkers", "head"}  # dask's, ray's
 FOREIGN = (
     "crosspoint/__init__.py",
     "crosspoint/cli/legacy.py",
@@ -44,7 +46,7 @@ FOREIGN = (
 )  # modules; old flags; weights
 COMMANDS = (
     *(render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show),
-    *(data.data, embed.embed, embed_views.embed_views, export.export, models.models),
+    *(data.data, embed.embed, embed_views.embed_views, export.export, models.models, superpixels.superpixels),
 )
 FILES = {"data.py", "training.ckpt", "encoder.safetensors"}
 

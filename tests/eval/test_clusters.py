@@ -1,0 +1,152 @@
+"""Every command on a Dask cluster of two worker processes: the bytes are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from crosspoint.cli.main import main
+from crosspoint.eval import extract_features
+from crosspoint.eval.report.report_model import Report
+from crosspoint.eval.study.config import StudyConfig
+from crosspoint.eval.study.study import report_study
+from crosspoint.renderers import ClusterConfig, on_cluster
+from crosspoint.renderers.parallel import in_processes
+
+MINE = """
+from dataclasses import dataclass
+import numpy as np
+from crosspoint.scene.labels.labeler import Labeler
+
+@dataclass(frozen=True)
+class Bright(Labeler):
+    kind = "semantic"
+    names = ["dark", "bright"]
+
+    def recipe(self):
+        return {"labels": "bright"}
+
+    def load(self, device):
+        return lambda images: [1 + (image.mean(axis=2) > 127).astype(np.uint8) for image in images]
+"""
+COMMANDS = {
+    "render": "render meshes OUT --views 2 --size 16 --points 32 --shard_size 2",
+    "synthesize": "synthesize OUT --train 2 --val 1 --frames 2 --class_images true",
+    "superpixels": "superpixels folder --root streets --cache OUT --segments 20",
+    "label": "label streets/images OUT --kind mine.Bright",
+    "embed": "embed views OUT/features.safetensors --checkpoint encoder.safetensors --device cpu",
+    "embed-views": "embed-views views --network resnet18 --weights none --name OUT --device cpu",
+    "evaluate": "evaluate knn --checkpoint encoder.safetensors --dataset rendered --root views --out OUT/knn.json",
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="needs pip install 'crosspoint3d[dask]'")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs="CRITICAL"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, views: Path, place: Path) -> Path:
+    """What the commands read, under short names."""
+    root = tmp_path_factory.mktemp("clusters")
+    (root / "mine.py").write_text(MINE)
+    (root / "views").symlink_to(views)
+    (root / "encoder.safetensors").symlink_to(place / "a0.safetensors")
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        mesh = trimesh.creation.box() if number % 2 else trimesh.creation.icosphere(1)
+        (root / "meshes" / "shapes").mkdir(parents=True, exist_ok=True)
+        mesh.apply_scale(generator.uniform(0.5, 2, 3)).export(root / "meshes" / "shapes" / f"{number}.off")
+    return root
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_bytes_are_those_of_one_process(
+    name: str, address: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)  # paths are relative: workers begin elsewhere
+    if name in ("superpixels", "label") and not (folder / "streets").exists():
+        assert main("synthesize streets --train 2 --val 0 --frames 2 --jobs 1".split()) == 0
+    flags = ["--cluster", "dask", "--address", address.scheduler_address, "--batch", "1"]
+    found = []
+    for out, where in ((f"{name}-one", ["--jobs", "1"]), (f"{name}-cluster", flags)):
+        assert main([*COMMANDS[name].replace("OUT", out).split(), *where]) == 0
+        found.append(content(folder / "views" / "embeddings" / out if name == "embed-views" else folder / out))
+    assert found[0] and found[0] == found[1]
+    assert not [path for path in found[1] if Path(path).name.startswith(".")]
+
+
+def test_the_bytes_do_not_depend_on_a_worker_that_dies(
+    address: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    words = "--views 2 --size 64 --points 64 --shard_size 1".split()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not list(folder.glob("killed/*.tar")):
+            time.sleep(0.01)
+        killed.append(next(iter(address.workers.values())).pid)
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    flags = ["--cluster", "dask", "--address", address.scheduler_address]
+    assert main(["render", "meshes", "killed", *words, *flags]) == 0
+    thread.join()
+    assert main(["render", "meshes", "whole", *words, "--jobs", "1"]) == 0
+    assert killed and content(folder / "killed") == content(folder / "whole")
+
+
+def test_work_that_ends_every_worker_is_named(address: Any) -> None:
+    address.scheduler.allowed_failures = 0  # of three, which take three starts of a worker
+    with (
+        on_cluster(ClusterConfig("dask", address.scheduler_address)),
+        pytest.raises(ChildProcessError, match=r"the same work ended several workers of dask, .*: give them more"),
+    ):
+        list(in_processes(die, [()], 1))
+    address.scheduler.allowed_failures = 3
+
+
+def test_features_and_studies_are_those_of_one_process(
+    address: Any, study: StudyConfig, drawn: list[Report], tmp_path: Path, network: Callable[[str, int], Any]
+) -> None:
+    address.wait_for_workers(2)
+    encoder, clouds = network("dgcnn", 0), np.random.default_rng(0).normal(size=(300, 32, 3)).clip(-1, 1)
+    here, there = replace(study, out=tmp_path / "here"), replace(study, out=tmp_path / "there")
+    features = extract_features(encoder, clouds, batch_size=100)
+    assert report_study(here) == 0
+    with on_cluster(ClusterConfig("dask", address.scheduler_address)):
+        assert np.array_equal(extract_features(encoder, clouds, batch_size=100), features)
+        assert report_study(there) == 0
+    files = content(there.out)
+    assert files == content(here.out) and "results.json" in files
+
+
+def test_a_folder_that_a_worker_does_not_have_is_named(address: Any, tmp_path: Path) -> None:
+    from crosspoint.renderers.parallel import _call_there
+
+    with pytest.raises(FileNotFoundError, match=r"found no folder .*gone on the worker .*: share it"):
+        _call_there(str(tmp_path / "gone"), b"")
