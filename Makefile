@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PYTEST_FLAGS ?=
 # `make test-minimum` leaves `labels` and `onnx` out: they need newer packages than we do.
-EXTRAS ?= test,lint,labels,onnx
+EXTRAS ?= test,lint,labels,onnx,dask
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 
 # For `make wheels`: the Python of a node without a network, its `pip freeze`, and its glibc (`ldd --version`).

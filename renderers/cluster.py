@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-SECONDS = 10  # that a scheduler, and then a worker, has to answer
+SECONDS = 10  # that a scheduler, and then its workers, have to answer
+LEAST = 2  # workers: joblib does the work of a single one in the process that asks
 DISTRIBUTION = "crosspoint3d"
 
 
@@ -112,11 +113,12 @@ def _dask(address: str, stack: ExitStack) -> int:
             "--address"
         ) from error
     try:
-        client.wait_for_workers(1, timeout=SECONDS)
+        client.wait_for_workers(LEAST, timeout=SECONDS)
     except TimeoutError as error:
+        count = len(client.nthreads())
         raise ConnectionError(
-            f"found no worker at the Dask scheduler {address} within {SECONDS} s, expected one or more: start dask "
-            "worker"
+            f"found {count} workers at the Dask scheduler {address} within {SECONDS} s, expected {LEAST} or more: start "
+            "dask worker with --nworkers"
         ) from error
     threads = client.nthreads()
     if max(threads.values()) > 1:
@@ -149,4 +151,9 @@ def _ray(address: str, stack: ExitStack) -> int:
             f"found no Ray cluster at {address}, expected one: start ray start --head, and check --address"
         ) from error
     stack.callback(ray.shutdown)
-    return int(ray.cluster_resources().get("CPU", 1))
+    count = int(ray.cluster_resources().get("CPU", 0))
+    if count < LEAST:
+        raise ConnectionError(
+            f"found {count} processors in the Ray cluster {address}, expected {LEAST} or more: start others"
+        )
+    return count

@@ -17,10 +17,12 @@ import trimesh
 
 from crosspoint.cli.main import main
 from crosspoint.eval import extract_features
+from crosspoint.eval.protocols.knn import Knn
+from crosspoint.eval.protocols.retrieval import Retrieval
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
-from crosspoint.renderers import ClusterConfig, on_cluster
+from crosspoint.renderers import ClusterConfig, on_cluster, render_folder
 from crosspoint.renderers.parallel import in_processes
 
 MINE = """
@@ -40,8 +42,8 @@ class Bright(Labeler):
         return lambda images: [1 + (image.mean(axis=2) > 127).astype(np.uint8) for image in images]
 """
 COMMANDS = {
-    "render": "render meshes OUT --views 2 --size 16 --points 32 --shard_size 2",
-    "synthesize": "synthesize OUT --train 2 --val 1 --frames 2 --class_images true",
+    "render": "render meshes OUT --views 2 --size 16 --points 32",
+    "synthesize": "synthesize OUT --train 2 --val 0 --frames 1",
     "superpixels": "superpixels folder --root streets --cache OUT --segments 20",
     "label": "label streets/images OUT --kind mine.Bright",
     "embed": "embed views OUT/features.safetensors --checkpoint encoder.safetensors --device cpu",
@@ -67,14 +69,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, views: Path, place: Path) -
     (root / "views").symlink_to(views)
     (root / "encoder.safetensors").symlink_to(place / "a0.safetensors")
     generator = np.random.default_rng(0)
-    for number in range(8):
+    for number in range(36):  # two shards
         mesh = trimesh.creation.box() if number % 2 else trimesh.creation.icosphere(1)
         (root / "meshes" / "shapes").mkdir(parents=True, exist_ok=True)
         mesh.apply_scale(generator.uniform(0.5, 2, 3)).export(root / "meshes" / "shapes" / f"{number}.off")
     return root
 
 
-def die() -> None:
+def die(parent: int) -> None:
+    assert os.getpid() != parent
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -88,7 +91,7 @@ def test_the_bytes_are_those_of_one_process(
 ) -> None:
     monkeypatch.chdir(folder)  # paths are relative: workers begin elsewhere
     if name in ("superpixels", "label") and not (folder / "streets").exists():
-        assert main("synthesize streets --train 2 --val 0 --frames 2 --jobs 1".split()) == 0
+        assert main("synthesize streets --train 1 --val 0 --frames 1 --jobs 1".split()) == 0
     flags = ["--cluster", "dask", "--address", address.scheduler_address, "--batch", "1"]
     found = []
     for out, where in ((f"{name}-one", ["--jobs", "1"]), (f"{name}-cluster", flags)):
@@ -102,7 +105,7 @@ def test_the_bytes_do_not_depend_on_a_worker_that_dies(
     address: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    words = "--views 2 --size 64 --points 64 --shard_size 1".split()
+    small: dict[str, Any] = {"views": 2, "size": 32, "points": 64, "shard_size": 1}
     killed: list[int] = []
 
     def kill() -> None:
@@ -113,21 +116,11 @@ def test_the_bytes_do_not_depend_on_a_worker_that_dies(
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    flags = ["--cluster", "dask", "--address", address.scheduler_address]
-    assert main(["render", "meshes", "killed", *words, *flags]) == 0
+    with on_cluster(ClusterConfig("dask", address.scheduler_address, batch=1)):
+        render_folder("meshes", "killed", **small)
     thread.join()
-    assert main(["render", "meshes", "whole", *words, "--jobs", "1"]) == 0
+    render_folder("meshes", "whole", jobs=1, **small)
     assert killed and content(folder / "killed") == content(folder / "whole")
-
-
-def test_work_that_ends_every_worker_is_named(address: Any) -> None:
-    address.scheduler.allowed_failures = 0  # of three, which take three starts of a worker
-    with (
-        on_cluster(ClusterConfig("dask", address.scheduler_address)),
-        pytest.raises(ChildProcessError, match=r"the same work ended several workers of dask, .*: give them more"),
-    ):
-        list(in_processes(die, [()], 1))
-    address.scheduler.allowed_failures = 3
 
 
 def test_features_and_studies_are_those_of_one_process(
@@ -135,6 +128,7 @@ def test_features_and_studies_are_those_of_one_process(
 ) -> None:
     address.wait_for_workers(2)
     encoder, clouds = network("dgcnn", 0), np.random.default_rng(0).normal(size=(300, 32, 3)).clip(-1, 1)
+    study = replace(study, protocols=[Knn(), Retrieval()], random_init=False)
     here, there = replace(study, out=tmp_path / "here"), replace(study, out=tmp_path / "there")
     features = extract_features(encoder, clouds, batch_size=100)
     assert report_study(here) == 0
@@ -150,3 +144,13 @@ def test_a_folder_that_a_worker_does_not_have_is_named(address: Any, tmp_path: P
 
     with pytest.raises(FileNotFoundError, match=r"found no folder .*gone on the worker .*: share it"):
         _call_there(str(tmp_path / "gone"), b"")
+
+
+def test_work_that_ends_every_worker_is_named(address: Any) -> None:
+    address.wait_for_workers(2)
+    address.scheduler.allowed_failures = 0  # of three, which take three starts of a worker
+    with (
+        on_cluster(ClusterConfig("dask", address.scheduler_address)),
+        pytest.raises(ChildProcessError, match=r"the same work ended several workers of dask, .*: give them more"),
+    ):
+        list(in_processes(die, [(os.getpid(),)], 1))
