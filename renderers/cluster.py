@@ -117,8 +117,8 @@ def _dask(address: str, stack: ExitStack) -> int:
     except TimeoutError as error:
         count = len(client.nthreads())
         raise ConnectionError(
-            f"found {count} workers at the Dask scheduler {address} within {SECONDS} s, expected {LEAST} or more: start "
-            "dask worker with --nworkers"
+            f"found {count} workers at the Dask scheduler {address} within {SECONDS} s, expected {LEAST} or more: "
+            "start dask worker with --nworkers"
         ) from error
     threads = client.nthreads()
     if max(threads.values()) > 1:

@@ -90,7 +90,12 @@ def _on_cluster(
     return_as = "generator" if ordered else "generator_unordered"
     if cluster.name == "ray":  # whose backend has no generators
         return_as = "list"
-    with joblib.parallel_config(backend=cluster.name):
+    backend: Any = cluster.name
+    if cluster.name == "dask":
+        from crosspoint.renderers.dask_backend import DaskBackend  # imports Dask, which few have
+
+        backend = DaskBackend()
+    with joblib.parallel_config(backend=backend):
         parallel = joblib.Parallel(n_jobs=-1, return_as=return_as, batch_size=batch_size())
     try:
         if return_as != "list":
