@@ -48,8 +48,8 @@ COMMANDS = {
     "label": "label streets/images OUT --kind mine.Bright",
     "embed": "embed views OUT/features.safetensors --checkpoint encoder.safetensors --device cpu",
     "embed-views": "embed-views views --network resnet18 --weights none --name OUT --device cpu",
-    "evaluate": "evaluate knn --checkpoint encoder.safetensors --dataset rendered --root views --points 40 --device cpu "
-    "--out OUT/knn.json",
+    "evaluate": "evaluate knn --checkpoint encoder.safetensors --dataset rendered --root views --points 40 "
+    "--device cpu --out OUT/knn.json",
 }
 
 
