@@ -1,0 +1,1 @@
+"""Panoptic segmentation of LiDAR frames: a class and an object for every point."""
