@@ -24,6 +24,7 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.corrupted_frames import Corruptions, check_corruptions, under_corruptions
 from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
 from crosspoint.eval.supervised.resume import InterruptedTraining
+from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
     Mode,
     SegmentationConfig,
@@ -35,8 +36,6 @@ from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.lidar_dataset import LidarDataset
-from crosspoint.scene.models.minkunet import MinkUNet
-from crosspoint.scene.ops.sparse_conv import use_backend
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
 from crosspoint.training.loggers import Names, check_loggers
@@ -178,14 +177,7 @@ def _miou(network: Segmenter, resources: Resources, frames: LabeledFrames) -> fl
 
 def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
     """The network before its first step; its random weights come from torch's global generator."""
-    arguments = encoder.config
-    if recipe.norm_momentum is not None and "momentum" in arguments:  # of the encoder's BatchNorms, as MinkUNet has it
-        arguments["momentum"] = recipe.norm_momentum
-    start = type(encoder)(**arguments)
-    if mode != "scratch":
-        start.load_state_dict(encoder.state_dict())
-    if isinstance(encoder, MinkUNet):
-        use_backend(start, encoder.backend)
+    start = starting_encoder(encoder, random=mode == "scratch", norm_momentum=recipe.norm_momentum)
     layer = linear_head if mode == "linear" and recipe.standardize else nn.Linear
     return Segmenter(start, layer(encoder.feature_dim, classes), freeze_encoder=mode == "linear").eval()
 
@@ -238,28 +230,6 @@ def _check(
     """Refuse what does not fit together; the recipe of the mode."""
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
-    if not isinstance(encoder, PointEncoder) or encoder.inputs != "voxels":
-        raise ValueError(
-            f"found an encoder of type {type(encoder).__name__}, expected one of voxels: pass a network for scenes, "
-            "such as MinkUNet"
-        )
-    if voxels.extent is not None:
-        raise ValueError(
-            f"found voxels with the extent {list(voxels.extent)}, expected none: every point is measured, however far "
-            "away; leave the extent out of the voxels"
-        )
-    channels = getattr(encoder, "in_channels", voxels.channels)
-    if channels != voxels.channels:
-        raise ValueError(
-            f"found an encoder for {channels} features of a voxel, expected {voxels.channels}: cut space as in its "
-            "pre-training"
-        )
-    if len(train.classes) < 2:
-        raise ValueError(f"found classes {train.classes} in {train.name}, expected two or more: take labeled frames")
-    for other in [test] if validation is None else [validation, test]:
-        if other.classes != train.classes:
-            raise ValueError(
-                f"found {len(train.classes)} classes in {train.name} and {len(other.classes)} in {other.name}, "
-                "expected the same names in the same order"
-            )
+    check_encoder(encoder, voxels)
+    check_classes(train, [test] if validation is None else [validation, test])
     return recipe.of(mode)
