@@ -98,6 +98,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "depth": "crosspoint.eval.protocols.depth.Depth",
         "semseg": "crosspoint.eval.protocols.semseg.SemanticSegmentation",
         "detection": "crosspoint.eval.protocols.detection.Detection",
+        "panoptic": "crosspoint.eval.protocols.panoptic.PanopticSegmentation",
     },
 }
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crosspoint.eval.evaluation_data import EvaluationData
     from crosspoint.eval.evaluation_run import EvaluationRun
     from crosspoint.eval.image_target import ImageTarget
+    from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
     from crosspoint.eval.probe import probe_hold_out
     from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
     from crosspoint.eval.protocols.knn import knn_classify
@@ -57,6 +58,7 @@ _MODULES = {
     "knn_classify": "protocols.knn",
     "linear_svm": "protocols.linear_svm",
     "named_protocols": "protocols.named",
+    "panoptic_segmentation": "panoptic.panoptic_segmentation",
     "probe_hold_out": "probe",
     "report_study": "study.study",
     "retrieve_across": "protocols.retrieval",
@@ -90,6 +92,7 @@ __all__ = [
     "knn_classify",
     "linear_svm",
     "named_protocols",
+    "panoptic_segmentation",
     "probe_hold_out",
     "report_study",
     "retrieve_across",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 
-from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames
+from crosspoint.eval.protocols.protocol import Column, Measured
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
 from crosspoint.eval.results import Result
@@ -25,9 +25,7 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.corrupted_frames import Corruptions
 from crosspoint.eval.supervised.segmenter import Mode, SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import RECIPE, RESOURCES, semantic_segmentation
-from crosspoint.eval.targets import FrameTarget
 from crosspoint.scene.data.lidar_dataset import LidarDataset
-from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.viz.picture import draw_frame
 from crosspoint.scene.viz.predictions import frame_predictions
@@ -39,7 +37,7 @@ DPI = 75
 
 
 @dataclass(frozen=True)
-class SemanticSegmentation(Protocol):
+class SemanticSegmentation(FrameProtocol):
     """Semantic segmentation of LiDAR frames: a linear probe on an encoder of scenes, or fine-tuned; mIoU per point.
 
     Args:
@@ -52,8 +50,6 @@ class SemanticSegmentation(Protocol):
     """
 
     name = "semseg"
-    target = FrameTarget
-    trains = True
     study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs"}
 
     mode: Mode = "linear"
@@ -62,25 +58,6 @@ class SemanticSegmentation(Protocol):
     recipe: SegmentationConfig = RECIPE
     resources: Resources = RESOURCES
     logger: Names | None = None
-
-    def unsupported(self, checkpoint: Checkpoint) -> str | None:
-        """Other networks than those for voxels, and voxels with other features than the intensity."""
-        reason = super().unsupported(checkpoint)
-        if reason is not None:
-            return reason
-        if not issubclass(checkpoint.network, MinkUNet):
-            return f"a {checkpoint.network.__name__}, which is no MinkUNet"
-        channels = checkpoint.config["in_channels"]
-        if channels != checkpoint.voxels.channels:
-            return f"an encoder for {channels} features of a voxel, where frames give {checkpoint.voxels.channels}"
-        return None
-
-    def check(self, data: EvaluationData) -> None:
-        """Refuse frames that are missing or cannot be read."""
-        for frames in (data.train_frames, data.test_frames, data.validation_frames):
-            if frames is not None:
-                check_scenes(frames, frames=1, pairs=False, labels=True)
-        data.refuse_frame_overlap()
 
     def run(self, run: EvaluationRun) -> Measured:
         """The figures of `semantic_segmentation`; its answers lie beside the network."""
@@ -102,11 +79,7 @@ class SemanticSegmentation(Protocol):
             out=run.folder_of(self.name),
             logger=self.logger,
         )
-        splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
-        left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}
-        if left_out:
-            result = replace(result, constants={**result.constants, "frames_left_out": left_out})
-        return on_dataset(result, data.test_frames.name), {}
+        return on_frames(result, data), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """Mean IoU, and what corruptions leave of it."""

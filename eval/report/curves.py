@@ -12,7 +12,7 @@ from crosspoint.eval.results import Result
 SHOWN = {"train_loss"} | {
     f"{split}_{figure}"
     for split in ("validation", "test")
-    for figure in ("accuracy", "instance_miou", "miou", "ap_3d", "delta1")
+    for figure in ("accuracy", "instance_miou", "miou", "ap_3d", "delta1", "pq")
 }
 
 

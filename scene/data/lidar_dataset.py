@@ -34,6 +34,9 @@ class LidarDataset(SampleDataset, ABC):
         splits: names of the parts of the data that the argument `split` takes; empty where it takes none, or others in
             each folder.
         classes: names of the classes that the point field "label" counts from 0; empty where nothing is labeled.
+        things: names of the classes that have objects, which the point field "instance" numbers; empty where none is
+            numbered, or nobody has said which.
+        least_points: of an object, below which the benchmark's panoptic quality takes no mistake from it.
         box_classes: names of the classes that `Boxes.labels` counts from 0; empty where there are no boxes.
         map_names: names of the pixel maps that each frame brings, such as "weak_labels" and "superpixels".
         weak_classes: names of the classes that the pixel map "weak_labels" counts from 1, 0 being no class.
@@ -44,6 +47,8 @@ class LidarDataset(SampleDataset, ABC):
     name: str
     splits: Sequence[str] = ()
     classes: Sequence[str] = ()
+    things: Sequence[str] = ()
+    least_points: int = 30
     box_classes: Sequence[str] = ()
     map_names: frozenset[str] = frozenset()
     weak_classes: Sequence[str] = ()

@@ -103,6 +103,7 @@ class FolderScenes(LidarDataset):
         self.name = self.root.resolve().name
         self.classes = [] if labels is False else self.rig.classes
         self.box_classes = [] if boxes is False else self.rig.box_classes
+        self.things = [name for name in self.classes if name in self.rig.box_classes]
         self._labels, self._boxed = labels, boxes
         self._images = bool(self.rig.camera_names) and (self._has("images") if images is None else images)
         self._layout = layout(columns, intensity_scale, (self.rig.columns, self.rig.intensity_scale))

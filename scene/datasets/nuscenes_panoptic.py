@@ -17,7 +17,7 @@ from torch import Tensor
 
 from crosspoint.renderers.arrays import read_arrays
 from crosspoint.renderers.files import short
-from crosspoint.scene.datasets.nuscenes import CLASS_OF_LABEL, NuScenes
+from crosspoint.scene.datasets.nuscenes import CLASS_OF_LABEL, CLASSES, NuScenes
 from crosspoint.scene.datasets.readers import to_classes
 
 DIVISOR = 1000
@@ -27,6 +27,8 @@ class NuScenesPanoptic(NuScenes):
     """Keyframes of nuScenes whose points have one of 16 classes, and an `instance`; all arguments as of `NuScenes`."""
 
     label_table = "panoptic"
+    things = CLASSES[:10]  # those with boxes
+    least_points = 15
 
     def _label_fields(self, path: Path, kept: np.ndarray) -> dict[str, Tensor]:
         raw = read_panoptic(path, len(kept))[kept]

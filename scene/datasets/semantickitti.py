@@ -100,6 +100,8 @@ class SemanticKitti(LidarDataset):
 
     splits = tuple(SPLITS)
     title = "semantickitti"
+    things = CLASSES[:8]  # `thing_class` of the same file of semantic-kitti-api
+    least_points = 50
     label_folder = "labels"  # of a sequence
 
     def __init__(

@@ -80,6 +80,7 @@ class SyntheticScenes(LidarDataset):
         self.cameras = camera_ring(views, size)
         self.name = f"synthetic {split}"
         self.classes, self.box_classes = list(CLASSES), list(BOX_CLASSES)
+        self.things = self.box_classes
         self._weak = ClassImages(imperfect, imperfection) if class_images or imperfect is not None else None
         if self._weak is not None:
             self.map_names, self.weak_classes = frozenset({WEAK_LABELS}), list(CLASSES)

@@ -1,0 +1,100 @@
+"""Panoptic segmentation of LiDAR frames as a protocol."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
+from crosspoint.eval.panoptic.config import BranchConfig, Mode, PanopticConfig
+from crosspoint.eval.panoptic.grouping import GroupingConfig
+from crosspoint.eval.panoptic.instance_frames import thing_classes
+from crosspoint.eval.panoptic.panoptic_segmentation import BRANCH, GROUPING, RECIPE, RESOURCES, panoptic_segmentation
+from crosspoint.eval.protocols.benchmarks import frames_label
+from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames
+from crosspoint.eval.protocols.protocol import Column, Measured
+from crosspoint.eval.report.curves import recorded_curves
+from crosspoint.eval.report.report_model import Contribution, Matrix
+from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.config import Resources
+from crosspoint.scene.models.minkunet import MinkUNet
+
+TITLES: dict[Mode, str] = {"finetuned": "fine-tuned", "scratch": "from scratch", "frozen": "frozen"}
+
+
+@dataclass(frozen=True)
+class PanopticSegmentation(FrameProtocol):
+    """Panoptic segmentation of LiDAR frames: classes and objects by Panoptic-PolarNet's head; PQ over raw points.
+
+    Args:
+        mode: finetuned; scratch, from random weights; or frozen, which trains the head alone
+        fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
+        things: names of the classes that have objects; by default those that the dataset names
+        least_points: points of a segment below which it is no mistake; by default the benchmark's 15 for nuScenes, 50
+            for SemanticKITTI, and 30
+        recipe: settings of training; the defaults are CSC's
+        branch: size of the part that finds objects
+        grouping: how objects are found in what the network says
+        resources: hardware of training
+    """
+
+    name = "panoptic"
+    study_flags: ClassVar[Mapping[str, str]] = {"epochs": "recipe.epochs"}
+
+    mode: Mode = "finetuned"
+    fraction: float = 1.0
+    things: list[str] | None = None
+    least_points: int | None = None
+    recipe: PanopticConfig = RECIPE
+    branch: BranchConfig = BRANCH
+    grouping: GroupingConfig = GROUPING
+    resources: Resources = RESOURCES
+
+    def check(self, data: EvaluationData) -> None:
+        """Refuse frames that are missing or cannot be read, and classes with objects that are not there."""
+        super().check(data)
+        thing_classes(data.train_frames, self.things)
+
+    def run(self, run: EvaluationRun) -> Measured:
+        """The figures of `panoptic_segmentation`; its answers lie beside the network."""
+        encoder, data = run.encoder, run.data
+        assert isinstance(encoder, MinkUNet)  # as `unsupported` found
+        result = panoptic_segmentation(
+            encoder,
+            data.train_frames,
+            data.test_frames,
+            voxels=run.checkpoint.voxels,
+            mode=self.mode,
+            recipe=self.recipe,
+            branch=self.branch,
+            grouping=self.grouping,
+            things=self.things,
+            least_points=self.least_points,
+            validation=data.validation_frames,
+            fraction=self.fraction,
+            seed=run.seed,
+            resources=run.resources(self.resources),
+            progress=sys.stderr.isatty(),
+            out=run.folder_of(self.name),
+        )
+        return on_frames(result, data), {}
+
+    def columns(self, data: EvaluationData) -> list[Column]:
+        """PQ, and PQ of things."""
+        share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
+        titles = {"pq": "PQ", "pq_things": "PQ of things"}
+        return [
+            Column(f"{TITLES[self.mode]} {title}{share}, {frames_label(data)}", self.name, metric)
+            for metric, title in titles.items()
+        ]
+
+    def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
+        """Curves over the epochs, and the confusion matrix of points."""
+        rows = [row for row in result.records if "points_given" in row]
+        matrix = Matrix(np.array([row["points_given"] for row in rows]), [row["class"] for row in rows])
+        return Contribution(curves=recorded_curves("panoptic segmentation", result), matrix=matrix)
