@@ -11,6 +11,7 @@ from crosspoint.eval.panoptic.polar_grid import PolarGrid
 from crosspoint.renderers.ranges import CHANNELS, all_in_range, in_range
 
 Mode = Literal["finetuned", "scratch", "frozen"]
+GRID = PolarGrid()
 MASKINGS = ("intended", "published")
 
 
@@ -26,7 +27,7 @@ class BranchConfig:
             not
     """
 
-    grid: PolarGrid = PolarGrid()
+    grid: PolarGrid = GRID
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     drop: float = 0.5
     circular: bool = True
@@ -37,8 +38,8 @@ class BranchConfig:
         least = 2 ** (len(self.widths) - 1)
         if min(self.grid.cells) < least:
             raise ValueError(
-                f"found cells {list(self.grid.cells)} for {len(self.widths)} widths, expected {least} or more each way, "
-                "as each width after the first halves them: give more cells or fewer widths"
+                f"found cells {list(self.grid.cells)} for {len(self.widths)} widths, expected {least} or more each "
+                "way, as each width after the first halves them: give more cells or fewer widths"
             )
 
 

@@ -12,7 +12,6 @@ from crosspoint.eval.supervised.labeled_frames import LabeledFrames
 from crosspoint.renderers.files import short
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
-from crosspoint.scene.ops.voxels import VoxelConfig
 
 
 class InstanceFrames(LabeledFrames):

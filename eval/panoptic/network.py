@@ -47,9 +47,7 @@ class PanopticSegmenter(nn.Module):
         self.encoder = encoder
         self.grid = branch.grid
         self.head = nn.Linear(encoder.feature_dim, classes)
-        self.branch = BirdsEyeUNet(
-            encoder.feature_dim + 1, branch.widths, drop=branch.drop, circular=branch.circular
-        )
+        self.branch = BirdsEyeUNet(encoder.feature_dim + 1, branch.widths, drop=branch.drop, circular=branch.circular)
         self.freeze_encoder = freeze_encoder
         if freeze_encoder:
             encoder.requires_grad_(False)

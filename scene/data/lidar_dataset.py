@@ -107,6 +107,19 @@ class LidarDataset(SampleDataset, ABC):
             "that defines submission"
         )
 
+    def panoptic_submission(self, index: int, predicted: np.ndarray, objects: np.ndarray) -> tuple[str, bytes]:
+        """A frame's file of classes and objects as the benchmark's server takes it: its place, and what is in it.
+
+        Args:
+            index: of the frame.
+            predicted: (N,) the class of each point, counted from 0.
+            objects: (N,) the object of each point, 0 for none.
+        """
+        raise ValueError(
+            f"found {self.name}, expected a dataset with a format of panoptic submissions: semantickitti, "
+            "nuscenes_panoptic, or your own that defines panoptic_submission"
+        )
+
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these, by their indices; a dataset that knows `skip_incomplete` defines it."""
         raise ValueError(

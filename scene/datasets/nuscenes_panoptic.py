@@ -9,6 +9,7 @@ Points in more than one box are 0, so they are ignored, while lidarseg has a cla
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import Tensor
 from crosspoint.renderers.arrays import read_arrays
 from crosspoint.renderers.files import short
 from crosspoint.scene.datasets.nuscenes import CLASS_OF_LABEL, CLASSES, NuScenes
-from crosspoint.scene.datasets.readers import to_classes
+from crosspoint.scene.datasets.readers import read_sweep, to_classes
+from crosspoint.scene.datasets.submission import spread_classes, spread_objects
 
 DIVISOR = 1000
 
@@ -37,6 +39,31 @@ class NuScenesPanoptic(NuScenes):
         instances[objects] = np.unique(raw[objects], return_inverse=True)[1].reshape(-1) + 1
         classes = to_classes(raw // DIVISOR, CLASS_OF_LABEL, path)
         return {"label": torch.from_numpy(classes), "instance": torch.from_numpy(instances)}
+
+    def panoptic_submission(self, index: int, predicted: np.ndarray, objects: np.ndarray) -> tuple[str, bytes]:
+        """The file of a sweep's classes and objects, in the numbers of the panoptic challenge.
+
+        Raises:
+            ValueError: if a class has more objects than the format holds, or as of `spread_classes`.
+        """
+        lidar = self._keyframes[index].lidar
+        path = self._path(lidar)
+        kept = read_sweep(path, *self._layout).kept
+        classes = spread_classes(predicted, np.arange(1, len(CLASSES) + 1), kept, str(path), other=0)
+        numbers = spread_objects(objects, kept, str(path))
+        counted = np.zeros_like(numbers)
+        for number in np.unique(classes):
+            mine = (classes == number) & (numbers > 0)
+            found, places = np.unique(numbers[mine], return_inverse=True)
+            if len(found) >= DIVISOR:
+                raise ValueError(
+                    f"found {len(found)} objects of {CLASSES[number - 1]} for {path}, expected at most {DIVISOR - 1}, "
+                    "which the format holds"
+                )
+            counted[mine] = places.reshape(-1) + 1
+        file = io.BytesIO()
+        np.savez_compressed(file, data=(DIVISOR * classes + counted).astype(np.uint16))
+        return f"{lidar['token']}_panoptic.npz", file.getvalue()
 
 
 def read_panoptic(path: Path, count: int) -> np.ndarray:

@@ -42,7 +42,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
-from crosspoint.scene.datasets.submission import spread_classes
+from crosspoint.scene.datasets.submission import spread_classes, spread_objects
 
 log = logging.getLogger("crosspoint")
 
@@ -207,6 +207,13 @@ class SemanticKitti(LidarDataset):
         path = self._sweeps[index]
         kept, place = read_sweep(path, *self._layout).kept, f"{path.parents[1].name}/predictions/{path.stem}.label"
         return f"sequences/{place}", spread_classes(predicted, _WRITTEN, kept, str(path), other=0)
+
+    def panoptic_submission(self, index: int, predicted: np.ndarray, objects: np.ndarray) -> tuple[str, bytes]:
+        """The file of a sweep's classes and objects, which are in the upper 16 bits."""
+        place, labels = self.submission(index, predicted)
+        path = self._sweeps[index]
+        numbers = spread_objects(objects, read_sweep(path, *self._layout).kept, str(path))
+        return place, (numbers << 16 | labels).astype("<u4").tobytes()
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

@@ -43,6 +43,65 @@ def write_submission(dataset: LidarDataset, predicted: Iterable[np.ndarray], out
     return written
 
 
+def write_panoptic_submission(
+    dataset: LidarDataset, answers: Iterable[tuple[np.ndarray, np.ndarray]], out: Path
+) -> list[Path]:
+    """Write a file of classes and objects for each frame; those that are there are written over.
+
+    SemanticKITTI: `sequences/NN/predictions/NNNNNN.label`, uint32, the object in the upper 16 bits, 0 for returns
+    without a position. nuScenes: `<token>_panoptic.npz`, uint16 `data` of 1,000 × the challenge's class + the object's
+    number within its class, 0 for returns without a position.
+
+    Args:
+        dataset: one that has such a format, of single sweeps.
+        answers: for each of its frames in order, the class (N,) of each point, counted from 0, and its object (N,), 0
+            for none.
+        out: folder of the files.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: if a sweep is not there.
+        ValueError: if the dataset has no such format, or answers do not fit the frames.
+    """
+    written, given = [], list(answers)
+    if len(given) != len(dataset):
+        raise ValueError(
+            f"found predictions of {len(given)} frames, expected {len(dataset)}, those of {dataset.name}: predict all"
+        )
+    for index, (classes, objects) in enumerate(given):
+        place, content = dataset.panoptic_submission(index, np.asarray(classes), np.asarray(objects))
+        with atomic_write(out / place) as file:
+            file.write(content)
+        written.append(out / place)
+    return written
+
+
+def spread_objects(objects: np.ndarray, kept: np.ndarray, where: str) -> np.ndarray:
+    """An object for each return of a file: (M,) int64, 0 for those that are no points.
+
+    Args:
+        objects: (N,) numbers from 0 to 65,535.
+        kept: (M,) bool, which returns are points.
+        where: which frame, for the error.
+
+    Raises:
+        ValueError: if there are not as many numbers as points, or one does not fit 16 bits.
+    """
+    points = int(kept.sum())
+    if objects.shape != (points,) or objects.dtype.kind not in "iu":
+        raise ValueError(
+            f"found objects of shape {objects.shape} and type {objects.dtype} for {where}, expected {points} whole "
+            "numbers, one for each point of one sweep"
+        )
+    if len(objects) and not 0 <= int(objects.min()) <= int(objects.max()) <= 0xFFFF:
+        raise ValueError(f"found the objects {objects.min()}…{objects.max()} for {where}, expected 0 to {0xFFFF}")
+    spread = np.zeros(len(kept), dtype=np.int64)
+    spread[kept] = objects
+    return spread
+
+
 def spread_classes(classes: np.ndarray, numbers: np.ndarray, kept: np.ndarray, where: str, other: int) -> np.ndarray:
     """A number for each return of a file.
 
