@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record, describe
+from crosspoint.checkpoints.record import RECORD_KEY, Inputs, Record
 from crosspoint.cli.main import main
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
 from crosspoint.eval.protocols.panoptic import PanopticSegmentation
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
+from crosspoint.plugins import describe
 from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame, write_split
 from tests.eval.panoptic.yards import BRANCH, CLASSES, CPU, RECIPE, VOXELS, CrateYard, tiny
