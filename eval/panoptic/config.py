@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from crosspoint.eval.panoptic.losses import Masking
+from crosspoint.eval.panoptic.losses import MASKINGS, Masking
 from crosspoint.eval.panoptic.polar_grid import PolarGrid
 from crosspoint.renderers.ranges import CHANNELS, all_in_range, in_range
 
 Mode = Literal["finetuned", "scratch", "frozen"]
 GRID = PolarGrid()
-MASKINGS = ("intended", "published")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ pulled to an offset of 0, and objects, which fill few cells, hardly count. Masks
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from crosspoint.eval.panoptic.targets import LOWEST, PanopticTargets
 
 Masking = Literal["intended", "published"]
+MASKINGS: tuple[Masking, ...] = get_args(Masking)
 
 
 def center_loss(heat: Tensor, targets: PanopticTargets, masking: Masking = "intended") -> Tensor:

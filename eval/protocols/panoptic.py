@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -19,12 +22,20 @@ from crosspoint.eval.protocols.benchmarks import frames_label
 from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames
 from crosspoint.eval.protocols.protocol import Column, Measured
 from crosspoint.eval.report.curves import recorded_curves
-from crosspoint.eval.report.report_model import Contribution, Matrix
+from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
 from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.cloud_training import PREDICTIONS
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.scene.viz.maps import draw_maps
+from crosspoint.scene.viz.object_colors import by_object
+from crosspoint.scene.viz.predictions import frame_predictions
 
 TITLES: dict[Mode, str] = {"finetuned": "fine-tuned", "scratch": "from scratch", "frozen": "frozen"}
+SHOWN = 2  # frames in a report, spread evenly
+SIZE, DPI = (16.0, 7.2), 75  # inches of a picture, and dots in each
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,28 @@ class PanopticSegmentation(FrameProtocol):
         ]
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
-        """Curves over the epochs, and the confusion matrix of points."""
+        """Curves over the epochs, the confusion matrix of points, and some frames with true and found objects."""
         rows = [row for row in result.records if "points_given" in row]
         matrix = Matrix(np.array([row["points_given"] for row in rows]), [row["class"] for row in rows])
-        return Contribution(curves=recorded_curves("panoptic segmentation", result), matrix=matrix)
+        curves, folder = recorded_curves("panoptic segmentation", result), run.folder_of(self.name)
+        if folder is None:
+            return Contribution(curves=curves, matrix=matrix)
+        frames = run.data.test_frames
+        chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
+        things = thing_classes(frames, self.things).numpy()
+        pictures = [_picture(frames, index, things, folder / PREDICTIONS) for index in chosen]
+        return Contribution(curves=curves, matrix=matrix, pictures=pictures)
+
+
+def _picture(frames: LidarDataset, index: int, things: np.ndarray, answers: Path) -> Picture:
+    """A frame from above: true objects beside those that were found."""
+    frame = frames[index]
+    cloud = LidarSample(frame.name, frame.points)
+    labels, objects = (frame.point_fields[name].numpy() for name in ("label", "instance"))
+    true = np.where((labels >= 0) & things[labels.clip(min=0)], objects, 0)
+    found = frame_predictions(answers, index, frames=len(frames), points=len(frame.points), array="instance")
+    figure = Figure(figsize=SIZE, layout="constrained")
+    draw_maps(figure.subfigures(), cloud, [by_object("true objects", true), by_object("objects found", found)], SIZE)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return Picture(frame.name, file.getvalue())

@@ -18,7 +18,7 @@ FILE = "predictions.npz"
 BLOCK = 2**20  # bytes unpacked at once
 
 
-def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np.ndarray:
+def frame_predictions(path: Path, frame: int, *, frames: int, points: int, array: str = "predicted") -> np.ndarray:
     """The answers of one frame: (N,) int64.
 
     Args:
@@ -27,6 +27,7 @@ def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np
         frame: place of the frame among those measured.
         frames: how many the dataset has.
         points: how many the frame has, N.
+        array: "predicted", the classes, or "instance", the objects, which `evaluate panoptic` leaves, too.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -36,12 +37,12 @@ def frame_predictions(path: Path, frame: int, *, frames: int, points: int) -> np
     regular_file(file, f"one that `evaluate semseg --save_dir {path}` leaves")
     try:
         with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
-            return _answers(archive, file, frame, frames, points)
+            return _answers(archive, file, frame, frames, points, array)
     except FAULTS as error:
         if str(error).startswith("found "):
             raise
         raise ValueError(
-            f"found no arrays `predicted` and `offsets` in {file}, expected what `evaluate semseg --save_dir` leaves"
+            f"found no arrays `{array}` and `offsets` in {file}, expected what `evaluate semseg --save_dir` leaves"
         ) from None
 
 
@@ -64,9 +65,9 @@ def agreement(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float
     return float(np.trace(confusion) / confusion.sum()), float(np.nanmean(class_ious(confusion)[:classes]))
 
 
-def _answers(archive: zipfile.ZipFile, file: Path, frame: int, frames: int, points: int) -> np.ndarray:
+def _answers(archive: zipfile.ZipFile, file: Path, frame: int, frames: int, points: int, array: str) -> np.ndarray:
     """The answers of one frame, of which alone the numbers are unpacked into memory."""
-    with archive.open("predicted.npy") as predicted, archive.open("offsets.npy") as places:
+    with archive.open(f"{array}.npy") as predicted, archive.open("offsets.npy") as places:
         answers, starts = read_header(predicted, file), read_header(places, file)
         whole = all(len(each.shape) == 1 and each.dtype.kind in "iu" for each in (answers, starts))
         if whole and starts.shape[0] > 0 and starts.shape[0] != frames + 1:

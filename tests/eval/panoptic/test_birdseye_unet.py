@@ -22,7 +22,7 @@ def test_maps_have_the_size_of_the_cells_whatever_halving_rounds_off() -> None:
 def test_widths_of_the_default_are_those_of_the_publication() -> None:
     """In and out of every stage of the decoder, as the public code of Panoptic-PolarNet names them."""
     made = BirdsEyeUNet(64)
-    firsts = [stage.convolutions[1] for part in (made.up, made.center, made.offset) for stage in part]
+    firsts = [stage.get_submodule("convolutions.1") for part in (made.up, made.center, made.offset) for stage in part]
     shapes = [(layer.in_channels, layer.out_channels) for layer in firsts if isinstance(layer, nn.Conv2d)]
     assert shapes == [(1024, 256), (512, 128), (256, 64), (128, 32), (256, 64), (128, 32)]
 

@@ -16,6 +16,7 @@ from crosspoint.eval.panoptic import panoptic_segmentation as module
 from crosspoint.eval.panoptic.config import BranchConfig, PanopticConfig
 from crosspoint.eval.panoptic.grouping import GroupingConfig
 from crosspoint.eval.panoptic.instance_frames import InstanceFrames
+from crosspoint.eval.panoptic.losses import MASKINGS
 from crosspoint.eval.panoptic.network import PanopticSegmenter, pool_cells
 from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
 from crosspoint.eval.panoptic.polar_grid import PolarGrid
@@ -30,7 +31,8 @@ THINGS = torch.tensor([False, False, True])
 
 
 def run(encoder: MinkUNet, train: LidarDataset, test: LidarDataset, **changes: Any) -> Result:
-    given = {"voxels": VOXELS, "recipe": RECIPE, "branch": BRANCH, "grouping": GROUPING, "resources": CPU}
+    given: dict[str, Any] = {"voxels": VOXELS, "recipe": RECIPE, "branch": BRANCH}
+    given |= {"grouping": GROUPING, "resources": CPU}
     return panoptic_segmentation(encoder, train, test, **given | changes)
 
 
@@ -92,7 +94,10 @@ def test_the_same_seed_gives_the_same_result() -> None:
 
 def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in the middle of the last epoch."""
-    given = {"recipe": replace(RECIPE, epochs=3, milestones=(1, 2), batch_size=1), "validation": CrateYard(1, 2)}
+    given: dict[str, Any] = {
+        "recipe": replace(RECIPE, epochs=3, milestones=(1, 2), batch_size=1),
+        "validation": CrateYard(1, 2),
+    }
     whole = run(tiny(), CrateYard(2), CrateYard(1, 1), **given, out=tmp_path / "whole")
     assert whole.constants["chosen_by"] == "validation_pq"
     assert whole.metrics["validation_pq"] == max(row["validation_pq"] for row in epochs(whole))
@@ -150,7 +155,7 @@ def test_frames_are_answered_as_they_are_alone() -> None:
     torch.manual_seed(0)
     network = PanopticSegmenter(tiny(), 3, BRANCH).eval()
     with torch.no_grad():
-        network.branch.center_head.bias.fill_(0.3)  # some peaks
+        network.branch.get_parameter("center_head.bias").fill_(0.3)  # some peaks
     frames = InstanceFrames(CrateYard(3), VOXELS)
     device = torch.device("cpu")
     together, alone = (
@@ -177,21 +182,21 @@ def test_rates_fall_after_the_milestones() -> None:
 
 def test_masking_as_published_trains_another_network() -> None:
     first, other = (
-        run(tiny(), CrateYard(2), CrateYard(1), recipe=replace(RECIPE, masking=masking)).records
-        for masking in ("intended", "published")
+        run(tiny(), CrateYard(2), CrateYard(1), recipe=replace(RECIPE, masking=masking)).records for masking in MASKINGS
     )
     assert first[0]["train_loss"] > other[0]["train_loss"]
 
 
 def test_settings_are_checked() -> None:
-    for settings, told in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"milestones": (3, 2)}, r"found milestones \[3, 2\], expected epochs from 1 on"),
         ({"learning_rate": 0.0}, "found learning_rate 0.0 and weight_decay 0.0, expected a positive rate"),
         ({"masking": "none"}, "found the masking 'none', expected one of: intended, published"),
         ({"epochs": 0}, "epochs"),
-    ):
+    ]
+    for settings, told in wrong:
         with pytest.raises(ValueError, match=told):
-            PanopticConfig(**settings)  # type: ignore[arg-type]
+            PanopticConfig(**settings)
     with pytest.raises(ValueError, match=r"found cells \[4, 24\] for 4 widths, expected 8 or more each way"):
         BranchConfig(PolarGrid(cells=(4, 24)), (4, 4, 4, 4))
     with pytest.raises(ValueError, match="found the mode 'linear', expected one of: finetuned, scratch, frozen"):

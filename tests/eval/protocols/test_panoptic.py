@@ -129,6 +129,8 @@ def test_a_study_has_its_columns_curves_and_confusion(
     assert [curve.name for curve in shown.curves] == [
         f"panoptic segmentation: {name}" for name in ("train loss", "validation pq", "validation miou")
     ]
+    assert [picture.caption for picture in shown.pictures] == ["3"]
+    assert shown.pictures[0].data.startswith(b"\x89PNG")
     assert shown.matrix is not None and list(shown.matrix.classes) == CLASSES
     table = (tmp_path / "study" / "table.md").read_text()
     assert "fine-tuned PQ, yard" in table and "fine-tuned PQ of things, yard" in table
