@@ -41,8 +41,8 @@ class PanopticSums:
     @classmethod
     def empty(cls, classes: int) -> PanopticSums:
         """Of no frame."""
-        whole = [np.zeros(classes, dtype=np.int64) for _ in range(3)]
-        return cls(np.zeros(classes), *whole, np.zeros((classes, classes), dtype=np.int64))
+        none = np.zeros(classes, dtype=np.int64)
+        return cls(np.zeros(classes), none, none, none, np.zeros((classes, classes), dtype=np.int64))
 
     def __add__(self, other: PanopticSums) -> PanopticSums:
         return PanopticSums(*(mine + theirs for mine, theirs in zip(self.parts, other.parts, strict=True)))

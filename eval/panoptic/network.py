@@ -68,7 +68,8 @@ class PanopticSegmenter(nn.Module):
         cells = self.grid.cells_of(points[voxels.representative])
         frames = len(voxels.point_offsets) - 1
         below = pool_cells(features, voxels.coordinates[:, 0].long(), cells, frames, self.grid)
-        return PanopticOutput(self.head(features), *self.branch(below), cells)
+        heat, offset = self.branch(below)
+        return PanopticOutput(self.head(features), heat, offset, cells)
 
 
 def pool_cells(features: Tensor, frame: Tensor, cells: Tensor, frames: int, grid: PolarGrid) -> Tensor:

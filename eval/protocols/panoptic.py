@@ -126,7 +126,8 @@ def _picture(frames: LidarDataset, index: int, things: np.ndarray, answers: Path
     true = np.where((labels >= 0) & things[labels.clip(min=0)], objects, 0)
     found = frame_predictions(answers, index, frames=len(frames), points=len(frame.points), array="instance")
     figure = Figure(figsize=SIZE, layout="constrained")
-    draw_maps(figure.subfigures(), cloud, [by_object("true objects", true), by_object("objects found", found)], SIZE)
+    maps = [by_object("true objects", true), by_object("objects found", found)]
+    draw_maps(figure.subfigures(1, 1, squeeze=False)[0, 0], cloud, maps, SIZE)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return Picture(frame.name, file.getvalue())
