@@ -46,8 +46,9 @@ def refuse_shared_clouds(
     Raises:
         ValueError: if more than a tenth of the test clouds come from the meshes or files of training clouds.
     """
-    known, asked = identities or (cloud_identities(train), cloud_identities(test))
-    shared, count = len([one for one in asked if one in {*known}]), len(test)
+    learned, asked = identities or (cloud_identities(train), cloud_identities(test))
+    known, count = {*learned}, len(test)
+    shared = sum(one in known for one in asked)
     if shared == 0:
         return
     found = f"found {shared} of {count} clouds of the split {test.split!r} of {test.name} in {train.split!r}, too"

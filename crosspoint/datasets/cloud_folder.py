@@ -41,7 +41,8 @@ class CloudFolder(PairDataset):
         root: the folder.
         split: one that the folders name; None for all. Where they name none, "train" and "test" are drawn.
         points: points of each cloud.
-        up_axis: up axis of the files; None for z in a tree of .off like ModelNet's, y elsewhere. Clouds are turned to y up.
+        up_axis: up axis of the files; None for z in a tree of .off like ModelNet's, y elsewhere. Clouds are turned to
+            y up.
         test_share: share of each class that is drawn for "test".
         split_seed: seed of this draw.
         cache: keep all clouds in memory, once, when the dataset is opened.
