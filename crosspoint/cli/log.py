@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 
 def start_log() -> None:
-    """Write messages as they are."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    """Write messages as they are; of processes that train together the first writes all, the others warnings."""
+    rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # of torchrun, and of Lightning's own start
+    logging.basicConfig(level=logging.INFO if rank == "0" else logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches when an interpreter ends
 
 
