@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +27,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.labeled_frames import label_step
+from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
@@ -34,6 +36,7 @@ from crosspoint.plugins import plain
 from crosspoint.renderers.ranges import in_range
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.ops.voxels import VoxelConfig
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 
 RECIPE = PanopticConfig()
@@ -49,36 +52,6 @@ class Rules:
     things: Tensor
     grouping: GroupingConfig
     least_points: int
-
-
-@dataclass(frozen=True)
-class OnValidation:
-    """Figures of every epoch: those on the validation frames, where there are any."""
-
-    frames: InstanceFrames | None
-    rules: Rules
-    resources: Resources
-
-    @property
-    def chosen_by(self) -> str | None:
-        """Figure whose first maximum chooses the epoch."""
-        return None if self.frames is None else "validation_pq"
-
-    @property
-    def shown(self) -> Sequence[str]:
-        """What the log and the progress bar show."""
-        return [] if self.frames is None else ["validation_pq"]
-
-    def __call__(self, network: Any, device: torch.device) -> tuple[dict[str, float], None]:
-        """Figures "validation_<name>"; nothing else is kept."""
-        if self.frames is None:
-            return {}, None
-        rules = self.rules
-        sums, _ = measure_panoptic(
-            network, self.frames, rules.things, rules.grouping, rules.least_points, self.resources, device
-        )
-        scores = panoptic_scores(sums, _places(rules.things))
-        return {f"validation_{name}": value for name, value in scores.items()}, None
 
 
 @writes_alone
@@ -100,6 +73,7 @@ def panoptic_segmentation(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Panoptic quality of a network that starts from an encoder, over all raw points of the test frames, in percent.
 
@@ -132,13 +106,16 @@ def panoptic_segmentation(
             `predictions.npz` (predicted and instance, the class and the object of every point of all test frames,
             int16; offsets, where each frame begins, and the end). Interrupted, the same call goes on from the last
             whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if datasets do not fit together, have no frame, no labels or no objects, if a thing is no class, if
             the encoder has other inputs than the voxels, if `out` is taken or being written to, or if the loss stops
             being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
     in_range("least_points", least_points, 1, 1_000_000)
@@ -153,7 +130,7 @@ def panoptic_segmentation(
     with seeded(seed):
         start = starting_encoder(encoder, random=mode == "scratch", norm_momentum=recipe.norm_momentum)
         network = PanopticSegmenter(start, len(train.classes), branch, freeze_encoder=mode == "frozen").eval()
-    fitted = _train(network, learned, held, rules, recipe, branch, resources, seed, progress, out)
+    fitted = _train(network, learned, held, rules, recipe, branch, resources, seed, progress, out, logger)
     device, kept = resources.device, out is not None
 
     def measured(keep: bool) -> Any:
@@ -208,6 +185,7 @@ def _train(
     seed: int,
     progress: bool,
     folder: Path | None,
+    logger: Names | None,
 ) -> Fitted:
     """Train the network in place."""
     unfinished = None
@@ -218,10 +196,19 @@ def _train(
         measured = [rules.things.tolist(), asdict(rules.grouping), rules.least_points]
         unfinished = InterruptedTraining.of(folder, "panoptic", data, network.freeze_encoder, settings, measured)
     training = PanopticTraining(network.train(), train, rules.things, recipe, resources, seed)
-    measurement = OnValidation(validation, rules, resources)
-    fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    measurement = OnValidation("pq", None if validation is None else partial(_figures, validation, rules, resources))
+    fitted = fit_and_choose(
+        training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
+    )
     network.cpu()
     return fitted
+
+
+def _figures(
+    frames: InstanceFrames, rules: Rules, resources: Resources, network: PanopticSegmenter, device: torch.device
+) -> dict[str, float]:
+    sums, _ = measure_panoptic(network, frames, rules.things, rules.grouping, rules.least_points, resources, device)
+    return panoptic_scores(sums, _places(rules.things))
 
 
 def _places(things: Tensor) -> list[int]:

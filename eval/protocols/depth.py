@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,8 @@ from crosspoint.eval.image_networks import image_stages
 from crosspoint.eval.image_target import ImageTarget
 from crosspoint.eval.pretraining_overlap import refuse_pretraining_overlap
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.frame_protocol import on_frames
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
 from crosspoint.eval.protocols.semseg import TITLES
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Picture
@@ -31,6 +32,7 @@ from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.renderers.arrays import read_arrays
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.viz.depth import draw_depth
+from crosspoint.training.loggers import Names
 
 DPI = 75
 
@@ -44,6 +46,7 @@ class Depth(Protocol):
         fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
         recipe: settings of training and measuring; the defaults are SimIPU's on KITTI
         resources: hardware of training
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "depth"
@@ -55,6 +58,7 @@ class Depth(Protocol):
     fraction: float = 1.0
     recipe: DepthConfig = RECIPE
     resources: Resources = RESOURCES
+    logger: Names | None = None
 
     def unsupported(self, checkpoint: Checkpoint) -> str | None:
         """A file without an image network."""
@@ -87,12 +91,9 @@ class Depth(Protocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
-        splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
-        left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}
-        if left_out:
-            result = replace(result, constants={**result.constants, "frames_left_out": left_out})
-        return on_dataset(result, data.test_frames.name), {}
+        return on_frames(result, data), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """The share of pixels that are less than a quarter off: the table marks what is highest as best."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +13,8 @@ from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
+from crosspoint.eval.protocols.frame_protocol import on_frames
+from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution
 from crosspoint.eval.results import Result
@@ -25,6 +26,7 @@ from crosspoint.eval.targets import FrameTarget
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
+from crosspoint.training.loggers import Names
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Detection(Protocol):
         detector: what is built on the encoder; the defaults are SECOND's backbone and CenterPoint's head
         recipe: settings of training; the defaults are SECOND's on KITTI
         resources: hardware of training
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "detection"
@@ -47,6 +50,7 @@ class Detection(Protocol):
     detector: DetectorConfig = DETECTOR
     recipe: DetectionConfig = RECIPE
     resources: Resources = RESOURCES
+    logger: Names | None = None
 
     def unsupported(self, checkpoint: Checkpoint) -> str | None:
         """Encoders without a map from above, and voxels without an extent."""
@@ -87,12 +91,9 @@ class Detection(Protocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
-        splits = {"train": data.train_frames, "test": data.test_frames, "validation": data.validation_frames}
-        left_out = {name: frames.left_out for name, frames in splits.items() if frames is not None and frames.left_out}
-        if left_out:
-            result = replace(result, constants={**result.constants, "frames_left_out": left_out})
-        return on_dataset(result, data.test_frames.name), {}
+        return on_frames(result, data), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """AP of volumes, the mean over the classes."""

@@ -32,6 +32,7 @@ from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.viz.maps import draw_maps
 from crosspoint.scene.viz.object_colors import by_object
 from crosspoint.scene.viz.predictions import frame_predictions
+from crosspoint.training.loggers import Names
 
 TITLES: dict[Mode, str] = {"finetuned": "fine-tuned", "scratch": "from scratch", "frozen": "frozen"}
 SHOWN = 2  # frames in a report, spread evenly
@@ -52,6 +53,7 @@ class PanopticSegmentation(FrameProtocol):
         branch: size of the part that finds objects
         grouping: how objects are found in what the network says
         resources: hardware of training
+        logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir
     """
 
     name = "panoptic"
@@ -65,6 +67,7 @@ class PanopticSegmentation(FrameProtocol):
     branch: BranchConfig = BRANCH
     grouping: GroupingConfig = GROUPING
     resources: Resources = RESOURCES
+    logger: Names | None = None
 
     def check(self, data: EvaluationData) -> None:
         """Refuse frames that are missing or cannot be read, and classes with objects that are not there."""
@@ -92,6 +95,7 @@ class PanopticSegmentation(FrameProtocol):
             resources=run.resources(self.resources),
             progress=sys.stderr.isatty(),
             out=run.folder_of(self.name),
+            logger=self.logger,
         )
         return on_frames(result, data), {}
 

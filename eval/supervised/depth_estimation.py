@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -24,14 +25,16 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.depth_config import DepthConfig
 from crosspoint.eval.supervised.depth_frames import DepthExamples, DepthFrames, EncodedImages
 from crosspoint.eval.supervised.depth_networks import DenseDepth, DepthEstimator, LinearDepth
-from crosspoint.eval.supervised.depth_training import DepthTraining, OnValidationImages, measure_depth
+from crosspoint.eval.supervised.depth_training import DepthTraining, measure_depth
 from crosspoint.eval.supervised.labeled_frames import label_step
+from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.image_stages import ImageStages
 from crosspoint.plugins import plain
 from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 
 RECIPE = DepthConfig()
@@ -53,6 +56,7 @@ def depth_estimation(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Errors of the depth that a network tells of each image of the test frames, means over the images.
 
@@ -83,12 +87,15 @@ def depth_estimation(
             `predictions.npz`: errors (n, 9), a row for each image of the test frames, NaN where it has no depth; shown,
             float16 (2, V, H, W), the depth of the frames that `shown_frames` counts. Interrupted, the same call goes on
             from the last whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if a dataset has no frame, or none with images and depth; if the encoder has one stage, `out` is
             taken or being written to, or the loss stops being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     if mode not in get_args(Mode):
         raise ValueError(f"found the mode {mode!r}, expected one of: {', '.join(get_args(Mode))}")
     recipe, resources = recipe.of(mode), resources or RESOURCES
@@ -97,7 +104,7 @@ def depth_estimation(
     learned = DepthFrames(train, recipe, every=label_step(fraction), augment=bool(recipe.augment))
     held = None if validation is None else DepthFrames(validation, recipe)
     tested = DepthFrames(test, recipe)
-    trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out)
+    trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out, logger)
     shown = shown_frames(len(tested))
     last = chosen = measure_depth(network, tested, recipe, resources, resources.device, shown=shown)
     if fitted.epoch < len(fitted.records):
@@ -154,6 +161,7 @@ def _train(
     seed: int,
     progress: bool,
     folder: Path | None,
+    logger: Names | None,
 ) -> tuple[DepthEstimator, Fitted]:
     """Train the network in place; what weights of an epoch fit is the network, or one that shares its head."""
     unfinished = None
@@ -171,10 +179,18 @@ def _train(
         held = None if validation is None else _encoded(network, validation, resources, room, progress)
         trained, resources = DepthEstimator(None, network.head), replace(resources, workers=0)
     training = DepthTraining(trained.train(), learned, recipe, resources, seed)
-    measurement = OnValidationImages(held, recipe, resources)
-    fitted = fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    measurement = OnValidation("delta1", None if held is None else partial(_figures, held, recipe, resources))
+    fitted = fit_and_choose(
+        training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
+    )
     network.cpu().eval()
     return trained, fitted
+
+
+def _figures(
+    frames: DepthExamples, recipe: DepthConfig, resources: Resources, network: DepthEstimator, device: torch.device
+) -> dict[str, float]:
+    return measure_depth(network, frames, recipe, resources, device).figures()
 
 
 def _encoded(

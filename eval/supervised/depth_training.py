@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,32 +99,6 @@ class DepthMeasured(NamedTuple):
         return np.array(
             [[math.nan if errors is None else errors[name] for name in names] for errors in self.errors], np.float32
         )
-
-
-@dataclass(frozen=True)
-class OnValidationImages:
-    """Figures of every epoch: those on the validation frames, where there are any."""
-
-    frames: DepthExamples | None
-    recipe: DepthConfig
-    resources: Resources
-
-    @property
-    def chosen_by(self) -> str | None:
-        """Figure whose first maximum chooses the epoch."""
-        return None if self.frames is None else "validation_delta1"
-
-    @property
-    def shown(self) -> Sequence[str]:
-        """What the log and the progress bar show."""
-        return [] if self.frames is None else ["validation_delta1"]
-
-    def __call__(self, network: Any, device: torch.device) -> tuple[dict[str, float], None]:
-        """Figures "validation_<name>"; nothing else is kept."""
-        if self.frames is None:
-            return {}, None
-        measured = measure_depth(network, self.frames, self.recipe, self.resources, device)
-        return {f"validation_{name}": value for name, value in measured.figures().items()}, None
 
 
 def measure_depth(

@@ -7,9 +7,9 @@ pre-training: SECOND on KITTI and CenterPoint on nuScenes, all of the network tr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detector_training import DetectionConfig, DetectorTraining, find_boxes
 from crosspoint.eval.supervised.labeled_frames import label_step
+from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
@@ -33,37 +34,12 @@ from crosspoint.scene.detection.detector import Detector, DetectorConfig, build_
 from crosspoint.scene.detection.found_boxes import FoundBoxes
 from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
 from crosspoint.scene.ops.voxels import VoxelConfig
+from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
 
 DETECTOR = DetectorConfig()
 RECIPE = DetectionConfig()
 RESOURCES = Resources(evaluation_batch=4)  # frames
-
-
-@dataclass(frozen=True)
-class OnValidation:
-    """Figures of every epoch: those on the validation frames, where there are any."""
-
-    frames: BoxedFrames | None
-    resources: Resources
-
-    @property
-    def chosen_by(self) -> str | None:
-        """Figure whose first maximum chooses the epoch."""
-        return None if self.frames is None else "validation_ap_3d"
-
-    @property
-    def shown(self) -> Sequence[str]:
-        """What the log and the progress bar show."""
-        return [] if self.frames is None else ["validation_ap_3d"]
-
-    def __call__(self, network: Any, device: torch.device) -> tuple[dict[str, float], None]:
-        """Figures "validation_<name>"; nothing else is kept."""
-        if self.frames is None:
-            return {}, None
-        found = find_boxes(network, self.frames, self.resources, device)
-        scores, _ = box_scores(found, self.frames.boxes(), self.frames.dataset.box_classes)
-        return {f"validation_{name}": value for name, value in scores.items()}, None
 
 
 @writes_alone
@@ -81,6 +57,7 @@ def detection(
     resources: Resources | None = None,
     progress: bool = False,
     out: Path | None = None,
+    logger: Names | None = None,
 ) -> Result:
     """Average precision of a detector that starts from an encoder, over the boxes of the test frames, in percent.
 
@@ -108,13 +85,16 @@ def detection(
         out: new folder for `network.safetensors`, a `Detector`'s weights of the chosen epoch, and `predictions.npz`
             (boxes (n, 7), labels and scores of all test frames; offsets, where each frame begins, and the end).
             Interrupted, the same call goes on from the last whole epoch.
+        logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
+        ImportError: if a logger's package is not installed.
         ValueError: if datasets do not fit together, have no frame or no boxes, if boxes are not finite or of a negative
             size, if the encoder has no maps from above, if settings do not fit the classes, if `out` is taken or being
             written to, or if the loss stops being finite.
     """
     check_free(out)
+    check_loggers(logger, out)
     resources = resources or RESOURCES
     seen_from_above = _check(encoder, train, test, validation)
     learned = BoxedFrames(
@@ -125,7 +105,7 @@ def detection(
     detector = with_anchors(detector, learned)
     with seeded(seed):
         network = build_detector(seen_from_above, train.box_classes, voxels, detector)
-    fitted = _train(network, learned, held, detector, recipe, resources, seed, progress, out)
+    fitted = _train(network, learned, held, detector, recipe, resources, seed, progress, out, logger)
     if fitted.epoch < len(fitted.records):
         network.load_state_dict(fitted.weights)
     found, truth = find_boxes(network, tested, resources, resources.device), tested.boxes()
@@ -173,6 +153,7 @@ def _train(
     seed: int,
     progress: bool,
     folder: Path | None,
+    logger: Names | None,
 ) -> Fitted:
     """Train the network in place; it ends with the weights of the last epoch, in eval mode, on the CPU."""
     unfinished = None
@@ -182,8 +163,15 @@ def _train(
         settings = [asdict(train.voxels), plain(detector), plain(recipe), resources.precision, resources.devices, seed]
         unfinished = InterruptedTraining.of(folder, data, settings)
     training = DetectorTraining(network.train(), train, recipe, resources, seed)
-    measurement = OnValidation(validation, resources)
-    return fit_and_choose(training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished)
+    measurement = OnValidation("ap_3d", None if validation is None else partial(_figures, validation, resources))
+    return fit_and_choose(
+        training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
+    )
+
+
+def _figures(frames: BoxedFrames, resources: Resources, network: Detector, device: torch.device) -> dict[str, float]:
+    found = find_boxes(network, frames, resources, device)
+    return box_scores(found, frames.boxes(), frames.dataset.box_classes)[0]
 
 
 def _arrays(found: Sequence[FoundBoxes]) -> dict[str, np.ndarray]:

@@ -6,11 +6,10 @@ probe, and fine-tuning on 1 to 100 % of the labels. They report the last epoch, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.corrupted_frames import Corruptions, check_corruptions, under_corruptions
 from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
+from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
@@ -43,31 +43,6 @@ from crosspoint.training.run_folder import writes_alone
 
 RECIPE = SegmentationConfig()
 RESOURCES = Resources(evaluation_batch=4)  # frames; their points are many
-
-
-@dataclass(frozen=True)
-class OnValidation:
-    """Figures of every epoch: those on the validation frames, where there are any."""
-
-    frames: VoxelExamples | None
-    resources: Resources
-
-    @property
-    def chosen_by(self) -> str | None:
-        """Figure whose first maximum chooses the epoch."""
-        return None if self.frames is None else "validation_miou"
-
-    @property
-    def shown(self) -> Sequence[str]:
-        """What the log and the progress bar show."""
-        return [] if self.frames is None else ["validation_miou"]
-
-    def __call__(self, network: Any, device: torch.device) -> tuple[dict[str, float], None]:
-        """Figures "validation_<name>"; nothing else is kept."""
-        if self.frames is None:
-            return {}, None
-        scores = segmentation_scores(measure_segmenter(network, self.frames, self.resources, device)[0])
-        return {f"validation_{name}": value for name, value in scores.items()}, None
 
 
 @writes_alone
@@ -171,8 +146,12 @@ def semantic_segmentation(
     return Result(f"semseg/{mode}", metrics, constants, records)
 
 
+def _figures(frames: VoxelExamples, resources: Resources, network: Segmenter, device: torch.device) -> dict[str, float]:
+    return segmentation_scores(measure_segmenter(network, frames, resources, device)[0])
+
+
 def _miou(network: Segmenter, resources: Resources, frames: LabeledFrames) -> float:
-    return segmentation_scores(measure_segmenter(network, frames, resources, resources.device)[0])["miou"]
+    return _figures(frames, resources, network, resources.device)["miou"]
 
 
 def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
@@ -209,7 +188,7 @@ def _train(
         encode = partial(EncodedFrames, encoder, device=resources.device, keep=room, progress=progress)
         learned, held = encode(train), None if validation is None else encode(validation)
     training = SegmentationTraining(trained.train(), learned, recipe, resources, seed)
-    measurement = OnValidation(held, resources)
+    measurement = OnValidation("miou", None if held is None else partial(_figures, held, resources))
     assert recipe.epochs is not None
     fitted = fit_and_choose(
         training, measurement, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
