@@ -58,7 +58,7 @@ BAD = [
     ((*PRETRAIN, "VIEWS", "--encoder", "mine.Net"), "found no class mine.Net (No module named 'mine')"),
     ((*PRETRAIN, "VIEWS", "--encoder", "pathlib.Path"), "found pathlib.Path, expected a class that extends"),
     ((*PRETRAIN, "VIEWS", "--encoder.k", "few"), "found few for encoder.k, expected a whole number"),
-    ((*PRETRAIN, "VIEWS", "--compute.compile"), "compute.compile"),
+    ((*PRETRAIN, "VIEWS", "--training.epochs"), "training.epochs"),
     ((*PRETRAIN, "nowhere"), "found no folder nowhere"),
     ((*PRETRAIN, "EMPTY"), "found no set.json"),
     ((*PRETRAIN, "VIEWS", "--data.dataset.split", "val"), "found no split 'val'"),
