@@ -1,4 +1,4 @@
-"""Where weights lie that are called by a name: in a folder, in the table of published ones, on Hugging Face's hub."""
+"""Places of weights that are called by a name: a folder, the table of published ones, Hugging Face's hub."""
 
 from __future__ import annotations
 

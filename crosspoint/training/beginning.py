@@ -1,4 +1,4 @@
-"""What a run begins with beside random weights: those of a file, or a finished run that gets more epochs."""
+"""Beginning of a run other than from random weights: those of a file, or a finished run that gets more epochs."""
 
 from __future__ import annotations
 

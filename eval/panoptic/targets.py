@@ -1,4 +1,4 @@
-"""What the instance branch learns: a map with a hill at the center of every object, and the way there from its cells.
+"""Targets of the instance branch: a map with a hill at the center of every object, and the way there from its cells.
 
 Panoptic-PolarNet (Zhou et al., 2021, https://arxiv.org/abs/2103.14962), in its code the polar case of
 `PanopticLabelGenerator`.

@@ -1,4 +1,4 @@
-"""How a panoptic network is trained, and how it is measured at every raw point."""
+"""Training of a panoptic network, and its measurement at every raw point."""
 
 from __future__ import annotations
 

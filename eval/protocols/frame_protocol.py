@@ -1,4 +1,4 @@
-"""What protocols on LiDAR frames share: encoders that they take, and frames that they refuse."""
+"""Base of protocols on LiDAR frames: encoders that they take, and frames that they refuse."""
 
 # No postponed annotations here: the command line evaluates those of a base class in the module of the subclass.
 

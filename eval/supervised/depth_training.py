@@ -1,4 +1,4 @@
-"""How a depth estimator is trained, and how it is measured."""
+"""Training of a depth estimator, and its measurement."""
 
 from __future__ import annotations
 

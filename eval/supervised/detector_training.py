@@ -1,4 +1,4 @@
-"""How a detector is trained and asked: AdamW on one cycle of the learning rate, as OpenPCDet trains SECOND.
+"""Training of a detector, and its answers: AdamW on one cycle of the learning rate, as OpenPCDet trains SECOND.
 
 The cycle: Smith and Topin, Super-Convergence, 2018, https://arxiv.org/abs/1708.07120.
 """

@@ -1,4 +1,4 @@
-"""What CenterPoint's head is to say: heat around the centers of objects, and numbers of the objects at their cells.
+"""Targets of CenterPoint's head: heat around the centers of objects, and numbers of the objects at their cells.
 
 Yin et al., Center-based 3D Object Detection and Tracking, 2021, https://arxiv.org/abs/2006.11275; the radius after Law
 and Deng, CornerNet, 2018, https://arxiv.org/abs/1808.01244.

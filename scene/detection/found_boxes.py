@@ -1,4 +1,4 @@
-"""What a detector says of a frame, and what is kept of many candidates."""
+"""Boxes that a detector finds in a frame, and those that are kept of many candidates."""
 
 from __future__ import annotations
 

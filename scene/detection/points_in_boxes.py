@@ -1,4 +1,4 @@
-"""Which points lie in which boxes."""
+"""Membership of points in boxes."""
 
 from __future__ import annotations
 

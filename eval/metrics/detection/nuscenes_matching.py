@@ -1,4 +1,4 @@
-"""Which labeled boxes of nuScenes are found, and how far off: by the distance of centers from above."""
+"""Matching of labeled and found boxes as nuScenes does it: by the distance of centers from above."""
 
 from __future__ import annotations
 
