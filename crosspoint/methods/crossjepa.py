@@ -70,7 +70,7 @@ class CrossJEPA(ObjectMethod):
     def __init__(
         self,
         encoder: PointEncoder,
-        image_encoder: nn.Module | None = None,
+        image_encoder: None = None,
         *,
         embedding: int = 1280,
         hidden: int = 1024,

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crosspoint.eval.features import feature_key
 from crosspoint.eval.metrics.panoptic_quality import panoptic_rows, panoptic_scores
 from crosspoint.eval.panoptic.config import BranchConfig, Mode, PanopticConfig
 from crosspoint.eval.panoptic.grouping import GroupingConfig
@@ -26,9 +25,9 @@ from crosspoint.eval.panoptic.training import PanopticTraining, measure_panoptic
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
-from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
@@ -188,13 +187,9 @@ def _train(
     logger: Names | None,
 ) -> Fitted:
     """Train the network in place."""
-    unfinished = None
-    if folder is not None:
-        splits = [train] if validation is None else [train, validation]
-        data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
-        settings = [asdict(train.voxels), plain(recipe), plain(branch), resources.precision, resources.devices, seed]
-        measured = [rules.things.tolist(), asdict(rules.grouping), rules.least_points]
-        unfinished = InterruptedTraining.of(folder, "panoptic", data, network.freeze_encoder, settings, measured)
+    measured = [rules.things.tolist(), asdict(rules.grouping), rules.least_points]
+    settings = [network.freeze_encoder, asdict(train.voxels), plain(recipe), plain(branch), seed, measured]
+    unfinished = interrupted_training(folder, network, train, validation, resources, "panoptic", settings)
     training = PanopticTraining(network.train(), train, rules.things, recipe, resources, seed)
     measurement = OnValidation("pq", None if validation is None else partial(_figures, validation, rules, resources))
     fitted = fit_and_choose(

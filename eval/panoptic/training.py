@@ -19,8 +19,8 @@ from crosspoint.eval.panoptic.losses import center_loss, offset_loss
 from crosspoint.eval.panoptic.network import PanopticSegmenter
 from crosspoint.eval.panoptic.targets import panoptic_targets
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.frame_training import FrameTraining
 from crosspoint.eval.supervised.segmenter import segmentation_loss
-from crosspoint.eval.supervised.trainer import Training
 from crosspoint.ops.precision import full_precision
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.training.epoch_sampler import step_seed
@@ -28,7 +28,7 @@ from crosspoint.training.epoch_sampler import step_seed
 Answer = tuple[np.ndarray, np.ndarray]  # of a frame: classes (N,) int16, objects (N,) int16
 
 
-class PanopticTraining(Training):
+class PanopticTraining(FrameTraining):
     """Train a `PanopticSegmenter`; what is drawn for a frame comes from its seed in the epoch.
 
     Args:
@@ -49,15 +49,7 @@ class PanopticTraining(Training):
         resources: Resources,
         seed: int,
     ) -> None:
-        super().__init__(
-            network,
-            frames,
-            batch_size=recipe.batch_size,
-            resources=resources,
-            seed=seed,
-            smallest=1,
-            collate=frames.collate,
-        )
+        super().__init__(network, frames, batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.things = things
         self.recipe = recipe
 

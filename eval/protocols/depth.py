@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +16,7 @@ from crosspoint.eval.image_networks import image_stages
 from crosspoint.eval.image_target import ImageTarget
 from crosspoint.eval.pretraining_overlap import refuse_pretraining_overlap
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.frame_protocol import on_frames
+from crosspoint.eval.protocols.frame_protocol import on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
 from crosspoint.eval.protocols.semseg import TITLES
 from crosspoint.eval.report.curves import recorded_curves
@@ -81,17 +80,9 @@ class Depth(Protocol):
             )
         result = depth_estimation(
             image_stages(checkpoint, run.weights_seed),
-            data.train_frames,
-            data.test_frames,
             mode=self.mode,
             recipe=self.recipe,
-            validation=data.validation_frames,
-            fraction=self.fraction,
-            seed=run.seed,
-            resources=run.resources(self.resources),
-            progress=sys.stderr.isatty(),
-            out=run.folder_of(self.name),
-            logger=self.logger,
+            **on_these_frames(run, self.name, self.fraction, self.resources, self.logger),
         )
         return on_frames(result, data), {}
 

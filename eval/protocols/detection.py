@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +12,7 @@ from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.frame_protocol import on_frames
+from crosspoint.eval.protocols.frame_protocol import on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution
@@ -80,18 +79,10 @@ class Detection(Protocol):
         assert isinstance(encoder, BirdsEyeEncoder)  # as `unsupported` found
         result = detection(
             encoder,
-            data.train_frames,
-            data.test_frames,
             voxels=run.checkpoint.voxels,
             detector=self.detector,
             recipe=self.recipe,
-            validation=data.validation_frames,
-            fraction=self.fraction,
-            seed=run.seed,
-            resources=run.resources(self.resources),
-            progress=sys.stderr.isatty(),
-            out=run.folder_of(self.name),
-            logger=self.logger,
+            **on_these_frames(run, self.name, self.fraction, self.resources, self.logger),
         )
         return on_frames(result, data), {}
 

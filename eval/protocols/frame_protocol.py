@@ -2,15 +2,20 @@
 
 # No postponed annotations here: the command line evaluates those of a base class in the module of the subclass.
 
+import sys
 from dataclasses import dataclass, replace
+from typing import Any
 
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.evaluation_data import EvaluationData
+from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.protocol import Protocol, on_dataset
 from crosspoint.eval.results import Result
+from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.targets import FrameTarget
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.models.minkunet import MinkUNet
+from crosspoint.training.loggers import Names
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,31 @@ class FrameProtocol(Protocol):
             if frames is not None:
                 check_scenes(frames, frames=1, pairs=False, labels=True)
         data.refuse_frame_overlap()
+
+
+def on_these_frames(
+    run: EvaluationRun, protocol: str, fraction: float, resources: Resources, logger: Names | None
+) -> dict[str, Any]:
+    """Arguments that all trainings on frames take alike: the frames, and how and where a network is trained.
+
+    Args:
+        run: of the protocol.
+        protocol: its name.
+        fraction: of the training frames.
+        resources: as the protocol was given them.
+        logger: names of loggers.
+    """
+    return {
+        "train": run.data.train_frames,
+        "test": run.data.test_frames,
+        "validation": run.data.validation_frames,
+        "fraction": fraction,
+        "seed": run.seed,
+        "resources": run.resources(resources),
+        "progress": sys.stderr.isatty(),
+        "out": run.folder_of(protocol),
+        "logger": logger,
+    }
 
 
 def on_frames(result: Result, data: EvaluationData) -> Result:

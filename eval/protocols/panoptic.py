@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from crosspoint.eval.panoptic.grouping import GroupingConfig
 from crosspoint.eval.panoptic.instance_frames import thing_classes
 from crosspoint.eval.panoptic.panoptic_segmentation import BRANCH, GROUPING, RECIPE, RESOURCES, panoptic_segmentation
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames
+from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
@@ -80,8 +79,6 @@ class PanopticSegmentation(FrameProtocol):
         assert isinstance(encoder, MinkUNet)  # as `unsupported` found
         result = panoptic_segmentation(
             encoder,
-            data.train_frames,
-            data.test_frames,
             voxels=run.checkpoint.voxels,
             mode=self.mode,
             recipe=self.recipe,
@@ -89,13 +86,7 @@ class PanopticSegmentation(FrameProtocol):
             grouping=self.grouping,
             things=self.things,
             least_points=self.least_points,
-            validation=data.validation_frames,
-            fraction=self.fraction,
-            seed=run.seed,
-            resources=run.resources(self.resources),
-            progress=sys.stderr.isatty(),
-            out=run.folder_of(self.name),
-            logger=self.logger,
+            **on_these_frames(run, self.name, self.fraction, self.resources, self.logger),
         )
         return on_frames(result, data), {}
 

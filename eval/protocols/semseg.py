@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
-from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames
+from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
@@ -65,19 +64,11 @@ class SemanticSegmentation(FrameProtocol):
         assert isinstance(encoder, MinkUNet)  # as `unsupported` found
         result = semantic_segmentation(
             encoder,
-            data.train_frames,
-            data.test_frames,
             voxels=run.checkpoint.voxels,
             mode=self.mode,
             recipe=self.recipe,
-            validation=data.validation_frames,
-            fraction=self.fraction,
             corruptions=self.corruptions,
-            seed=run.seed,
-            resources=run.resources(self.resources),
-            progress=sys.stderr.isatty(),
-            out=run.folder_of(self.name),
-            logger=self.logger,
+            **on_these_frames(run, self.name, self.fraction, self.resources, self.logger),
         )
         return on_frames(result, data), {}
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crosspoint.eval.features import feature_key
 from crosspoint.eval.metrics.depth import UNITS
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
@@ -26,9 +25,9 @@ from crosspoint.eval.supervised.depth_config import DepthConfig
 from crosspoint.eval.supervised.depth_frames import DepthExamples, DepthFrames, EncodedImages
 from crosspoint.eval.supervised.depth_networks import DenseDepth, DepthEstimator, LinearDepth
 from crosspoint.eval.supervised.depth_training import DepthTraining, measure_depth
+from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
-from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.image_stages import ImageStages
@@ -164,12 +163,8 @@ def _train(
     logger: Names | None,
 ) -> tuple[DepthEstimator, Fitted]:
     """Train the network in place; what weights of an epoch fit is the network, or one that shares its head."""
-    unfinished = None
-    if folder is not None:
-        splits = [train] if validation is None else [train, validation]
-        data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
-        settings = [plain(asdict(recipe)), resources.precision, resources.devices, seed]
-        unfinished = InterruptedTraining.of(folder, data, network.freeze_encoder, settings)
+    settings = [network.freeze_encoder, plain(asdict(recipe)), seed]
+    unfinished = interrupted_training(folder, network, train, validation, resources, "depth", settings)
     learned: DepthExamples = train
     held: DepthExamples | None = validation
     trained = network

@@ -21,12 +21,12 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.depth_config import DepthConfig
 from crosspoint.eval.supervised.depth_frames import DepthBatch, DepthExamples
 from crosspoint.eval.supervised.depth_networks import DepthEstimator, depth_loss
-from crosspoint.eval.supervised.trainer import Training
+from crosspoint.eval.supervised.frame_training import FrameTraining
 
 DIVISORS = 25.0, 100.0  # of the highest rate at the start, and of that at the end
 
 
-class DepthTraining(Training):
+class DepthTraining(FrameTraining):
     """Train a `DepthEstimator` by AdamW in one cycle; what is drawn for a frame comes from its seed in the epoch.
 
     Args:
@@ -40,15 +40,7 @@ class DepthTraining(Training):
     def __init__(
         self, network: DepthEstimator, frames: DepthExamples, recipe: DepthConfig, resources: Resources, seed: int
     ) -> None:
-        super().__init__(
-            network,
-            frames,
-            batch_size=recipe.batch_size,
-            resources=resources,
-            seed=seed,
-            smallest=1,
-            collate=frames.collate,
-        )
+        super().__init__(network, frames, batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
 
     def training_step(self, batch: DepthBatch, batch_idx: int) -> Tensor:

@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crosspoint.eval.features import feature_key
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.box_scores import benchmark_scores, box_scores
 from crosspoint.eval.supervised.boxed_frames import BoxedFrames
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detector_training import DetectionConfig, DetectorTraining, find_boxes
+from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
-from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import plain
@@ -156,12 +155,8 @@ def _train(
     logger: Names | None,
 ) -> Fitted:
     """Train the network in place; it ends with the weights of the last epoch, in eval mode, on the CPU."""
-    unfinished = None
-    if folder is not None:
-        splits = [train] if validation is None else [train, validation]
-        data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
-        settings = [asdict(train.voxels), plain(detector), plain(recipe), resources.precision, resources.devices, seed]
-        unfinished = InterruptedTraining.of(folder, data, settings)
+    settings = [asdict(train.voxels), plain(detector), plain(recipe), seed]
+    unfinished = interrupted_training(folder, network, train, validation, resources, "detection", settings)
     training = DetectorTraining(network.train(), train, recipe, resources, seed)
     measurement = OnValidation("ap_3d", None if validation is None else partial(_figures, validation, resources))
     return fit_and_choose(

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from crosspoint.eval.features import frozen
 from crosspoint.eval.supervised.boxed_frames import BoxedFrames
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.trainer import Training
+from crosspoint.eval.supervised.frame_training import FrameTraining
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.detection.box_augmentation import BoxAugmentation
 from crosspoint.scene.detection.detector import Detector
@@ -75,7 +75,7 @@ class DetectionConfig:
             raise ValueError(f"found norm_momentum {self.norm_momentum}, expected a share above 0 and up to 1, or null")
 
 
-class DetectorTraining(Training):
+class DetectorTraining(FrameTraining):
     """Train a `Detector`; what is drawn for a frame comes from its seed in the epoch.
 
     Args:
@@ -89,15 +89,7 @@ class DetectorTraining(Training):
     def __init__(
         self, network: Detector, frames: BoxedFrames, recipe: DetectionConfig, resources: Resources, seed: int
     ) -> None:
-        super().__init__(
-            network,
-            frames,
-            batch_size=recipe.batch_size,
-            resources=resources,
-            seed=seed,
-            smallest=1,
-            collate=frames.collate,
-        )
+        super().__init__(network, frames, batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
         for module in network.modules():
             if recipe.norm_momentum is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from crosspoint.eval.features import frozen
 from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.frame_training import FrameTraining
 from crosspoint.eval.supervised.labeled_frames import VoxelExamples
 from crosspoint.eval.supervised.lovasz import lovasz_softmax
-from crosspoint.eval.supervised.trainer import Training
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.precision import full_precision
 from crosspoint.scene.data.batch import LidarBatch
@@ -131,7 +131,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels) + lovasz_softmax(logits.softmax(dim=1), labels, ignored=IGNORED)
 
 
-class SegmentationTraining(Training):
+class SegmentationTraining(FrameTraining):
     """Train a `Segmenter`; what is drawn for a frame comes from its seed in the epoch.
 
     Args:
@@ -145,15 +145,7 @@ class SegmentationTraining(Training):
     def __init__(
         self, network: Segmenter, frames: VoxelExamples, recipe: SegmentationConfig, resources: Resources, seed: int
     ) -> None:
-        super().__init__(
-            network,
-            frames,
-            batch_size=recipe.batch_size,
-            resources=resources,
-            seed=seed,
-            smallest=1,
-            collate=frames.collate,
-        )
+        super().__init__(network, frames, batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
 
     def training_step(self, batch: LidarBatch, batch_idx: int) -> Tensor:

@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from crosspoint.eval.features import feature_key
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.classification import linear_head
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.corrupted_frames import Corruptions, check_corruptions, under_corruptions
+from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
-from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
     Mode,
@@ -173,12 +172,8 @@ def _train(
     logger: Names | None,
 ) -> tuple[Segmenter, Fitted]:
     """Train the network in place; what weights of an epoch fit is the network, or one that shares its linear layer."""
-    unfinished = None
-    if folder is not None:
-        splits = [train] if validation is None else [train, validation]
-        data = [[feature_key(network, frames.fingerprint()), frames.dataset.name, len(frames)] for frames in splits]
-        settings = [asdict(train.voxels), asdict(recipe), resources.precision, resources.devices, seed]
-        unfinished = InterruptedTraining.of(folder, data, network.freeze_encoder, settings)
+    settings = [network.freeze_encoder, asdict(train.voxels), asdict(recipe), seed]
+    unfinished = interrupted_training(folder, network, train, validation, resources, "semseg", settings)
     learned: VoxelExamples = train
     held: VoxelExamples | None = validation
     trained, encoder = network, network.encoder

@@ -15,7 +15,7 @@ from crosspoint.eval.supervised.labeled_frames import LabeledFrames
 from crosspoint.eval.supervised.segmenter import SegmentationConfig
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.scene.data.sample import LidarSample
-from tests.eval.supervised.test_semantic_segmentation import VOXELS, Yard, tiny
+from tests.eval.supervised.yard import VOXELS, Yard, tiny
 from tests.scene.frames import with_field
 
 CPU = Resources(accelerator="cpu", evaluation_batch=2)
