@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ from crosspoint.renderers import render_folder
 CLASSES = ("ball", "plate", "rod")  # of the toy study
 TRAIN, TEST, POINTS = 8, 5, 40  # clouds of each class, points of each cloud
 COLORS = np.random.default_rng(0).integers(0, 256, (12, 3))  # one for each object of the toy report
+
+
+def files_of(root: Path) -> list[Path]:
+    return sorted(root.rglob("*"))
 
 
 def toy_picture(index: int, side: int = 8) -> bytes:
@@ -115,13 +119,15 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
     write_clouds: Callable[..., None],
     network: Callable[[str, int], torch.nn.Module],
-) -> Path:
+) -> Iterator[Path]:
     """Clouds, and exports of two DGCNNs, a PointNet and a part-segmentation network."""
     root = tmp_path_factory.mktemp("study")
     write_clouds(root / "clouds", train=TRAIN, test=TEST)
     for name, kind, seed in (("a0", "dgcnn", 0), ("a1", "dgcnn", 1), ("b", "pointnet", 2), ("parts", "parts", 3)):
         save_encoder(network(kind, seed), root / f"{name}.safetensors")
-    return root
+    files = files_of(root)
+    yield root
+    assert files_of(root) == files, "a test wrote into the folder that all share: let it copy the folder"
 
 
 @pytest.fixture
@@ -165,7 +171,7 @@ def results() -> Callable[[StudyConfig], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Twelve balls and boxes to test on, six of each, and as many to train on."""
     root = tmp_path_factory.mktemp("meshes")
     generator = np.random.default_rng(0)
@@ -178,4 +184,6 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 mesh.export(root / name / split / f"{name}_{number:04d}.off")
     out = tmp_path_factory.mktemp("views") / "toys"
     render_folder(root, out, views=2, size=24, points=POINTS, jobs=1)
-    return out
+    files = files_of(out)
+    yield out
+    assert files_of(out) == files, "a test wrote into the folder that all share: let it copy the folder"
