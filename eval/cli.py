@@ -52,7 +52,7 @@ def evaluate_command(words: Sequence[str]) -> int:
         with on_cluster(cluster):
             return report_study(study)
     made = protocol_class(name)
-    parser = _protocol_parser(made, name)
+    parser = protocol_parser(made, name)
     known = {action.dest.split(".")[0] for action in parser._actions} | {"split"}
     dataset = _dataset_of(rest) if OPTIONS in known else None
     flags: list[tuple[str, str]] = []
@@ -99,7 +99,7 @@ def _names(given: Any) -> list[str]:
     return [str(word).strip(" '\"") for word in words]
 
 
-def _protocol_parser(protocol: type[Protocol], name: str) -> Parser:
+def protocol_parser(protocol: type[Protocol], name: str) -> Parser:
     """Flags of what is measured, then those of the protocol."""
     parser = Parser(prog=f"crosspoint evaluate {name}", description=described(protocol))
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
@@ -123,7 +123,7 @@ def read_study(words: Sequence[str]) -> tuple[StudyConfig, ClusterConfig]:
     everything = Section(SETTINGS, None, Protocol)
     left, flags = split_flags(words, [everything])
     built_in = [protocol_class(name) for name in SHORT_NAMES["protocol"]]
-    parser = _study_parser(built_in)
+    parser = study_parser(built_in)
     values = vars(parser.instantiate(parser.read(left)))
     given = plain(values.pop(SETTINGS) or {})
     protocols = []
@@ -157,7 +157,7 @@ def read_study(words: Sequence[str]) -> tuple[StudyConfig, ClusterConfig]:
     return study, take_cluster(values)
 
 
-def _study_parser(protocols: Sequence[type[Protocol]]) -> Parser:
+def study_parser(protocols: Sequence[type[Protocol]]) -> Parser:
     """Flags of a study, and the short ones of its protocols."""
     parser = Parser(prog="crosspoint evaluate all", description=HELP)
     parser.add_argument("--config", action="config", help="YAML file of the keys below")
