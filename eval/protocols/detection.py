@@ -87,9 +87,13 @@ class Detection(Protocol):
         return on_frames(result, data), {}
 
     def columns(self, data: EvaluationData) -> list[Column]:
-        """AP of volumes, the mean over the classes."""
+        """AP of volumes and by the distance of centers, means over the classes."""
         share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
-        return [Column(f"detection AP{share}, {frames_label(data)}", self.name, "ap_3d")]
+        titles = {"ap_3d": "AP", "map_centers": "mAP by centers"}
+        return [
+            Column(f"detection {title}{share}, {frames_label(data)}", self.name, metric)
+            for metric, title in titles.items()
+        ]
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
         """Curves over the epochs."""

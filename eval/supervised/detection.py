@@ -17,6 +17,7 @@ import torch
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.box_scores import benchmark_scores, box_scores
 from crosspoint.eval.supervised.boxed_frames import BoxedFrames
+from crosspoint.eval.supervised.center_scores import center_scores
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detector_training import DetectionConfig, DetectorTraining, find_boxes
@@ -62,6 +63,8 @@ def detection(
 
     - ap_3d, ap_bev: of the epoch with the highest ap_3d on the validation frames, and of the last epoch where there are
       none. `crosspoint.eval.supervised.box_scores` defines them.
+    - map_centers, nds_like and three errors: AP by the distance of centers, as nuScenes counts, on any dataset.
+      `crosspoint.eval.supervised.center_scores` defines them.
     - car_3d_moderate, …: on `kitti_object`, what its benchmark asks for, by class and difficulty, and their mean.
     - map, nds, …: on `nuscenes`, as its challenge defines them, but for what `benchmark_scores` names.
     - validation_ap_3d: of the chosen epoch, where there are validation frames.
@@ -109,6 +112,9 @@ def detection(
         network.load_state_dict(fitted.weights)
     found, truth = find_boxes(network, tested, resources, resources.device), tested.boxes()
     metrics, rows = box_scores(found, truth, train.box_classes)
+    by_centers, more = center_scores(found, truth, train.box_classes)
+    metrics |= by_centers
+    rows = [row | further for row, further in zip(rows, more, strict=True)]
     metrics |= benchmark_scores(found, test, tested.indices)
     if out is not None:
         save_network(out, network, **_arrays(found))

@@ -92,15 +92,29 @@ def nuscenes_scores(
     ap = np.zeros((len(BOX_CLASSES), len(DISTANCES)))
     errors = np.ones((len(BOX_CLASSES), len(ERRORS)))
     for label, name in enumerate(BOX_CLASSES):
-        for place, matches in enumerate(match(labeled, detected, label, DISTANCES, half_turn=name == "barrier")):
-            if matches.count == 0 or not matches.hit.any():
-                continue  # nothing to find, or nothing found: no AP, and errors of 1
-            precision, confidence = _at_recalls(matches)
-            ap[label, place] = np.clip(precision[_FIRST:] - _LEAST_PRECISION, 0, None).mean() / (1 - _LEAST_PRECISION)
-            if DISTANCES[place] == _DISTANCE_OF_ERRORS:
-                errors[label] = _mean_errors(matches, confidence)
+        ap[label], errors[label] = class_scores(labeled, detected, label, half_turn=name == "barrier")
         errors[label, [ERRORS.index(error) for error in _UNDEFINED.get(name, ())]] = np.nan
     return NuScenesScores(ap, errors)
+
+
+def class_scores(truth: Stacked, found: Stacked, label: int, half_turn: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """AP (4,) of a class at each of `DISTANCES`, from 0 to 1, and its `ERRORS` (5,); 0 and 1 where nothing is found.
+
+    Args:
+        truth: labeled boxes that count.
+        found: detections that count.
+        label: the class.
+        half_turn: whether a box turned by 180° is the same.
+    """
+    ap, errors = np.zeros(len(DISTANCES)), np.ones(len(ERRORS))
+    for place, matches in enumerate(match(truth, found, label, DISTANCES, half_turn)):
+        if matches.count == 0 or not matches.hit.any():
+            continue
+        precision, confidence = _at_recalls(matches)
+        ap[place] = np.clip(precision[_FIRST:] - _LEAST_PRECISION, 0, None).mean() / (1 - _LEAST_PRECISION)
+        if DISTANCES[place] == _DISTANCE_OF_ERRORS:
+            errors = _mean_errors(matches, confidence)
+    return ap, errors
 
 
 def counted(boxes: NuScenesBoxes, vehicle: np.ndarray, racks: np.ndarray) -> NuScenesBoxes:

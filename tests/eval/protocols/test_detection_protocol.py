@@ -144,7 +144,8 @@ def test_a_study_has_it_for_a_column(checkpoint: Path, traffic: Path, tmp_path: 
         device="cpu",
     )
     assert report_study(study) == 0
-    assert "detection AP, traffic" in (tmp_path / "study" / "results.json").read_text()
+    written = (tmp_path / "study" / "results.json").read_text()
+    assert "detection AP, traffic" in written and "detection mAP by centers, traffic" in written
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
