@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
 from crosspoint.ops.shared_mlp import SLOPE, SharedMLP
@@ -46,6 +46,10 @@ class DGCNN(PointEncoder):
         widths = [3, *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
         self.embed = SharedMLP(sum(channels), embedding)
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """The EdgeConv layers, then the shared one."""
+        return weights_of([], *self.edges, self.embed)
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 2 · embedding); raises ValueError if N < k."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -83,6 +84,14 @@ class PointEncoder(Recorded, nn.Module):
             points = points[:, chosen.sort().values.to(points.device)]
         return (unit_sphere(points) if inputs.unit_sphere else points).float()
 
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """Weights of each layer, from the input to the output: what layer-wise decay of a rate counts by.
+
+        Every weight stands once. This one takes the modules in the order in which the constructor sets them, each as a
+        layer; weights of the network's own stand with the first.
+        """
+        return weights_of(list(self.parameters(recurse=False)), *self.children())
+
     def forward_features(self, points: Tensor) -> Tensor:
         """Features of every point: (B, N, 3) → (B, N, C).
 
@@ -104,6 +113,18 @@ class PointEncoder(Recorded, nn.Module):
         raise ValueError(
             f"found {type(self).__name__}, which keeps no levels of features, expected a network with forward_levels"
         )
+
+
+def weights_of(first: Sequence[nn.Parameter], *layers: nn.Module | Sequence[nn.Module]) -> list[list[nn.Parameter]]:
+    """The weights of each layer; a layer is a module or several.
+
+    Args:
+        first: further weights of the first layer.
+        layers: from the input to the output.
+    """
+    parts = [[layer] if isinstance(layer, nn.Module) else layer for layer in layers]
+    found = [[weight for module in modules for weight in module.parameters()] for modules in parts]
+    return [[*first, *found[0]], *found[1:]] if found else [list(first)]
 
 
 def level_dim(network: PointEncoder) -> int:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint.models.patches import PatchEmbedding, cut_patches
-from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.interpolation import interpolate_nearest
 from crosspoint.renderers.ranges import CHANNELS, POINTS, in_range
 
@@ -75,6 +75,12 @@ class PointTransformer(PointEncoder):
                     nn.init.zeros_(layer.bias)
         if self.class_token is not None:
             nn.init.trunc_normal_(self.class_token, std=0.02)
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """The embedding with positions and class token, then each block; the last norm stands with the last block."""
+        first = [] if self.class_token is None else [self.class_token]
+        *blocks, last = self.blocks
+        return weights_of(first, [self.embed, self.position], *blocks, [last, self.norm])
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, 2 · width); raises ValueError if N is below `groups` or `size`."""

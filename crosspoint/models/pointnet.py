@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.shared_mlp import SharedMLP
 from crosspoint.renderers.ranges import CHANNELS, in_range
@@ -38,6 +38,10 @@ class PointNet(PointEncoder):
         widths = [3, 64, 64, 64, 128, embedding]
         self.feature_dim, self.level_dim = embedding, sum(widths[1:-1])
         self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """The shared layers."""
+        return weights_of([], *self.layers)
 
     def forward(self, points: Tensor) -> Tensor:
         """points (B, N, 3) → (B, embedding)."""

@@ -24,10 +24,9 @@ from crosspoint.eval.report.report_model import Contribution, Picture
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import PREDICTIONS
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.depth_config import DepthConfig
+from crosspoint.eval.supervised.depth_config import DepthConfig, Mode
 from crosspoint.eval.supervised.depth_estimation import RECIPE, RESOURCES, depth_estimation, shown_frames
 from crosspoint.eval.supervised.depth_frames import DepthFrames
-from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.renderers.arrays import read_arrays
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.viz.depth import draw_depth

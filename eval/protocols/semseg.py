@@ -30,18 +30,24 @@ from crosspoint.scene.viz.picture import draw_frame
 from crosspoint.scene.viz.predictions import frame_predictions
 from crosspoint.training.loggers import Names
 
-TITLES: dict[Mode, str] = {"linear": "linear probe", "finetuned": "fine-tuned", "scratch": "from scratch"}
+TITLES: dict[Mode, str] = {
+    "linear": "linear probe",
+    "mlp": "MLP probe",
+    "finetuned": "fine-tuned",
+    "scratch": "from scratch",
+}
 SHOWN = 2  # frames in a report, spread evenly
 DPI = 75
 
 
 @dataclass(frozen=True)
 class SemanticSegmentation(FrameProtocol):
-    """Semantic segmentation of LiDAR frames: a linear probe on an encoder of scenes, or fine-tuned; mIoU per point.
+    """Semantic segmentation of LiDAR frames: a probe on an encoder of scenes, or fine-tuned; mIoU per point.
 
     Args:
-        mode: linear: one layer on the frozen encoder, BatchNorm and all; finetuned; or scratch, from random weights
+        mode: linear: one layer on the frozen encoder, BatchNorm and all; mlp: two; finetuned; scratch: random weights
         fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
+        tta: views of a test frame, turned and mirrored, whose probabilities are averaged; 1 is the frame as it is
         corruptions: robo3d measures on corrupted test frames, too: 5 of Robo3D's 8 kinds, of 3 severities
         recipe: settings of training; the defaults are SLidR's
         resources: hardware of training
@@ -53,6 +59,7 @@ class SemanticSegmentation(FrameProtocol):
 
     mode: Mode = "linear"
     fraction: float = 1.0
+    tta: int = 1
     corruptions: Corruptions = "none"
     recipe: SegmentationConfig = RECIPE
     resources: Resources = RESOURCES
@@ -68,6 +75,7 @@ class SemanticSegmentation(FrameProtocol):
             mode=self.mode,
             recipe=self.recipe,
             corruptions=self.corruptions,
+            tta=self.tta,
             **on_these_frames(run, self.name, self.fraction, self.resources, self.logger),
         )
         return on_frames(result, data), {}
@@ -75,6 +83,7 @@ class SemanticSegmentation(FrameProtocol):
     def columns(self, data: EvaluationData) -> list[Column]:
         """Mean IoU, and what corruptions leave of it."""
         share = "" if self.fraction == 1 else f", {100 * self.fraction:g} % of labels"
+        share += "" if self.tta == 1 else f", {self.tta} views"
         label = f"{share}, {frames_label(data)}"
         columns = [Column(f"{TITLES[self.mode]} mIoU{label}", self.name, "miou")]
         if self.corruptions != "none":

@@ -6,8 +6,10 @@ test-chosen figure stands beside it under its own name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from torch.utils.data import TensorDataset
 
 from crosspoint.checkpoints.pretrained import save_encoder
@@ -27,6 +29,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import feature_key, frozen
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
+from crosspoint.eval.supervised.layer_decay import decayed_groups
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
 from crosspoint.models.point_encoder import PointEncoder
@@ -68,17 +71,34 @@ class SupervisedTraining(Training):
         self.log("train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
         return loss
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[CosineAnnealingLR]]:
-        """SGD or Adam; the rate falls after every epoch."""
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """SGD or Adam; the rates fall after every epoch."""
         recipe = self.recipe
+        weights: Any = self.parameters()
+        if recipe.layer_decay != 1:
+            weights = _by_depth(self.network, recipe)
         optimizer: Optimizer
         if recipe.optimizer == "sgd":
-            optimizer = SGD(
-                self.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-            )
+            optimizer = SGD(weights, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         else:
-            optimizer = Adam(self.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
-        return [optimizer], [CosineAnnealingLR(optimizer, recipe.epochs, eta_min=recipe.rate * recipe.final_rate)]
+            optimizer = Adam(weights, lr=recipe.rate, weight_decay=recipe.weight_decay)
+        if recipe.layer_decay == 1:
+            return [optimizer], [CosineAnnealingLR(optimizer, recipe.epochs, eta_min=recipe.rate * recipe.final_rate)]
+        return [optimizer], [LambdaLR(optimizer, partial(_share_left, recipe))]  # of each rate, however low
+
+
+def _by_depth(network: nn.Module, recipe: FinetuneConfig) -> list[dict[str, Any]]:
+    """The head's weights, whose rate is logged, and the encoder's by depth; heads alone have but the first."""
+    encoder: Any = getattr(network, "encoder", None)
+    groups = [] if encoder is None else decayed_groups(encoder, recipe.rate, recipe.layer_decay)
+    held = {id(weight) for group in groups for weight in group["params"]}
+    return [{"params": [weight for weight in network.parameters() if id(weight) not in held]}, *groups]
+
+
+def _share_left(recipe: FinetuneConfig, epoch: int) -> float:
+    """What the cosine leaves of a rate after so many epochs."""
+    cosine = (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
+    return recipe.final_rate + (1 - recipe.final_rate) * cosine
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
+from crosspoint.eval.supervised.layer_decay import DECAYS
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.ranges import in_range
 from crosspoint.training.config import Compute
@@ -63,6 +64,8 @@ class FinetuneConfig:
         final_rate: share of the learning rate that is left at the end of the cosine
         momentum: momentum of sgd
         weight_decay: weight decay, added to the gradient
+        layer_decay: share of the learning rate that each layer of the encoder leaves to the one before it; not for a
+            frozen one
         smoothing: probability that the target gives to all wrong labels together
         dropout: share of features that dropout sets to zero in the head or decoder
         augmentation: how training clouds are changed; null leaves them as they are
@@ -75,6 +78,7 @@ class FinetuneConfig:
     final_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    layer_decay: float = 1.0
     smoothing: float = 0.2
     dropout: float = 0.5
     augmentation: Augmentation | None = ScaleAndShift()
@@ -95,6 +99,7 @@ class FinetuneConfig:
         for name, limit in {"final_rate": 1.0, "momentum": 0.999, "smoothing": 0.5, "dropout": 0.999}.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"found {name} {getattr(self, name)}, expected a share from 0 to {limit:g}")
+        in_range("layer_decay", self.layer_decay, *DECAYS)
 
     @property
     def rate(self) -> float:

@@ -7,10 +7,12 @@ Monocular-Depth-Estimation-Toolbox (https://github.com/zhyever/Monocular-Depth-E
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from crosspoint.eval.metrics.depth import FARTHEST, NEAREST, Area, area_mask
-from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.renderers.ranges import in_range
+
+Mode = Literal["linear", "finetuned", "scratch"]
 
 
 @dataclass(frozen=True)

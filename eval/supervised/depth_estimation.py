@@ -21,14 +21,13 @@ from crosspoint.eval.metrics.depth import UNITS
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.depth_config import DepthConfig
+from crosspoint.eval.supervised.depth_config import DepthConfig, Mode
 from crosspoint.eval.supervised.depth_frames import DepthExamples, DepthFrames, EncodedImages
 from crosspoint.eval.supervised.depth_networks import DenseDepth, DepthEstimator, LinearDepth
 from crosspoint.eval.supervised.depth_training import DepthTraining, measure_depth
 from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
-from crosspoint.eval.supervised.segmenter import Mode
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.image_stages import ImageStages
 from crosspoint.plugins import plain

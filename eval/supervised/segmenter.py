@@ -8,7 +8,9 @@ after every epoch to 0, and figures at every raw point through the voxel that ho
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,16 +26,20 @@ from crosspoint.eval.features import frozen
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.frame_training import FrameTraining
 from crosspoint.eval.supervised.labeled_frames import VoxelExamples
+from crosspoint.eval.supervised.layer_decay import DECAYS, decayed_groups
 from crosspoint.eval.supervised.lovasz import lovasz_softmax
+from crosspoint.eval.supervised.turned_views import turned
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.precision import full_precision
+from crosspoint.renderers.ranges import CHANNELS, in_range
 from crosspoint.scene.data.batch import LidarBatch
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelBatch
 from crosspoint.scene.segmentation_scores import confusion_matrix
 
-Mode = Literal["linear", "finetuned", "scratch"]
+Mode = Literal["linear", "mlp", "finetuned", "scratch"]
+PROBES = frozenset[Mode]({"linear", "mlp"})  # on a frozen encoder
 
 
 @dataclass(frozen=True)
@@ -41,30 +47,35 @@ class SegmentationConfig:
     """How a network is trained on labeled frames; the defaults are SLidR's on nuScenes.
 
     Args:
-        epochs: passes over the training frames; null takes 50 for a linear probe and 100 otherwise
+        epochs: passes over the training frames; null takes 50 for a probe and 100 otherwise
         batch_size: frames per process and step; the rest of an epoch is dropped, and small splits are one batch
-        learning_rate: learning rate of the encoder at the start of the cosine; a linear probe has none
-        head_learning_rate: learning rate of the linear layer; by default 0.05 for a linear probe and 2 otherwise
+        learning_rate: learning rate of the encoder at the start of the cosine; a probe has none
+        head_learning_rate: learning rate of the head; by default 0.05 for a probe and 2 otherwise
+        layer_decay: share of the learning rate that each layer of the encoder leaves to the one before it; ScaLR takes
+            0.95 on few labels
         momentum: momentum of SGD
         dampening: dampening of the momentum
         weight_decay: weight decay, added to the gradient
-        norm_momentum: momentum of MinkUNet's BatchNorms between blocks; null leaves the encoder's. A linear probe holds
-            them all still
-        standardize: bring features to mean 0 and deviation 1 before a linear probe's layer, which SLidR does not: else
+        norm_momentum: momentum of MinkUNet's BatchNorms between blocks; null leaves the encoder's. A probe holds them
+            all still
+        standardize: bring features to mean 0 and deviation 1 before a probe's first layer, which SLidR does not: else
             their scale decides how fast it learns, and a random network's are small
-        augment: turn the clouds about z and mirror them; a linear probe without it computes features once, as
-            far as resources.kept_features has room for them
+        hidden: units of the hidden layer of an MLP probe
+        augment: turn the clouds about z and mirror them; a probe without it computes features once, as far as
+            resources.kept_features has room for them
     """
 
     epochs: int | None = None
     batch_size: int = 16
     learning_rate: float = 0.02
     head_learning_rate: float | None = None
+    layer_decay: float = 1.0
     momentum: float = 0.9
     dampening: float = 0.1
     weight_decay: float = 1e-4
     norm_momentum: float | None = 0.02
     standardize: bool = False
+    hidden: int = 256
     augment: bool = True
 
     def __post_init__(self) -> None:
@@ -82,10 +93,12 @@ class SegmentationConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"found {name} {value}, expected a share from 0 to 1")
+        in_range("layer_decay", self.layer_decay, *DECAYS)
+        in_range("hidden", self.hidden, *CHANNELS)
 
     def of(self, mode: Mode) -> SegmentationConfig:
         """With the numbers of a mode where none are given."""
-        epochs, rate = (50, 0.05) if mode == "linear" else (100, 2.0)
+        epochs, rate = (50, 0.05) if mode in PROBES else (100, 2.0)
         return replace(
             self,
             epochs=epochs if self.epochs is None else self.epochs,
@@ -94,7 +107,7 @@ class SegmentationConfig:
 
 
 class Segmenter(nn.Module):
-    """Class logits of voxels: an encoder and a linear layer (SLidR's 1 × 1 convolution).
+    """Class logits of voxels: an encoder and a head, a linear layer (SLidR's 1 × 1 convolution) or two.
 
     Args:
         encoder: describes the voxels; None for voxels whose features are an encoder's already.
@@ -159,26 +172,27 @@ class SegmentationTraining(FrameTraining):
         return loss
 
     def configure_optimizers(self) -> tuple[list[SGD], list[CosineAnnealingLR]]:
-        """SGD with a rate of its own for the linear layer; both fall after every epoch, to 0."""
+        """SGD with a rate of its own for the head, and by depth for the encoder; all fall after every epoch, to 0."""
         recipe, network = self.recipe, self.network
         assert isinstance(network, Segmenter) and recipe.epochs is not None and recipe.head_learning_rate is not None
         groups: list[dict[str, Any]] = [{"params": network.head.parameters(), "lr": recipe.head_learning_rate}]
         if not network.freeze_encoder and network.encoder is not None:
-            groups.insert(0, {"params": network.encoder.parameters(), "lr": recipe.learning_rate})
+            groups = decayed_groups(network.encoder, recipe.learning_rate, recipe.layer_decay) + groups
         optimizer = SGD(groups, momentum=recipe.momentum, dampening=recipe.dampening, weight_decay=recipe.weight_decay)
         return [optimizer], [CosineAnnealingLR(optimizer, recipe.epochs)]
 
 
 def measure_segmenter(
-    network: Segmenter, frames: VoxelExamples, resources: Resources, device: torch.device
+    network: Segmenter, frames: VoxelExamples, resources: Resources, device: torch.device, *, views: int = 1
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Give every raw point the likeliest class of its voxel.
+    """Give every raw point the likeliest class of its voxel, or of the voxels that hold it in several views.
 
     Args:
         network: its training flags and its device are as before afterwards.
         frames: with labels.
         resources: how many frames a pass has, and who reads them.
         device: where the passes run.
+        views: ways in which each frame is seen, `turned`; probabilities are averaged over them.
 
     Returns:
         The confusion matrix (K, K) int64, row the truth, and the answers (N,) int16 of each frame.
@@ -189,13 +203,24 @@ def measure_segmenter(
         batch_size=resources.evaluation_batch,
         sampler=[(index, 0) for index in range(len(frames))],
         num_workers=resources.workers,
-        collate_fn=frames.collate,
+        collate_fn=partial(_in_views, frames.collate, views),
     )
     with frozen(network, device), torch.inference_mode():
-        for batch in loader:
-            voxels = move_data_to_device(batch.voxelized, device)
-            logits = network(voxels)
-            given = logits.argmax(dim=1)[voxels.inverse].cpu()
-            confusions.append(confusion_matrix(given, batch.point_fields["label"], logits.shape[1], ignored=IGNORED))
-            answers += [part.short().numpy() for part in given.split(voxels.point_offsets.diff().tolist())]
+        for batches in loader:
+            scores = _scores(network, [move_data_to_device(batch.voxelized, device) for batch in batches])
+            given, batch = scores.argmax(dim=1).cpu(), batches[0]
+            confusions.append(confusion_matrix(given, batch.point_fields["label"], scores.shape[1], ignored=IGNORED))
+            answers += [part.short().numpy() for part in given.split(batch.voxelized.point_offsets.diff().tolist())]
     return torch.stack(confusions).sum(dim=0).numpy(), answers
+
+
+def _in_views(collate: Callable[[Sequence[Any]], LidarBatch], views: int, samples: Sequence[Any]) -> list[LidarBatch]:
+    """A batch for each view of some frames."""
+    return [collate([turned(sample, view, views) for sample in samples]) for view in range(views)]
+
+
+def _scores(network: Segmenter, views: Sequence[VoxelBatch]) -> Tensor:
+    """Scores of every raw point, (N, classes): the logits of one view, the summed probabilities of several."""
+    if len(views) == 1:
+        return network(views[0])[views[0].inverse]
+    return torch.stack([full_precision(network(view)).softmax(dim=1)[view.inverse] for view in views]).sum(dim=0)

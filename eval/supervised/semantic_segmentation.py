@@ -2,6 +2,8 @@
 
 The protocols of SLidR (Sautier et al., 2022, https://arxiv.org/abs/2203.16258), which later papers kept: a linear
 probe, and fine-tuning on 1 to 100 % of the labels. They report the last epoch, on the validation split of a dataset.
+Beside them stands a probe of two layers, trained as the linear one is, and what ScaLR (Puy et al., 2024,
+https://arxiv.org/abs/2310.17504) adds to fine-tuning: a rate that falls from layer to layer towards the input.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFram
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
+    PROBES,
     Mode,
     SegmentationConfig,
     SegmentationTraining,
@@ -32,8 +35,11 @@ from crosspoint.eval.supervised.segmenter import (
     measure_segmenter,
 )
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
+from crosspoint.eval.supervised.turned_views import MOST_VIEWS
 from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.ops.shared_mlp import SharedMLP
 from crosspoint.renderers.json_object import JsonObject
+from crosspoint.renderers.ranges import in_range
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.ops.voxels import VoxelConfig
 from crosspoint.scene.segmentation_scores import class_rows, segmentation_scores
@@ -56,6 +62,7 @@ def semantic_segmentation(
     validation: LidarDataset | None = None,
     fraction: float = 1.0,
     corruptions: Corruptions = "none",
+    tta: int = 1,
     seed: int = 0,
     resources: Resources | None = None,
     progress: bool = False,
@@ -67,6 +74,7 @@ def semantic_segmentation(
     - miou, miou_absent_as_100, point_accuracy: of the epoch with the highest mIoU on the validation frames, and of the
       last epoch where there are none. `crosspoint.scene.segmentation_scores` defines them.
     - miou_last_epoch: what papers report.
+    - miou_one_view: of the chosen epoch without test-time augmentation, where there is one.
     - validation_miou: of the chosen epoch, where there are validation frames.
     - those of `under_corruptions`, where corruptions are asked for.
 
@@ -79,15 +87,19 @@ def semantic_segmentation(
         train: frames to learn from, with labels.
         test: frames to measure on, of the same classes.
         voxels: how space is cut, best as in pre-training.
-        mode: "linear" trains one linear layer on the encoder, whose weights and BatchNorms are held still; "finetuned"
-            trains all, "scratch" from random weights in the encoder's place.
+        mode: "linear" trains one linear layer on the encoder, whose weights and BatchNorms are held still, "mlp" two
+            with BatchNorm and ReLU between them; "finetuned" trains all under a linear layer, "scratch" from random
+            weights in the encoder's place.
         recipe: of training.
         validation: frames that choose the epoch; None takes the last one. Neighboring frames of one drive are nearly
             the same, so no share of `train` is set aside here.
         fraction: of the training frames that labels are taken of: 0.01 takes every hundredth, from the first on, unless
             the dataset takes shares otherwise (`LidarDataset.thinned`): nuScenes takes whole scenes.
         corruptions: "robo3d" measures the network of the chosen epoch on corrupted test frames, too.
-        seed: of the linear layer, random weights, the order, the augmentation and corruptions.
+        tta: views of each test frame, turned about z and mirrored, whose probabilities are averaged at every point;
+            1 sees the frame as it is, `crosspoint.eval.supervised.turned_views` says which others there are. Validation
+            frames are seen as they are.
+        seed: of the head, random weights, the order, the augmentation and corruptions.
         resources: what it runs on.
         progress: show progress bars.
         out: new folder for `network.safetensors`, a `Segmenter`'s weights of the chosen epoch, and `predictions.npz`
@@ -102,6 +114,7 @@ def semantic_segmentation(
     """
     check_free(out)
     check_loggers(logger, out)
+    in_range("tta", tta, 1, MOST_VIEWS)
     recipe, resources = _check(encoder, train, test, validation, voxels, mode, recipe), resources or RESOURCES
     learned = LabeledFrames(train, voxels, every=label_step(fraction), augment=recipe.augment)
     held = None if validation is None else LabeledFrames(validation, voxels)
@@ -111,20 +124,24 @@ def semantic_segmentation(
     with seeded(seed):
         network = build_segmenter(encoder, len(train.classes), mode, recipe)
     trained, fitted = _train(network, learned, held, recipe, resources, seed, progress, out, logger)
-    last, answers = measure_segmenter(network, tested, resources, resources.device)
+    measure = partial(measure_segmenter, network, resources=resources, device=resources.device)
+    last, answers = measure(tested, views=tta)
     chosen = last
     if fitted.epoch < len(fitted.records):
         trained.load_state_dict(fitted.weights)
-        chosen, answers = measure_segmenter(network, tested, resources, resources.device)
+        chosen, answers = measure(tested, views=tta)
     if out is not None:
         offsets = np.cumsum([0, *map(len, answers)])
         save_network(out, network, predicted=np.concatenate(answers), offsets=offsets)
     row = fitted.records[fitted.epoch - 1]
     metrics = segmentation_scores(chosen) | {key: row[key] for key in ("validation_miou",) if key in row}
     metrics["miou_last_epoch"] = segmentation_scores(last)["miou"]
+    if tta > 1:
+        metrics["miou_one_view"] = segmentation_scores(measure(tested)[0])["miou"]
     corrupted: list[JsonObject] = []
     if corruptions != "none":
-        figures, corrupted = under_corruptions(partial(_miou, network, resources), test, voxels, metrics["miou"], seed)
+        miou = partial(_miou, network, resources, tta)
+        figures, corrupted = under_corruptions(miou, test, voxels, metrics["miou"], seed)
         metrics |= figures
     constants = {
         "mode": mode,
@@ -137,6 +154,7 @@ def semantic_segmentation(
         "test_data": test.name,
         "classes": len(train.classes),
         "voxels": asdict(voxels),
+        "tta": tta,
         **asdict(recipe),
         **fitted.constants,
         "epoch": fitted.epoch,
@@ -149,15 +167,22 @@ def _figures(frames: VoxelExamples, resources: Resources, network: Segmenter, de
     return segmentation_scores(measure_segmenter(network, frames, resources, device)[0])
 
 
-def _miou(network: Segmenter, resources: Resources, frames: LabeledFrames) -> float:
-    return _figures(frames, resources, network, resources.device)["miou"]
+def _miou(network: Segmenter, resources: Resources, views: int, frames: LabeledFrames) -> float:
+    return segmentation_scores(measure_segmenter(network, frames, resources, resources.device, views=views)[0])["miou"]
 
 
 def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
     """The network before its first step; its random weights come from torch's global generator."""
     start = starting_encoder(encoder, random=mode == "scratch", norm_momentum=recipe.norm_momentum)
-    layer = linear_head if mode == "linear" and recipe.standardize else nn.Linear
-    return Segmenter(start, layer(encoder.feature_dim, classes), freeze_encoder=mode == "linear").eval()
+    return Segmenter(start, _head(encoder.feature_dim, classes, mode, recipe), freeze_encoder=mode in PROBES).eval()
+
+
+def _head(features: int, classes: int, mode: Mode, recipe: SegmentationConfig) -> nn.Module:
+    standardized = mode in PROBES and recipe.standardize
+    if mode != "mlp":
+        return linear_head(features, classes) if standardized else nn.Linear(features, classes)
+    first = [nn.BatchNorm1d(features, affine=False)] if standardized else []
+    return nn.Sequential(*first, SharedMLP(features, recipe.hidden, slope=0.0), nn.Linear(recipe.hidden, classes))
 
 
 def _train(
@@ -171,7 +196,7 @@ def _train(
     folder: Path | None,
     logger: Names | None,
 ) -> tuple[Segmenter, Fitted]:
-    """Train the network in place; what weights of an epoch fit is the network, or one that shares its linear layer."""
+    """Train the network in place; what weights of an epoch fit is the network, or one that shares its head."""
     settings = [network.freeze_encoder, asdict(train.voxels), asdict(recipe), seed]
     unfinished = interrupted_training(folder, network, train, validation, resources, "semseg", settings)
     learned: VoxelExamples = train

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
-from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.renderers.ranges import CHANNELS, all_in_range
 from crosspoint.scene.ops.sparse_conv import (
@@ -125,6 +125,12 @@ class MinkUNet(PointEncoder):
         layer = self.stem[0]
         assert isinstance(layer, SubmanifoldConv3d)
         return layer.backend
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """The stem, then every residual block; the convolution to a stage's stride stands with its first block."""
+        steps = [*zip(self.down, self.encoder, strict=True), *zip(self.up, self.decoder, strict=True)]
+        layers = [part for change, blocks in steps for part in ([change, blocks[0]], *blocks[1:])]
+        return weights_of([], self.stem, *layers)
 
     def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
         """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
-from crosspoint.models.point_encoder import PointEncoder
+from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.scene.ops.set_abstraction import AbstractionConfig, SetAbstraction
 
@@ -128,6 +128,10 @@ class PointNet2(PointEncoder):
     def small(cls) -> PointNet2:
         """A network with a quarter of all points and widths."""
         return cls(stages="small")
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """The stages."""
+        return weights_of([], *self.stages)
 
     def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> Tensor:
         """A raw sweep → what `forward` takes, on the device of the weights.

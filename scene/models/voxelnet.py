@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
+from crosspoint.models.point_encoder import weights_of
 from crosspoint.models.raw_cloud import read_cloud
 from crosspoint.renderers.ranges import CHANNELS, all_in_range
 from crosspoint.scene.data.visible_points import sample_bilinear
@@ -126,6 +127,10 @@ class VoxelNet(BirdsEyeEncoder):
         weights[FIRST][:, : kept.shape[1]] = kept
         made.load_state_dict(weights)
         return made
+
+    def weights_by_depth(self) -> list[list[nn.Parameter]]:
+        """Every convolution with its norm."""
+        return weights_of([], *(layer for stage in self.stages for layer in stage), self.out)
 
     def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
         """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.

@@ -15,6 +15,9 @@ from crosspoint.eval.supervised.segmenter import (
         ({"weight_decay": -1.0}, "weight_decay -1.0"),
         ({"dampening": 1.5}, "found dampening 1.5"),
         ({"norm_momentum": -0.1}, "found norm_momentum -0.1"),
+        ({"layer_decay": 0.0}, "found layer_decay 0.0, expected a number from 0.01 to 1"),
+        ({"layer_decay": 1.1}, "found layer_decay 1.1"),
+        ({"hidden": 0}, "found hidden 0, expected a whole number from 1"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(change, message):
