@@ -64,8 +64,7 @@ class FinetuneConfig:
         final_rate: share of the learning rate that is left at the end of the cosine
         momentum: momentum of sgd
         weight_decay: weight decay, added to the gradient
-        layer_decay: share of the learning rate that each layer of the encoder leaves to the one before it; not for a
-            frozen one
+        layer_decay: share of its learning rate that an encoder's layer leaves to the one before
         smoothing: probability that the target gives to all wrong labels together
         dropout: share of features that dropout sets to zero in the head or decoder
         augmentation: how training clouds are changed; null leaves them as they are

@@ -51,8 +51,7 @@ class SegmentationConfig:
         batch_size: frames per process and step; the rest of an epoch is dropped, and small splits are one batch
         learning_rate: learning rate of the encoder at the start of the cosine; a probe has none
         head_learning_rate: learning rate of the head; by default 0.05 for a probe and 2 otherwise
-        layer_decay: share of the learning rate that each layer of the encoder leaves to the one before it; ScaLR takes
-            0.95 on few labels
+        layer_decay: share of its learning rate that an encoder's layer leaves to the one before; ScaLR: 0.95
         momentum: momentum of SGD
         dampening: dampening of the momentum
         weight_decay: weight decay, added to the gradient

@@ -103,8 +103,8 @@ class LidarDataset(SampleDataset, ABC):
             predicted: (N,) the class of each point, counted from 0.
         """
         raise ValueError(
-            f"found {self.name}, expected a dataset with a format of submissions: semantickitti, nuscenes, or your own "
-            "that defines submission"
+            f"found {self.name}, expected a dataset with a format of submissions, such as semantickitti and nuscenes, "
+            "or your own that defines submission"
         )
 
     def panoptic_submission(self, index: int, predicted: np.ndarray, objects: np.ndarray) -> tuple[str, bytes]:

@@ -22,6 +22,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
+from crosspoint.scene.datasets.submission import spread_classes, written_numbers
 
 
 class SweepFiles(NamedTuple):
@@ -77,7 +78,7 @@ class LabeledSweeps(LidarDataset, ABC):
         if split is not None and split not in self.splits:
             raise ValueError(f"found the split {split!r}, expected one of: {', '.join(self.splits)}")
         self.name = self.title if split is None else f"{self.title} ({split})"
-        self._labels = labels
+        self._labels, self._root = labels, Path(root)
         self._frames = subsample(self._find(Path(root), split), skip)
         if labels is False:
             self.classes = []
@@ -113,6 +114,13 @@ class LabeledSweeps(LidarDataset, ABC):
         """What the sizes of sweep and labels say is wrong."""
         sweep, *labels = self.files(index)
         return misfit(sweep, self._layout[0], labels)
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """The file of a sweep's predictions, in a folder beside that of the sweeps; errors as of `spread_classes`."""
+        path = self._frames[index].sweep
+        place = path.parents[1].relative_to(self._root) / "predictions" / f"{path.stem}.label"
+        numbers, kept = written_numbers(self.class_of_label, self.name), read_sweep(path, *self._layout).kept
+        return place.as_posix(), spread_classes(predicted, numbers, kept, str(path), other=0)
 
     def keep_frames(self, kept: Sequence[int]) -> None:
         """Leave out all frames but these."""

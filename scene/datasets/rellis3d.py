@@ -42,6 +42,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
+from crosspoint.scene.datasets.submission import spread_classes, written_numbers
 
 SPLITS = ("train", "val", "test")
 ClassMap = Literal["papers", "official"]
@@ -159,6 +160,13 @@ class Rellis3d(LidarDataset):
         """What the sizes of sweep and labels say is wrong."""
         frame = self._frames[index]
         return misfit(frame.sweep, self._layout[0], optional_file(frame.labels, self._labels))
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """The file of a sweep's predictions, in the folder `predictions` of a sequence; errors: `spread_classes`."""
+        sweep = self._frames[index].sweep
+        numbers, kept = written_numbers(self._class_of_label, self.name), read_sweep(sweep, *self._layout).kept
+        place = f"{self._frames[index].sequence.name}/predictions/{sweep.stem}.label"
+        return place, spread_classes(predicted, numbers, kept, str(sweep), other=0)
 
     @classmethod
     def splits_in(cls, root: Path | None) -> Sequence[str]:

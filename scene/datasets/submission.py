@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 def write_submission(dataset: LidarDataset, predicted: Iterable[np.ndarray], out: Path) -> list[Path]:
     """Write a file for each frame; those that are there are written over.
 
-    SemanticKITTI: `sequences/NN/predictions/NNNNNN.label`, uint32, 0 for returns without a position. nuScenes:
-    `<token>_lidarseg.bin`, uint8 from 1 to 16, as its server refuses 0.
+    SemanticKITTI and ScribbleKITTI: `sequences/NN/predictions/NNNNNN.label`, uint32, 0 for returns without a position.
+    nuScenes: `<token>_lidarseg.bin`, uint8 from 1 to 16, as its server refuses 0. SemanticPOSS, SemanticSTF, SynLiDAR,
+    DAPS-3D and RELLIS-3D have no server; theirs are the files of labels that the datasets hold, in a folder
+    `predictions` beside that of the sweeps, as their authors' tools read them.
 
     Args:
         dataset: one that has such a format, of single sweeps.
@@ -76,6 +78,29 @@ def write_panoptic_submission(
             file.write(content)
         written.append(out / place)
     return written
+
+
+def written_numbers(class_of_label: Mapping[int, int], where: str) -> np.ndarray:
+    """The number that each class is written as, the first one that is read as this class: (K,) uint32.
+
+    Args:
+        class_of_label: the class of each number, or `IGNORED`.
+        where: the dataset, for the error.
+
+    Raises:
+        ValueError: if a class has no number.
+    """
+    found: dict[int, int] = {}
+    for label, place in class_of_label.items():
+        found.setdefault(place, label)
+    classes = range(max(found, default=-1) + 1)
+    missing = [place for place in classes if place not in found]
+    if missing or not classes:
+        raise ValueError(
+            f"found no number for the classes {missing} in {where}, expected one for each: write predictions of the "
+            "dataset's own classes"
+        )
+    return np.array([found[place] for place in classes], dtype="<u4")
 
 
 def spread_objects(objects: np.ndarray, kept: np.ndarray, where: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.datasets.labeled_sweeps import LabeledSweeps, SweepFiles, classes_of
 from crosspoint.scene.datasets.readers import find_sweeps
 
@@ -89,6 +90,10 @@ class Synth4d(LabeledSweeps):
             SweepFiles(f"{path.parents[1].name}/{path.stem}", path, path.parents[1] / "labels" / path.name)
             for path in paths
         ]
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """No format: its labels are arrays of NumPy, and no server takes predictions; raises ValueError."""
+        return LidarDataset.submission(self, index, predicted)
 
     def _read_raw(self, path: Path, kept: np.ndarray) -> np.ndarray:
         try:

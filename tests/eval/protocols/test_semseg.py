@@ -99,9 +99,10 @@ def semseg(checkpoint: Path, root: Path, *arguments: object) -> int:
     return main(words)
 
 
-@pytest.mark.parametrize("mode", ["linear", "finetuned", "scratch"])
+@pytest.mark.parametrize(("mode", "views"), [("linear", 1), ("mlp", 1), ("finetuned", 3), ("scratch", 1)])
 def test_the_command_is_the_protocol_on_the_checkpoints_network(
     mode: str,
+    views: int,
     checkpoint: Path,
     minkunet: MinkUNet,
     streets: Path,
@@ -110,7 +111,8 @@ def test_the_command_is_the_protocol_on_the_checkpoints_network(
 ) -> None:
     out = tmp_path / "result.json"
     folder = tmp_path / "network"
-    assert semseg(checkpoint, streets, "--mode", mode, "--seed", 4, "--out", out, "--save_dir", folder) == 0
+    given = ("--mode", mode, "--tta", views, "--recipe.layer_decay", 0.5, "--seed", 4)
+    assert semseg(checkpoint, streets, *given, "--out", out, "--save_dir", folder) == 0
     result = Result.load(out)
     expected = semantic_segmentation(
         minkunet,
@@ -118,12 +120,13 @@ def test_the_command_is_the_protocol_on_the_checkpoints_network(
         FolderScenes(streets, "val"),
         voxels=VOXELS,
         mode=mode,
-        recipe=SegmentationConfig(epochs=2, batch_size=1),
+        recipe=SegmentationConfig(epochs=2, batch_size=1, layer_decay=0.5),
+        tta=views,
         seed=4,
         resources=Resources(accelerator="cpu"),
     )
     assert (result.metrics, result.records) == (expected.metrics, expected.records)
-    assert f"{result.metrics['miou']:.1f}" in capsys.readouterr().out
+    assert f"{result.metrics['miou']:.4g}" in capsys.readouterr().out
     assert result.constants["checkpoint"] == str(checkpoint) and result.constants["mode"] == mode
     assert sorted(path.name for path in folder.iterdir()) == ["network.safetensors", "predictions.npz"]
 
@@ -154,6 +157,7 @@ def test_random_weights_are_those_of_the_seed_and_not_the_checkpoints(checkpoint
         (("--test_split", "later"), "later.txt"),
         (("--dataset", "kitty"), "kitty"),
         (("--fraction", 0), "fraction"),
+        (("--tta", 0), "tta"),
         (("--dataset", "kitti_raw"), "kitti_raw"),
     ],
 )
