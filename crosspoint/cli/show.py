@@ -55,8 +55,8 @@ def show(
         split: name of the split; by default the dataset's first, or all frames where it has none; with predictions, val
         superpixels: draw outlines of the images' superpixels: true finds them, a folder of PNG maps brings them
         weak_labels: folder of PNG maps: points are colored by the class of their pixel, beside the truth
-        predictions: folder of evaluate semseg --save_dir, whose answers are drawn beside the truth; frame and split are
-            those that were measured
+        predictions: folder of evaluate semseg, panoptic, detection or depth --save_dir, whose answers are drawn beside
+            the truth; frame and split are those that were measured
         checkpoint: file of an encoder of scenes: points are colored by the principal components of their features, and
             by similarity to one point; on the page a click chooses another one
         point: number of the point to compare with; by default the one in the middle of the first image, box or cloud
@@ -65,7 +65,7 @@ def show(
         options: further arguments of the dataset, which are flags, too: show NAME --help lists them
     """
     from crosspoint.scene.datasets.build import open_scenes
-    from crosspoint.scene.viz.predictions import frame_predictions
+    from crosspoint.scene.viz.predictions import frame_answers
     from crosspoint.scene.viz.show import show as draw
 
     check_choice(checkpoint, point, at)
@@ -83,7 +83,7 @@ def show(
     shown = scenes[frame]
     outlined, answers = None, None
     if predictions is not None:
-        answers = frame_predictions(predictions, frame, frames=len(scenes), points=len(shown.points))
+        answers = frame_answers(predictions, frame, frames=len(scenes), points=len(shown.points))
     if superpixels is True and len(shown.images):
         from crosspoint.scene.data.superpixels import divide_images
 
@@ -98,6 +98,7 @@ def show(
         features=None if checkpoint is None else features_of(shown, checkpoint),
         chosen=chosen_point(shown, point, at),
         weak_classes=scenes.weak_classes,
+        things=scenes.things,
     )
     for path in drawn:
         log.info("%s", path)

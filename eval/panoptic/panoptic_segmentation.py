@@ -26,7 +26,7 @@ from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.frame_training import interrupted_training
-from crosspoint.eval.supervised.labeled_frames import label_step
+from crosspoint.eval.supervised.labeled_frames import in_dataset_order, label_step
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
@@ -144,6 +144,7 @@ def panoptic_segmentation(
         network.load_state_dict(fitted.weights)
         chosen, answers = measured(kept)
     if out is not None:
+        answers = in_dataset_order(answers, tested.indices)
         classes, objects = (np.concatenate(part) for part in zip(*answers, strict=True))
         offsets = np.cumsum([0, *(len(answer[0]) for answer in answers)])
         save_network(out, network, predicted=classes, instance=objects, offsets=offsets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,17 +17,23 @@ from crosspoint.eval.protocols.benchmarks import frames_label
 from crosspoint.eval.protocols.frame_protocol import on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
 from crosspoint.eval.report.curves import recorded_curves
-from crosspoint.eval.report.report_model import Contribution
+from crosspoint.eval.report.report_model import Contribution, Picture
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.boxed_frames import checked_boxes
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detection import DETECTOR, RECIPE, RESOURCES, detection
 from crosspoint.eval.supervised.detector_training import DetectionConfig
 from crosspoint.eval.targets import FrameTarget
+from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.datasets.validate import check_scenes
 from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
+from crosspoint.scene.viz.found_boxes import draw_found_boxes
+from crosspoint.scene.viz.predictions import frame_answers
 from crosspoint.training.loggers import Names
+
+SHOWN = 2  # frames in a report, spread evenly
+DPI = 75
 
 
 @dataclass(frozen=True)
@@ -96,5 +104,20 @@ class Detection(Protocol):
         ]
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
-        """Curves over the epochs."""
-        return Contribution(curves=recorded_curves("detection", result))
+        """Curves over the epochs, and some frames with true and found boxes."""
+        curves, folder = recorded_curves("detection", result), run.folder_of(self.name)
+        if folder is None:
+            return Contribution(curves=curves)
+        frames = run.data.test_frames
+        chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
+        return Contribution(curves=curves, pictures=[_picture(frames, index, folder) for index in chosen])
+
+
+def _picture(frames: LidarDataset, index: int, folder: Path) -> Picture:
+    """A frame's images, and its cloud from above, with true and found boxes."""
+    frame, file = frames[index], io.BytesIO()
+    answers = frame_answers(folder, index, frames=len(frames), points=len(frame.points))
+    assert answers.boxes is not None and answers.scores is not None
+    figure = draw_found_boxes(frame, answers.boxes, answers.scores, frames.box_classes)
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return Picture(frame.name, file.getvalue())

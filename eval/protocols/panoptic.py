@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -29,7 +29,7 @@ from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.viz.maps import draw_maps
-from crosspoint.scene.viz.object_colors import by_object
+from crosspoint.scene.viz.object_colors import by_object, true_objects
 from crosspoint.scene.viz.predictions import frame_predictions
 from crosspoint.training.loggers import Names
 
@@ -108,17 +108,16 @@ class PanopticSegmentation(FrameProtocol):
             return Contribution(curves=curves, matrix=matrix)
         frames = run.data.test_frames
         chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
-        things = thing_classes(frames, self.things).numpy()
+        things = frames.things if self.things is None else self.things
         pictures = [_picture(frames, index, things, folder / PREDICTIONS) for index in chosen]
         return Contribution(curves=curves, matrix=matrix, pictures=pictures)
 
 
-def _picture(frames: LidarDataset, index: int, things: np.ndarray, answers: Path) -> Picture:
+def _picture(frames: LidarDataset, index: int, things: Sequence[str], answers: Path) -> Picture:
     """A frame from above: true objects beside those that were found."""
     frame = frames[index]
     cloud = LidarSample(frame.name, frame.points)
-    labels, objects = (frame.point_fields[name].numpy() for name in ("label", "instance"))
-    true = np.where((labels >= 0) & things[labels.clip(min=0)], objects, 0)
+    true = true_objects(frame, frames.classes, things)
     found = frame_predictions(answers, index, frames=len(frames), points=len(frame.points), array="instance")
     figure = Figure(figsize=SIZE, layout="constrained")
     maps = [by_object("true objects", true), by_object("objects found", found)]

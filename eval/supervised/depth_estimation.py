@@ -83,8 +83,8 @@ def depth_estimation(
         progress: show progress bars.
         out: new folder for `network.safetensors`, a `DepthEstimator`'s weights of the chosen epoch, and
             `predictions.npz`: errors (n, 9), a row for each image of the test frames, NaN where it has no depth; shown,
-            float16 (2, V, H, W), the depth of the frames that `shown_frames` counts. Interrupted, the same call goes on
-            from the last whole epoch.
+            float16 (2, V, H, W), the depth of the frames that `shown_frames` counts; frames (2,), which those are in
+            the dataset. Interrupted, the same call goes on from the last whole epoch.
         logger: csv, tensorboard, wandb, mlflow, several of them, which write to `out`; None takes none.
 
     Raises:
@@ -110,7 +110,8 @@ def depth_estimation(
         chosen = measure_depth(network, tested, recipe, resources, resources.device, shown=shown)
     if out is not None:
         frames = np.stack(chosen.shown) if len({part.shape for part in chosen.shown}) == 1 else np.zeros((0, 0, 0, 0))
-        save_network(out, network, errors=chosen.rows(), shown=frames)
+        places = np.array([tested.indices[place] for place in shown])
+        save_network(out, network, errors=chosen.rows(), shown=frames, frames=places)
     row, of_last = fitted.records[fitted.epoch - 1], last.figures()
     metrics = {
         **chosen.figures(),

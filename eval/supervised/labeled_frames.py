@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from crosspoint.scene.ops.sparse_conv import SparseTensor
 from crosspoint.scene.ops.voxels import VoxelConfig, Voxels, collate
 
 log = logging.getLogger("crosspoint")
+
+Answer = TypeVar("Answer")
 
 
 class VoxelExamples(Examples, Protocol):
@@ -143,6 +145,14 @@ def _bytes(frame: tuple[LidarSample, Voxels]) -> int:
     sample, voxels = frame
     tensors = [sample.points, *sample.point_fields.values(), *voxels]
     return sum(tensor.element_size() * tensor.nelement() for tensor in tensors if isinstance(tensor, torch.Tensor))
+
+
+def in_dataset_order(answers: Sequence[Answer], indices: Sequence[int]) -> list[Answer]:
+    """Answers on the frames of these indices, as files of answers have them: in the order of the dataset.
+
+    A dataset may take shares of its frames, and so all of them, in another one.
+    """
+    return [answers[place] for place in np.argsort(np.asarray(indices), kind="stable")]
 
 
 def label_step(fraction: float) -> int:

@@ -23,7 +23,13 @@ from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.corrupted_frames import Corruptions, check_corruptions, under_corruptions
 from crosspoint.eval.supervised.frame_training import interrupted_training
-from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, VoxelExamples, label_step
+from crosspoint.eval.supervised.labeled_frames import (
+    EncodedFrames,
+    LabeledFrames,
+    VoxelExamples,
+    in_dataset_order,
+    label_step,
+)
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
@@ -131,6 +137,7 @@ def semantic_segmentation(
         trained.load_state_dict(fitted.weights)
         chosen, answers = measure(tested, views=tta)
     if out is not None:
+        answers = in_dataset_order(answers, tested.indices)
         offsets = np.cumsum([0, *map(len, answers)])
         save_network(out, network, predicted=np.concatenate(answers), offsets=offsets)
     row = fitted.records[fitted.epoch - 1]

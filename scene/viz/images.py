@@ -13,9 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
+from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.sample import LidarSample
 from crosspoint.scene.viz import colors
-from crosspoint.scene.viz.boxes import box_kinds, image_lines
+from crosspoint.scene.viz.boxes import BoxKind, box_kinds, image_lines
 from crosspoint.scene.viz.colorings import Coloring
 from crosspoint.scene.viz.outlines import box_lines
 from crosspoint.scene.viz.overlay import paint_outlines, paint_points
@@ -141,15 +142,23 @@ def _draw_views(
         title = f"{what}, image {view}" if what else f"image {view}: {int((frame.pair_view == view).sum()):,} points"
         cell.set_title(title, fontsize=9, loc="left", color=colors.INK, pad=3)
         if box_classes is not None:
-            _draw_boxes(cell, frame, view, box_classes)
+            assert frame.cameras is not None
+            draw_boxes(cell, box_kinds(frame.boxes, box_classes), frame.cameras, view)
     return list(axes.flat)
 
 
-def _draw_boxes(axes: Axes, frame: LidarSample, view: int, classes: Sequence[str]) -> None:
-    """Wireframes, each line on a broader dark one: what lies below has any color."""
-    assert frame.cameras is not None
-    for kind in box_kinds(frame.boxes, classes):
-        lines = list(image_lines(box_lines(kind.geometry), frame.cameras, view))
-        for order, color, width in ((2, colors.GROUND, 3.0), (3, colors.hexadecimal(kind.color), 1.5)):
-            drawn = LineCollection(lines, colors=color, linewidths=width, zorder=order)
+def draw_boxes(axes: Axes, kinds: Sequence[BoxKind], cameras: Cameras, view: int, width: float = 1.5) -> None:
+    """Draw wireframes, each line on a broader dark one: what lies below has any color.
+
+    Args:
+        axes: of the image.
+        kinds: the boxes of each class.
+        cameras: V.
+        view: the image's place among them.
+        width: of the lines, in points of 1/72 inch.
+    """
+    for kind in kinds:
+        lines = list(image_lines(box_lines(kind.geometry), cameras, view))
+        for order, color, breadth in ((2, colors.GROUND, 2 * width), (3, colors.hexadecimal(kind.color), width)):
+            drawn = LineCollection(lines, colors=color, linewidths=breadth, zorder=order)
             axes.add_collection(drawn, autolim=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
@@ -51,7 +52,7 @@ def draw_maps(
     for cell, one in zip(axes.flat, maps, strict=True):
         draw_cloud(cell, frame, one.of_points, bounds, one.title, box_classes, marked)
     if marks:
-        _draw_legend(figure, marks, columns)
+        draw_legend(figure, marks, columns)
     for one in measured:
         scale = ScalarMappable(Normalize(*one.limits), colors.LOW_TO_HIGH)
         bar = figure.colorbar(scale, ax=list(axes.flat), fraction=0.02, pad=0.01, aspect=30)
@@ -73,7 +74,14 @@ def _marks(named: list[Categorical], boxes: list[BoxKind]) -> dict[str, Patch]:
     return marks
 
 
-def _draw_legend(figure: SubFigure, marks: dict[str, Patch], columns: int) -> None:
+def draw_legend(figure: SubFigure, marks: Mapping[str, Artist], columns: int) -> None:
+    """Draw names beside what stands for them, to the right of all maps.
+
+    Args:
+        figure: of the maps.
+        marks: what stands for each name.
+        columns: of the legend.
+    """
     legend = figure.legend(
         list(marks.values()),
         [""] * len(marks),

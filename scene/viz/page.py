@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from crosspoint.html_page import write_html
-from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.sample import Boxes, LidarSample
+from crosspoint.scene.viz.colorings import Coloring
 from crosspoint.scene.viz.payload import payload
 from crosspoint.scene.viz.point_features import PointFeatures
 
@@ -29,6 +30,8 @@ def write_page(
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
     weak_classes: Sequence[str] = (),
+    further: Sequence[Coloring] = (),
+    found: Boxes | None = None,
 ) -> None:
     """Write a frame whose parts fit each other as one self-contained HTML file, atomically.
 
@@ -40,10 +43,12 @@ def write_page(
         box_classes: names of the boxes' labels.
         features: of all points; None for none.
         weak_classes: names of the weak labels, by which points are colored, too; empty for none.
+        further: colorings, such as by true and found objects.
+        found: boxes that a network found.
     """
     style = _read("page.css")
     script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = payload(frame, classes, predictions, box_classes, features, weak_classes)
+    data = payload(frame, classes, predictions, box_classes, features, weak_classes, further, found)
     write_html(path, BODY, title=frame.name, style=style, script=script, data=data, scheme="dark")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crosspoint.renderers.json_object import JsonObject
-from crosspoint.scene.data.sample import LidarSample
+from crosspoint.scene.data.sample import Boxes, LidarSample
 from crosspoint.scene.viz import colors
 from crosspoint.scene.viz.boxes import box_kinds
 from crosspoint.scene.viz.colorings import (
@@ -37,22 +37,28 @@ def payload(
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
     weak_classes: Sequence[str] = (),
+    further: Sequence[Coloring] = (),
+    found: Boxes | None = None,
 ) -> JsonObject:
     """Everything a page shows of a frame of N points; arguments as in `crosspoint.scene.viz.page.write_page`."""
-    found: list[Coloring] = [*by_class(frame, classes, predictions)]
+    shown: list[Coloring] = [*by_class(frame, classes, predictions), *further]
     if weak_classes and len(frame.pair_point):
-        found.append(by_weak_label(frame, classes, weak_classes))
-    found.append(by_height(frame))
+        shown.append(by_weak_label(frame, classes, weak_classes))
+    shown.append(by_height(frame))
     if "intensity" in frame.point_fields:
-        found.append(by_intensity(frame))
+        shown.append(by_intensity(frame))
     if len(frame.pair_point):
-        found.append(by_image(frame))
+        shown.append(by_image(frame))
     if features is not None:
-        found.append(by_components(features))
+        shown.append(by_components(features))
     lines = []
     for kind in box_kinds(frame.boxes, box_classes):
         color, ends = colors.hexadecimal(kind.color), box_lines(kind.geometry)
         lines.append(_lines(kind.name, color, len(kind.geometry), ends))
+    for kind in box_kinds(found, box_classes):
+        light = (kind.color.astype(int) + 2 * 255) // 3  # beside the true boxes of the same class
+        name = f"found: {kind.name.removeprefix('box: ')}"
+        lines.append(_lines(name, colors.hexadecimal(light), len(kind.geometry), box_lines(kind.geometry)))
     if len(frame.images) and frame.cameras is not None:
         lines.append(_lines("cameras", _FRUSTUM, len(frame.cameras), camera_lines(frame.cameras, _CAMERA)))
     points = frame.points.numpy()
@@ -64,7 +70,7 @@ def payload(
         "reach": max(reach, 1.0),
         "ground": colors.GROUND,
         "ramp": _base64(colors.ramp()),
-        "colorings": [_coloring(coloring) for coloring in found]
+        "colorings": [_coloring(coloring) for coloring in shown]
         + ([] if features is None else [_similarity(features)]),
         "lines": lines,
     }

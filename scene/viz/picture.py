@@ -29,6 +29,7 @@ def draw_frame(
     box_classes: Sequence[str] = (),
     features: PointFeatures | None = None,
     weak_classes: Sequence[str] = (),
+    further: Sequence[Coloring] = (),
 ) -> Figure:
     """Draw a frame whose parts fit each other.
 
@@ -40,6 +41,7 @@ def draw_frame(
         box_classes: names of the boxes' labels.
         features: of all points, which are drawn in images of their own and on maps; None for none.
         weak_classes: names of the weak labels, by which points are colored beside the truth; empty for none.
+        further: colorings side by side, in images of their own and on maps, such as true and found objects.
 
     Returns:
         A figure that belongs to no window.
@@ -51,8 +53,8 @@ def draw_frame(
     if weak_classes and len(frame.images):
         weak = [by_weak_label(frame, classes, weak_classes)]
     answers: list[Coloring] = [*named[:2], *weak] if weak or predictions is not None else []
-    colored = [part for part in (answers, described) if part] if len(frame.images) else []
-    maps = _rows([*named] if named else [by_height(frame)], weak, _named(described, marked))
+    colored = [part for part in (answers, [*further], described) if part] if len(frame.images) else []
+    maps = _rows([*named] if named else [by_height(frame)], weak, [*further], _named(described, marked))
     grids = [_grid(frame, parts) for parts in (1, *map(len, colored))] if len(frame.images) else []
     heights = [height for _, height in grids] + [_MAPS] * len(maps)
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
