@@ -97,6 +97,8 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "robustness": "crosspoint.eval.protocols.robustness.Robustness",
         "depth": "crosspoint.eval.protocols.depth.Depth",
         "semseg": "crosspoint.eval.protocols.semseg.SemanticSegmentation",
+        "semseg_mlp": "crosspoint.eval.protocols.semseg.MlpProbe",
+        "semseg_finetuned": "crosspoint.eval.protocols.semseg.FinetunedSegmentation",
         "detection": "crosspoint.eval.protocols.detection.Detection",
         "panoptic": "crosspoint.eval.protocols.panoptic.PanopticSegmentation",
     },

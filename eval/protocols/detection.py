@@ -16,6 +16,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
 from crosspoint.eval.protocols.frame_protocol import on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol
+from crosspoint.eval.report.class_tables import class_tables
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Picture
 from crosspoint.eval.results import Result
@@ -32,6 +33,7 @@ from crosspoint.scene.viz.found_boxes import draw_found_boxes
 from crosspoint.scene.viz.predictions import frame_answers
 from crosspoint.training.loggers import Names
 
+FIGURES = {"objects": "objects", "ap_3d": "AP", "ap_bev": "AP from above"}  # of a class, in a report
 SHOWN = 2  # frames in a report, spread evenly
 DPI = 75
 
@@ -104,13 +106,15 @@ class Detection(Protocol):
         ]
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
-        """Curves over the epochs, and some frames with true and found boxes."""
+        """Curves over the epochs, AP by class, and some frames with true and found boxes."""
         curves, folder = recorded_curves("detection", result), run.folder_of(self.name)
+        tables = class_tables("Classes: detection", result, FIGURES)
         if folder is None:
-            return Contribution(curves=curves)
+            return Contribution(curves=curves, tables=tables)
         frames = run.data.test_frames
         chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
-        return Contribution(curves=curves, pictures=[_picture(frames, index, folder) for index in chosen])
+        pictures = [_picture(frames, index, folder) for index in chosen]
+        return Contribution(curves=curves, tables=tables, pictures=pictures)
 
 
 def _picture(frames: LidarDataset, index: int, folder: Path) -> Picture:

@@ -20,6 +20,7 @@ from crosspoint.eval.panoptic.panoptic_segmentation import BRANCH, GROUPING, REC
 from crosspoint.eval.protocols.benchmarks import frames_label
 from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured
+from crosspoint.eval.report.class_tables import class_tables
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
 from crosspoint.eval.results import Result
@@ -34,6 +35,16 @@ from crosspoint.scene.viz.predictions import frame_predictions
 from crosspoint.training.loggers import Names
 
 TITLES: dict[Mode, str] = {"finetuned": "fine-tuned", "scratch": "from scratch", "frozen": "frozen"}
+FIGURES = {
+    "kind": "kind",
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "iou": "IoU",
+    "matched": "matched",
+    "invented": "invented",
+    "missed": "missed",
+}  # of a class, in a report
 SHOWN = 2  # frames in a report, spread evenly
 SIZE, DPI = (16.0, 7.2), 75  # inches of a picture, and dots in each
 
@@ -100,17 +111,18 @@ class PanopticSegmentation(FrameProtocol):
         ]
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
-        """Curves over the epochs, the confusion matrix of points, and some frames with true and found objects."""
+        """Curves over the epochs, the confusion matrix of points, qualities by class, and frames with their objects."""
         rows = [row for row in result.records if "points_given" in row]
         matrix = Matrix(np.array([row["points_given"] for row in rows]), [row["class"] for row in rows])
         curves, folder = recorded_curves("panoptic segmentation", result), run.folder_of(self.name)
+        tables = class_tables("Classes: panoptic segmentation", result, FIGURES)
         if folder is None:
-            return Contribution(curves=curves, matrix=matrix)
+            return Contribution(curves=curves, matrix=matrix, tables=tables)
         frames = run.data.test_frames
         chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
         things = frames.things if self.things is None else self.things
         pictures = [_picture(frames, index, things, folder / PREDICTIONS) for index in chosen]
-        return Contribution(curves=curves, matrix=matrix, pictures=pictures)
+        return Contribution(curves=curves, matrix=matrix, tables=tables, pictures=pictures)
 
 
 def _picture(frames: LidarDataset, index: int, things: Sequence[str], answers: Path) -> Picture:

@@ -16,6 +16,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import frames_label
 from crosspoint.eval.protocols.frame_protocol import FrameProtocol, on_frames, on_these_frames
 from crosspoint.eval.protocols.protocol import Column, Measured
+from crosspoint.eval.report.class_tables import class_tables
 from crosspoint.eval.report.curves import recorded_curves
 from crosspoint.eval.report.report_model import Contribution, Matrix, Picture
 from crosspoint.eval.results import Result
@@ -92,17 +93,56 @@ class SemanticSegmentation(FrameProtocol):
         return columns
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
-        """Curves over the epochs, the confusion matrix of points, and some frames with truth and answers."""
+        """Curves over the epochs, the confusion matrix of points, IoU by class, and frames with truth and answers."""
         rows = [row for row in result.records if "points_given" in row]
         matrix = Matrix(np.array([row["points_given"] for row in rows]), [row["class"] for row in rows])
-        curves = recorded_curves("segmentation", result)
+        named = "segmentation" if self.name == SemanticSegmentation.name else TITLES[self.mode]
+        curves, tables = recorded_curves(named, result), class_tables(f"Classes: {named}", result, {"iou": "IoU"})
         folder = run.folder_of(self.name)
         if folder is None:
-            return Contribution(curves=curves, matrix=matrix)
+            return Contribution(curves=curves, matrix=matrix, tables=tables)
         frames = run.data.test_frames
         chosen = sorted({*np.linspace(0, len(frames) - 1, SHOWN + 2).astype(int)[1:-1].tolist()})
         pictures = [_picture(frames, index, folder / PREDICTIONS) for index in chosen]
-        return Contribution(curves=curves, matrix=matrix, pictures=pictures)
+        return Contribution(curves=curves, matrix=matrix, tables=tables, pictures=pictures)
+
+
+@dataclass(frozen=True)
+class MlpProbe(SemanticSegmentation):
+    """Semantic segmentation of LiDAR frames by a probe of two layers: `semseg` with the mode mlp, for studies of both.
+
+    Args:
+        mode: as of semseg
+        fraction: as of semseg
+        tta: as of semseg
+        corruptions: as of semseg
+        recipe: as of semseg
+        resources: as of semseg
+        logger: as of semseg
+    """
+
+    name = "semseg_mlp"
+
+    mode: Mode = "mlp"
+
+
+@dataclass(frozen=True)
+class FinetunedSegmentation(SemanticSegmentation):
+    """Semantic segmentation of LiDAR frames, fine-tuned: `semseg` with the mode finetuned, for studies of both.
+
+    Args:
+        mode: as of semseg
+        fraction: as of semseg
+        tta: as of semseg
+        corruptions: as of semseg
+        recipe: as of semseg
+        resources: as of semseg
+        logger: as of semseg
+    """
+
+    name = "semseg_finetuned"
+
+    mode: Mode = "finetuned"
 
 
 def _picture(frames: LidarDataset, index: int, answers: Path) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosspoint.eval.report.report_model import Curve, Embedding, Matrix, Report, Segmented
+from crosspoint.eval.report.report_model import ClassTable, Curve, Embedding, Matrix, Report, Segmented
 
 
 def check(report: Report) -> None:
@@ -21,6 +21,8 @@ def check(report: Report) -> None:
                 _check_segmented(cloud)
             for curve in section.curves:
                 _check_curve(curve)
+            for table in section.tables:
+                _check_table(table)
             if section.matrix is not None:
                 _check_matrix(section.matrix)
         except ValueError as error:
@@ -54,6 +56,15 @@ def _check_curve(curve: Curve) -> None:
         raise ValueError(
             f"found {len(curve.epochs)} epochs for {len(curve.values)} values of {curve.name}, expected as many"
         )
+
+
+def _check_table(table: ClassTable) -> None:
+    for name, values in table.rows:
+        if len(values) != len(table.columns):
+            raise ValueError(
+                f"found {len(values)} figures of {name} in {table.title}, expected {len(table.columns)}, one for each "
+                "column"
+            )
 
 
 def _check_matrix(matrix: Matrix) -> None:

@@ -13,7 +13,7 @@ from crosspoint.eval.report.page_data import payload
 from crosspoint.eval.report.report_model import Report
 from crosspoint.html_page import write_html
 
-STYLES = ("page", "table", "map", "matrix", "strips", "clouds", "frames", "curves", "narrow")
+STYLES = ("page", "table", "map", "matrix", "classes", "strips", "clouds", "frames", "curves", "narrow")
 BODY = '<main id="page"></main>'
 SCRIPTS = (
     "elements",
@@ -23,6 +23,7 @@ SCRIPTS = (
     "legend",
     "matrix",
     "bars",
+    "classes",
     "strips",
     "clouds",
     "frames",

@@ -9,7 +9,17 @@ import numpy as np
 
 from crosspoint.eval.report.checks import check
 from crosspoint.eval.report.palette import palette
-from crosspoint.eval.report.report_model import Curve, Embedding, Matrix, Report, Retrieved, Row, Section, Segmented
+from crosspoint.eval.report.report_model import (
+    ClassTable,
+    Curve,
+    Embedding,
+    Matrix,
+    Report,
+    Retrieved,
+    Row,
+    Section,
+    Segmented,
+)
 from crosspoint.eval.report.thumbnails import LARGE, SIDE, thumbnail
 from crosspoint.renderers.json_object import JsonObject
 
@@ -88,9 +98,21 @@ def _optional(section: Section, album: _Album) -> JsonObject:
     found: JsonObject = {}
     if section.matrix is not None:
         found["matrix"] = _matrix(section.matrix)
+    if section.tables:
+        found["tables"] = [_table(table) for table in section.tables]
     if section.pictures:
         found["frames"] = [{"picture": album.add(each.data, LARGE), "label": each.caption} for each in section.pictures]
     return found
+
+
+def _table(table: ClassTable) -> JsonObject:
+    rows = [{"name": name, "values": [_shown(value) for value in values]} for name, values in table.rows]
+    return {"title": table.title, "columns": list(table.columns), "rows": rows}
+
+
+def _shown(value: float | str | None) -> float | str | None:
+    """A count as text: JavaScript has one kind of number."""
+    return str(value) if isinstance(value, int | str) else _number(value)
 
 
 def _matrix(matrix: Matrix) -> JsonObject:

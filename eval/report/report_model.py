@@ -74,6 +74,15 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class ClassTable:
+    """Figures of each class by one protocol."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float | str | None]]]  # a class; figures in percent, whole numbers, words, None
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture that is shown large."""
 
@@ -90,6 +99,7 @@ class Contribution:
     segmented: Sequence[Segmented] = ()
     curves: Sequence[Curve] = ()
     matrix: Matrix | None = None
+    tables: Sequence[ClassTable] = ()
     pictures: Sequence[Picture] = ()
 
 
@@ -103,6 +113,7 @@ class Section:
     segmented: Sequence[Segmented] = ()
     curves: Sequence[Curve] = ()
     matrix: Matrix | None = None
+    tables: Sequence[ClassTable] = ()
     pictures: Sequence[Picture] = ()
 
 

@@ -70,6 +70,7 @@ def section(
         segmented=[cloud for each in shown for cloud in each.segmented],
         curves=[*curves, *(curve for each in shown for curve in each.curves)],
         matrix=next((each.matrix for each in shown if each.matrix is not None), None),
+        tables=[table for each in shown for table in each.tables],
         pictures=[picture for each in shown for picture in each.pictures],
     )
 

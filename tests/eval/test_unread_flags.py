@@ -63,6 +63,6 @@ def test_a_study_refuses_what_none_of_its_protocols_reads(
     words = ("all", "--checkpoint", "x.ckpt", "--dataset", "rendered", "--root", ".", "--out", tmp_path / "out")
     found = refused(capsys, *words, "--protocols", "linear,knn", "--epochs", 3)
     assert "found --epochs, which linear, knn do not read, expected it for finetune, partseg" in found
-    assert "semseg, detection, panoptic alone: leave it out" in found
+    assert "semseg, semseg_mlp, semseg_finetuned, detection, panoptic alone: leave it out" in found
     with pytest.raises(ValueError, match=r"found skip 2 for linear, knn, retrieval, fewshot, which do not read it"):
         replace(study, skip=2)

@@ -1,10 +1,11 @@
 /** The page: title, facts, table, then one panel for the method that is chosen. */
 function panelOf(section) {
-  const { embedding, retrieved, segmented, curves, matrix, frames } = section;
+  const { embedding, retrieved, segmented, curves, matrix, tables = [], frames } = section;
   const figures = [
     embedding && mapOf(embedding),
     embedding && element("div", { class: "matrix-and-bars" }, matrixOf(embedding), barsOf(embedding)),
     matrix && element("div", { class: "matrix-and-bars" }, matrixOf(matrix), barsOf(matrix)),
+    ...tables.map(classesOf),
     retrieved.length && stripsOf(retrieved),
     segmented.length && cloudsOf(segmented),
     frames && framesOf(frames),
@@ -15,8 +16,8 @@ function panelOf(section) {
 
 function methods() {
   const sections = report.sections.filter(
-    ({ embedding, matrix, frames, ...lists }) =>
-      embedding || matrix || frames || lists.retrieved.length || lists.segmented.length || lists.curves.length,
+    ({ embedding, matrix, tables, frames, ...lists }) =>
+      embedding || matrix || tables || frames || lists.retrieved.length || lists.segmented.length || lists.curves.length,
   );
   if (!sections.length) return [];
   const panel = element("div", { id: "panel", class: "panel" });

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from crosspoint import save_encoder
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.cli.main import main
 from crosspoint.eval.protocols.detection import Detection
+from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
@@ -130,7 +133,9 @@ def test_a_broken_file_of_boxes_is_one_line(
     assert "expected a name and 7 finite numbers" in capsys.readouterr().err
 
 
-def test_a_study_has_it_for_a_column(checkpoint: Path, traffic: Path, tmp_path: Path) -> None:
+def test_a_study_has_its_column_classes_curves_and_pictures(
+    checkpoint: Path, traffic: Path, tmp_path: Path, drawn: list[Report]
+) -> None:
     protocol = Detection(
         detector=DETECTOR, recipe=DetectionConfig(epochs=1, batch_size=2), resources=Resources(accelerator="cpu")
     )
@@ -144,8 +149,23 @@ def test_a_study_has_it_for_a_column(checkpoint: Path, traffic: Path, tmp_path: 
         device="cpu",
     )
     assert report_study(study) == 0
-    written = (tmp_path / "study" / "results.json").read_text()
-    assert "detection AP, traffic" in written and "detection mAP by centers, traffic" in written
+    found = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert [*found["table"][0]["cells"]] == ["detection AP, traffic", "detection mAP by centers, traffic"]
+    shown = drawn[0].sections[0]
+    assert [curve.name for curve in shown.curves] == ["detection: train loss"]
+    (table,) = shown.tables
+    frames = FolderScenes(traffic, "val")
+    labels = np.concatenate([frames[index].boxes.labels.numpy() for index in range(len(frames))])
+    assert (table.title, list(table.columns)) == ("Classes: detection", ["objects", "AP", "AP from above"])
+    assert [name for name, _ in table.rows] == list(frames.box_classes)
+    assert [values[0] for _, values in table.rows] == np.bincount(labels, minlength=len(table.rows)).tolist()
+    aps = [values[1] for _, values in table.rows if values[1] is not None]
+    assert np.mean(aps) == pytest.approx(found["runs"][0]["metrics"]["ap_3d"])
+    assert [picture.caption for picture in shown.pictures] == [frames[0].name]
+    assert shown.pictures[0].data.startswith(b"\x89PNG")
+    before = (tmp_path / "study" / "results.json").read_bytes()
+    assert report_study(study) == 0  # nothing is measured twice
+    assert (tmp_path / "study" / "results.json").read_bytes() == before and len(drawn) == 2
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_a_study_has_its_columns_curves_and_confusion(
     ]
     assert main([*words, "--validation_split", "held"]) == 0
     (report,) = drawn
+    (result,) = json.loads((tmp_path / "study" / "results.json").read_text())["runs"]
     shown = report.sections[0]
     assert [curve.name for curve in shown.curves] == [
         f"panoptic segmentation: {name}" for name in ("train loss", "validation pq", "validation miou")
@@ -132,6 +134,11 @@ def test_a_study_has_its_columns_curves_and_confusion(
     assert [picture.caption for picture in shown.pictures] == ["3"]
     assert shown.pictures[0].data.startswith(b"\x89PNG")
     assert shown.matrix is not None and list(shown.matrix.classes) == CLASSES
+    (classes,) = shown.tables
+    assert list(classes.columns[:5]) == ["kind", "PQ", "SQ", "RQ", "IoU"]
+    assert [name for name, _ in classes.rows] == CLASSES
+    qualities = [values[1] for _, values in classes.rows if values[1] is not None]
+    assert sum(qualities) / len(CLASSES) == pytest.approx(result["metrics"]["pq"])
     table = (tmp_path / "study" / "table.md").read_text()
     assert "fine-tuned PQ, yard" in table and "fine-tuned PQ of things, yard" in table
 

@@ -234,6 +234,41 @@ def test_scenes_in_a_study(
     assert (out / "results.json").read_bytes() == before
 
 
+def test_probes_and_fine_tuning_are_columns_of_one_study(
+    checkpoint: Path, minkunet: MinkUNet, streets: Path, tmp_path: Path, drawn: list[Report]
+) -> None:
+    out, names = tmp_path / "study", ("semseg", "semseg_mlp", "semseg_finetuned")
+    words = ["evaluate", "all", "--checkpoint", f"A={checkpoint}", "--dataset", "folder", "--root", str(streets)]
+    words += ["--protocols", ",".join(names), "--epochs", "1", "--device", "cpu", "--out", str(out)]
+    words += [word for name in names for word in (f"--settings.{name}.recipe.batch_size", "1")]
+    words += ["--settings.semseg_finetuned.recipe.layer_decay", "0.5", "--settings.semseg_mlp.tta", "2"]
+    assert main(words) == 0
+    found = json.loads((out / "results.json").read_text())
+    titles = ["linear probe mIoU", "MLP probe mIoU, 2 views", "fine-tuned mIoU"]
+    cells = found["table"][0]["cells"]
+    assert [*cells] == [f"{title}, streets" for title in titles]
+    recipe = SegmentationConfig(epochs=1, batch_size=1)
+    settings = {"linear": (recipe, 1), "mlp": (recipe, 2), "finetuned": (replace(recipe, layer_decay=0.5), 1)}
+    train, test = (FolderScenes(streets, split) for split in ("train", "val"))
+    resources = replace(RESOURCES, accelerator="cpu")
+    for (mode, (recipe, tta)), cell in zip(settings.items(), cells.values(), strict=True):
+        given = {"voxels": VOXELS, "mode": mode, "recipe": recipe, "tta": tta, "resources": resources}
+        assert cell["mean"] == semantic_segmentation(minkunet, train, test, **given).metrics["miou"]
+    shown = drawn[0].sections[0]
+    assert [table.title for table in shown.tables] == [
+        f"Classes: {name}" for name in ("segmentation", "MLP probe", "fine-tuned")
+    ]
+    assert [name for name, _ in shown.tables[0].rows] == ["ground", "wall"]
+    ious = [values[0] for _, values in shown.tables[0].rows]
+    assert np.mean(ious) == pytest.approx(cells["linear probe mIoU, streets"]["mean"])
+    assert [curve.name for curve in shown.curves] == [
+        f"{name}: train loss" for name in ("segmentation", "MLP probe", "fine-tuned")
+    ]
+    before = (out / "results.json").read_bytes()
+    assert main(words) == 0  # nothing is measured twice
+    assert (out / "results.json").read_bytes() == before
+
+
 def test_the_report_of_a_scene_study_is_drawn(checkpoint: Path, streets: Path, tmp_path: Path) -> None:
     protocol = SemanticSegmentation(
         mode="finetuned", fraction=0.5, recipe=SegmentationConfig(epochs=1, batch_size=1), resources=CPU

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from crosspoint.eval.report.page import write_page
 from crosspoint.eval.report.page_data import confusion
-from crosspoint.eval.report.report_model import Curve, Matrix, Picture, Section, Segmented
+from crosspoint.eval.report.report_model import ClassTable, Curve, Matrix, Picture, Section, Segmented
 from crosspoint.eval.report.thumbnails import open_picture, thumbnail
 
 HOSTILE = [
@@ -206,3 +206,21 @@ def test_points_of_frames_have_a_matrix_and_pictures_of_their_own(make_report, p
 def test_a_matrix_that_is_none_is_refused(counts, make_report, page_of) -> None:
     with pytest.raises(ValueError, match="SLidR: found a confusion matrix"):
         page_of(make_report(sections=[Section("SLidR", matrix=Matrix(counts, ["ground", "wall"]))]))
+
+
+def test_figures_of_classes_are_tables(make_report, page_of) -> None:
+    table = ClassTable("Classes: <b>", ["objects", "AP"], [("car", [12, 45.678]), ("</script>", [0, None])])
+    section = Section("ours", tables=[table])
+    data = page_of(make_report(sections=[section])).report
+    assert data["sections"][0]["tables"] == [
+        {
+            "title": "Classes: <b>",
+            "columns": ["objects", "AP"],
+            "rows": [{"name": "car", "values": ["12", 45.678]}, {"name": "</script>", "values": ["0", None]}],
+        }
+    ]
+    short = ClassTable("Classes: AP", ["objects", "AP"], [("car", [12])])
+    with pytest.raises(
+        ValueError, match=r"ours: found 1 figures of car in Classes: AP, expected 2, one for each column"
+    ):
+        page_of(make_report(sections=[Section("ours", tables=[short])]))
