@@ -71,7 +71,10 @@ class Section:
         for action in required:  # what YAML does not hold, a flag may bring
             action.required = False
         try:
-            settings = parser.parse_args(words, namespace=parser.parse_object(arguments))
+            # Without defaults, and once: what is a class or None, merged with a second reading, would be neither.
+            settings = parser.parse_object(arguments, defaults=not words)
+            if words:
+                settings = parser.parse_args(words, namespace=settings)
         except argparse.ArgumentError as error:
             raise ValueError(one_line(error, parser, prefix=f"{self.key}.", owner=made.__name__)) from error
         missing = [f"{self.key}.{action.dest}" for action in required if settings.get(action.dest) is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +13,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.protocol import Protocol
 from crosspoint.eval.report.curves import pretraining_curves
 from crosspoint.eval.report.pictures import cloud_picture, view_picture
-from crosspoint.eval.report.report_model import Embedding, Retrieved, Section
+from crosspoint.eval.report.report_model import Embedding, Picture, Retrieved, Section
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.embedding_map import SCENERY
 from crosspoint.eval.study.runs import kept_arrays, results_dir
@@ -47,11 +48,8 @@ def section(
         results: of this network, by protocol; those that failed are missing.
         gallery: pictures of the test clouds.
     """
-    shown = [
-        protocol.show(run, results[protocol.name], kept_arrays(run, protocol))
-        for protocol in protocols
-        if protocol.name in results
-    ]
+    done = [protocol for protocol in protocols if protocol.name in results]
+    shown = [protocol.show(run, results[protocol.name], kept_arrays(run, protocol)) for protocol in done]
     embedding, retrieved = None, next((each.retrieved for each in shown if each.retrieved), None)
     scenery = results_dir(run) / SCENERY
     if scenery.is_file():
@@ -71,8 +69,18 @@ def section(
         curves=[*curves, *(curve for each in shown for curve in each.curves)],
         matrix=next((each.matrix for each in shown if each.matrix is not None), None),
         tables=[table for each in shown for table in each.tables],
-        pictures=[picture for each in shown for picture in each.pictures],
+        pictures=_pictures({protocol.name: each.pictures for protocol, each in zip(done, shown, strict=True)}),
     )
+
+
+def _pictures(by_protocol: Mapping[str, Sequence[Picture]]) -> list[Picture]:
+    """The pictures of all protocols; captions say whose they are where there are several."""
+    several = sum(map(bool, by_protocol.values())) > 1
+    return [
+        replace(picture, caption=f"{name}: {picture.caption}") if several else picture
+        for name, pictures in by_protocol.items()
+        for picture in pictures
+    ]
 
 
 def _embedding(

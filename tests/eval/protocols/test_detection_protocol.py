@@ -13,16 +13,18 @@ import torch
 from crosspoint import save_encoder
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.cli.main import main
+from crosspoint.eval.cli import read_study
 from crosspoint.eval.protocols.detection import Detection
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.results import Result
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
-from crosspoint.eval.supervised.config import Resources
+from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.detection import detection
 from crosspoint.eval.supervised.detector_training import DetectionConfig
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.scene.datasets.folder import FolderScenes
+from crosspoint.scene.detection.box_augmentation import BoxAugmentation
 from crosspoint.scene.detection.detector import DetectorConfig
 from crosspoint.scene.models.minkunet import MinkUNet
 from crosspoint.scene.models.voxelnet import VoxelNet
@@ -166,6 +168,18 @@ def test_a_study_has_its_column_classes_curves_and_pictures(
     before = (tmp_path / "study" / "results.json").read_bytes()
     assert report_study(study) == 0  # nothing is measured twice
     assert (tmp_path / "study" / "results.json").read_bytes() == before and len(drawn) == 2
+
+
+def test_settings_in_a_study_leave_others_at_their_defaults(checkpoint: Path) -> None:
+    """The default of the augmentation is an object, and of fine-tuning one of several kinds."""
+    words = ["--checkpoint", str(checkpoint), "--dataset", "folder", "--out", "study", "--protocols"]
+    study, _ = read_study([*words, "detection", "--settings.detection.recipe.batch_size", "2"])
+    assert study.protocols[0].recipe == DetectionConfig(batch_size=2)
+    study, _ = read_study([*words, "finetune", "--settings.finetune.recipe.epochs", "3"])
+    assert study.protocols[0].recipe == FinetuneConfig(epochs=3)
+    settings = '{"detection": {"recipe": {"augmentation": {"rotation": 10}}}}'
+    study, _ = read_study([*words, "detection", "--settings", settings])
+    assert study.protocols[0].recipe == DetectionConfig(augmentation=BoxAugmentation(rotation=10))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -264,6 +264,7 @@ def test_probes_and_fine_tuning_are_columns_of_one_study(
     assert [curve.name for curve in shown.curves] == [
         f"{name}: train loss" for name in ("segmentation", "MLP probe", "fine-tuned")
     ]
+    assert [picture.caption for picture in shown.pictures] == [f"{name}: 3" for name in names]
     before = (out / "results.json").read_bytes()
     assert main(words) == 0  # nothing is measured twice
     assert (out / "results.json").read_bytes() == before
