@@ -10,7 +10,8 @@ import pytest
 from crosspoint.plugins import SHORT_NAMES
 from tools.reference_tables import DOCS, pages, written
 
-PROTOCOLS = sorted([*SHORT_NAMES["protocol"], "all"])
+VARIANTS = {"semseg_mlp", "semseg_finetuned"}  # semseg with another mode, told of on its page
+PROTOCOLS = sorted([*(SHORT_NAMES["protocol"].keys() - VARIANTS), "all"])
 DATASETS = sorted({*SHORT_NAMES["dataset"], *SHORT_NAMES["labeled_dataset"]})
 
 

@@ -170,15 +170,15 @@ def test_a_study_has_its_column_classes_curves_and_pictures(
     assert (tmp_path / "study" / "results.json").read_bytes() == before and len(drawn) == 2
 
 
-def test_settings_in_a_study_leave_others_at_their_defaults(checkpoint: Path) -> None:
+def test_settings_in_a_study_leave_others_at_their_defaults(checkpoint: Path, tmp_path: Path) -> None:
     """The default of the augmentation is an object, and of fine-tuning one of several kinds."""
     words = ["--checkpoint", str(checkpoint), "--dataset", "folder", "--out", "study", "--protocols"]
     study, _ = read_study([*words, "detection", "--settings.detection.recipe.batch_size", "2"])
     assert study.protocols[0].recipe == DetectionConfig(batch_size=2)
     study, _ = read_study([*words, "finetune", "--settings.finetune.recipe.epochs", "3"])
     assert study.protocols[0].recipe == FinetuneConfig(epochs=3)
-    settings = '{"detection": {"recipe": {"augmentation": {"rotation": 10}}}}'
-    study, _ = read_study([*words, "detection", "--settings", settings])
+    (tmp_path / "study.yaml").write_text("settings: {detection: {recipe: {augmentation: {rotation: 10}}}}")
+    study, _ = read_study([*words, "detection", "--config", str(tmp_path / "study.yaml")])
     assert study.protocols[0].recipe == DetectionConfig(augmentation=BoxAugmentation(rotation=10))
 
 
