@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # The versions that README's figures were made with. `make test VENV=.venv-latest CONSTRAINTS=` takes the newest.
 CONSTRAINTS ?= constraints.txt
 PYTEST_FLAGS ?=
-# `make test-minimum` leaves `labels` and `onnx` out: they need newer packages than we do.
-EXTRAS ?= test,lint,labels,onnx,dask
+# `make test-minimum` leaves those out that need newer packages than we do.
+EXTRAS ?= test,lint,labels,onnx,dask,docs
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 
 # For `make wheels`: the Python of a node without a network, its `pip freeze`, and its glibc (`ldd --version`).
@@ -14,7 +14,7 @@ PYTHON_VERSION ?= 3.12
 PRESENT ?=
 GLIBC ?= 2.28
 
-.PHONY: quickstart check test test-fast test-minimum lint format types build bench wheels gpu constraints clean
+.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -54,6 +54,13 @@ build: $(VENV)/installed
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python -m tools.try_wheel dist/*.whl
 
+# The site in site/; no network is used, and a warning is an error. `make docs-serve` shows it while pages are written.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
@@ -81,4 +88,4 @@ $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	touch $(VENV)/installed $@
 
 clean:
-	rm -rf .venv .venv-* build dist wheels *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-* build dist site wheels *.egg-info .pytest_cache .ruff_cache .mypy_cache
