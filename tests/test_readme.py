@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import trimesh
 
-README = Path(__file__).parents[1] / "README.md"
+from tests.pages import ROOT, python_blocks
 
-
-def blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+README = ROOT / "README.md"
 
 
 def test_the_first_python_block_runs_as_it_stands(tmp_path: Path) -> None:
-    code = blocks()[0] + "\nassert features.shape == (1, 2048) and features.isfinite().all()\n"
+    code = python_blocks(README)[0] + "\nassert features.shape == (1, 2048) and features.isfinite().all()\n"
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.safetensors"]
@@ -30,6 +27,6 @@ assert x.shape == (20, 2048) and 0 <= result.metrics["accuracy"] <= 100
 assert rendering.images.shape == (4, 3, 224, 224) and Image.open("view.png").size == (224, 224)
 assert 0.1 < (rendering.images[0] < 250).float().mean() < 0.9  # the mesh, which lies far away, is in the picture
 """
-    code = "\n".join([*blocks(), found])
+    code = "\n".join([*python_blocks(README), found])
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
