@@ -27,7 +27,7 @@ from crosspoint.cli import (
     synthesize,
 )
 from crosspoint.cli.parser import function_parser
-from crosspoint.eval.cli import _protocol_parser, _study_parser
+from crosspoint.eval.cli import protocol_parser, study_parser
 from crosspoint.eval.protocols.named import protocol_class
 from crosspoint.plugins import SHORT_NAMES, import_plugin
 from crosspoint.scene.data.lidar_dataset import LidarDataset
@@ -65,7 +65,7 @@ def messages(folder: str) -> Iterator[tuple[Path, int, str]]:
 def options() -> frozenset[str]:
     """Flags and keys of all commands, with those of all built-in plug-ins."""
     protocols = [protocol_class(name) for name in SHORT_NAMES["protocol"]]
-    parsers = [_protocol_parser(kind, kind.name) for kind in protocols] + [_study_parser(protocols), pretrain._parser()]
+    parsers = [protocol_parser(kind, kind.name) for kind in protocols] + [study_parser(protocols), pretrain._parser()]
     for command in COMMANDS:
         parsers.append(function_parser(command, command.__name__))
     names = {action.dest for parser in parsers for action in parser._actions}
@@ -127,7 +127,7 @@ def test_every_help_text_is_a_phrase_of_its_own() -> None:
     from crosspoint.cli.parser import help_row
 
     begun = re.compile(r"(of|in|at|between|where|by|on|behind|for|that|if|from|to|and|below|beside)\b")
-    parsers = [_protocol_parser(protocol_class(name), name) for name in SHORT_NAMES["protocol"]]
+    parsers = [protocol_parser(protocol_class(name), name) for name in SHORT_NAMES["protocol"]]
     for command in COMMANDS:
         parsers.append(function_parser(command, command.__name__))
     for section in pretrain.SECTIONS:
