@@ -98,7 +98,12 @@ def _target(path: str, link: str) -> str:
 def _links(path: str) -> Iterator[str]:
     """Files of the repository that a file links to."""
     found: list[str] = []
-    _replaced((ROOT / path).read_text(encoding="utf-8"), lambda link: found.append(_target(path, link)) or link)
+
+    def note(link: str) -> str:
+        found.append(_target(path, link))
+        return link
+
+    _replaced((ROOT / path).read_text(encoding="utf-8"), note)
     yield from found
 
 
