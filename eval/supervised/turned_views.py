@@ -20,7 +20,7 @@ MOST_VIEWS = 64
 Sample = TypeVar("Sample")
 
 
-def turned(sample: Sample, view: int, views: int) -> Sample:
+def turned(sample: Sample, view: int, views: int) -> Sample | LidarSample:
     """A frame as one of several views sees it: every second one is mirrored in y, and pairs are turned by equal steps.
 
     View 0 is the frame itself. View v is mirrored where v is odd, then turned about z by 2π · ⌊v / 2⌋ / ⌈views / 2⌉.

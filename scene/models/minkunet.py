@@ -128,9 +128,11 @@ class MinkUNet(PointEncoder):
 
     def weights_by_depth(self) -> list[list[nn.Parameter]]:
         """The stem, then every residual block; the convolution to a stage's stride stands with its first block."""
-        steps = [*zip(self.down, self.encoder, strict=True), *zip(self.up, self.decoder, strict=True)]
-        layers = [part for change, blocks in steps for part in ([change, blocks[0]], *blocks[1:])]
-        return weights_of([], self.stem, *layers)
+        layers: list[nn.Module | Sequence[nn.Module]] = [self.stem]
+        for change, blocks in [*zip(self.down, self.encoder, strict=True), *zip(self.up, self.decoder, strict=True)]:
+            first, *others = blocks.children()
+            layers += [[change, first], *others]
+        return weights_of([], *layers)
 
     def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
         """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.

@@ -130,7 +130,7 @@ class VoxelNet(BirdsEyeEncoder):
 
     def weights_by_depth(self) -> list[list[nn.Parameter]]:
         """Every convolution with its norm."""
-        return weights_of([], *(layer for stage in self.stages for layer in stage), self.out)
+        return weights_of([], *(layer for stage in self.stages for layer in stage.children()), self.out)
 
     def prepare(self, cloud: np.ndarray | Tensor, inputs: Inputs, *, up_axis: str | None = None) -> SparseTensor:
         """A raw sweep → the voxels that `forward` takes, cut as in training, on the device of the weights.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
@@ -91,7 +92,7 @@ def _draw_maps(figure: SubFigure, frame: LidarSample, found: Boxes, box_classes:
     for boxes in (frame.boxes, found):
         for kind in box_kinds(boxes, box_classes):
             kinds.setdefault(kind.name, kind)
-    marks = {
+    marks: dict[str, Artist] = {
         colors.legible(name.removeprefix("box: ")): Patch(
             facecolor="none", edgecolor=colors.hexadecimal(kind.color), linewidth=1.5
         )
