@@ -1,6 +1,6 @@
 """Rendered sets, as `crosspoint render` writes them, for pre-training and for the protocols.
 
-    <root>/manifest.json, and shards with clouds, views and cameras
+    <root>/set.json, sources.json, and shards with clouds, views and cameras
 
 Nothing to download: `crosspoint render MESHES <root>` makes them of a folder of meshes.
 """

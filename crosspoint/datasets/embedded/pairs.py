@@ -1,6 +1,6 @@
 """Clouds of a rendered set with embeddings of their views: pairs without an image.
 
-    <root>/manifest.json, and shards as of a rendered set
+    <root>/set.json, sources.json, and shards as of a rendered set
     <root>/embeddings/<name>
 
 Nothing to download: `crosspoint embed-views` writes embeddings beside a set of `crosspoint render`.
