@@ -106,6 +106,7 @@ def test_all_weights_are_trained(mode: str, encoder: ImageStages, tmp_path: Path
     assert same == (mode == "finetuned")
     kept = np.load(tmp_path / "out" / "predictions.npz")
     assert kept["errors"].shape == (3, 9) and kept["shown"].shape == (2, 1, 64, 96)
+    assert kept["frames"].tolist() == shown_frames(3)
     np.testing.assert_allclose(kept["errors"].mean(axis=0)[0], result.metrics["abs_rel"], rtol=1e-5)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from crosspoint.eval.supervised.config import Resources
-from crosspoint.eval.supervised.labeled_frames import LabeledFrames
+from crosspoint.eval.supervised.labeled_frames import LabeledFrames, in_dataset_order
 from crosspoint.eval.supervised.segmenter import SegmentationConfig, Segmenter, measure_segmenter
 from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
 from crosspoint.eval.supervised.turned_views import turned
@@ -147,3 +147,22 @@ def test_resources_change_no_answer_of_several_views():
         for size, workers in ((1, 0), (3, 1))
     ]
     assert np.array_equal(*kept)
+
+
+def test_answers_are_kept_in_the_order_of_the_dataset(tmp_path):
+    """A dataset may take its frames in another order, as RELLIS-3D does; files of answers follow the dataset."""
+
+    class Backwards(Yard):
+        def thinned(self, step):
+            return range(len(self))[::-1][::step]
+
+    recipe = SegmentationConfig(epochs=1, batch_size=3)
+    for name, test in (("forwards", Yard(3, 1)), ("backwards", Backwards(3, 1))):
+        given = {"voxels": VOXELS, "mode": "scratch", "recipe": recipe, "resources": CPU}
+        semantic_segmentation(tiny(), Yard(3), test, out=tmp_path / name, **given)
+    with (
+        np.load(tmp_path / "forwards" / "predictions.npz") as one,
+        np.load(tmp_path / "backwards" / "predictions.npz") as other,
+    ):
+        assert np.array_equal(one["predicted"], other["predicted"]) and np.array_equal(one["offsets"], other["offsets"])
+    assert in_dataset_order(["b", "c", "a"], [1, 2, 0]) == ["a", "b", "c"]
