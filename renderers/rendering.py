@@ -29,6 +29,11 @@ class Rendering(NamedTuple):
     images: Tensor  # (V, 3, H, W) uint8 on white, (V, 4, H, W) with alpha on a transparent background
     fragments: Fragments  # of the pixel centers
 
+    @property
+    def depth(self) -> Tensor:
+        """Depth along the camera's axis (V, H, W) float32, in the unit of the scaled mesh; infinite where nothing is."""
+        return self.fragments.depth
+
 
 def open_backend(name: str) -> Callable[[trimesh.Trimesh], Tracer]:
     """The backend of a name, as a function from a mesh to its `Tracer`.

@@ -25,6 +25,7 @@ def test_the_next_blocks_go_on_from_the_first(tmp_path: Path) -> None:
     found = """
 assert x.shape == (20, 2048) and 0 <= result.metrics["accuracy"] <= 100
 assert rendering.images.shape == (4, 3, 224, 224) and Image.open("view.png").size == (224, 224)
+assert rendering.depth.shape == (4, 224, 224) and rendering.depth.isfinite().any()
 assert 0.1 < (rendering.images[0] < 250).float().mean() < 0.9  # the mesh, which lies far away, is in the picture
 """
     code = "\n".join([*python_blocks(README), found])
