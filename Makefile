@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PYTEST_FLAGS ?=
 # `make test-minimum` leaves those out that need newer packages than we do.
-EXTRAS ?= test,lint,labels,onnx,dask,docs
+EXTRAS ?= test,lint,labels,onnx,dask,docs,notebooks
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 
 # For `make wheels`: the Python of a node without a network, its `pip freeze`, and its glibc (`ldd --version`).
@@ -14,7 +14,7 @@ PYTHON_VERSION ?= 3.12
 PRESENT ?=
 GLIBC ?= 2.28
 
-.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints clean
+.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -75,6 +75,9 @@ gpu:
 constraints: $(VENV)/installed-dev
 	$(BIN)/python -m tools.constraints > constraints.new
 	mv constraints.new constraints.txt
+
+notebooks: $(VENV)/installed-dev
+	$(BIN)/python -m tools.notebooks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -10,6 +10,7 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
 from crosspoint import Compute, TrainingConfig, load_pretrained, pretrain
@@ -39,8 +40,10 @@ write_scenes(root, settings.streets, max(1, settings.streets // 3), settings.fra
              lidar=Lidar(beams=settings.beams, columns=32 * settings.beams), jobs=1)  # fmt: skip
 train, test = FolderScenes(root, "train"), FolderScenes(root, "val")
 print(f"{len(train)} frames to learn from, {len(test)} to measure on, {len(train[0].points):,} points in the first")
-figure = draw_frame(pair_points(train[0]), train.classes)  # pairs say which pixel sees a point
-figure.savefig(settings.out / "frame.png")
+draw_frame(pair_points(train[0]), train.classes).savefig(settings.out / "frame.png")  # pairs: who sees whom
+axes = plt.figure(figsize=(12, 9)).add_axes((0, 0, 1, 1))
+axes.imshow(plt.imread(settings.out / "frame.png"))
+axes.axis("off")
 
 # %% [markdown]
 # ## Pre-train

@@ -31,7 +31,7 @@ class Rendering(NamedTuple):
 
     @property
     def depth(self) -> Tensor:
-        """Depth along the camera's axis (V, H, W) float32, in the unit of the scaled mesh; infinite where nothing is."""
+        """Depth along the camera's axis (V, H, W) float32, in units of the scaled mesh; infinite where nothing is."""
         return self.fragments.depth
 
 
