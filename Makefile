@@ -14,7 +14,7 @@ PYTHON_VERSION ?= 3.12
 PRESENT ?=
 GLIBC ?= 2.28
 
-.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks clean
+.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks docker clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -60,6 +60,11 @@ docs: $(VENV)/installed-dev
 
 docs-serve: $(VENV)/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
+# Where there is no Docker, the same steps in folders and a fresh environment.
+docker: $(VENV)/installed
+	if docker info >/dev/null 2>&1; then docker build --target cpu --tag crosspoint:cpu .; \
+	else $(BIN)/python -m tools.docker_steps cpu; fi
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
