@@ -14,7 +14,7 @@ PYTHON_VERSION ?= 3.12
 PRESENT ?=
 GLIBC ?= 2.28
 
-.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks docker clean
+.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks docker test-spawn clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -30,6 +30,10 @@ test: $(VENV)/installed-dev
 
 test-fast: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slow' $(PYTEST_FLAGS)
+
+# As processes start on Windows and macOS.
+test-spawn: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --start-method spawn $(PYTEST_FLAGS)
 
 # Warnings are no errors here: old libraries warn of each other.
 test-minimum:

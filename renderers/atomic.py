@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from crosspoint.renderers.file_lock import LOCKS, try_lock
+from crosspoint.renderers.file_lock import OPEN_FILES_MOVE, try_lock
 
 FULL = {
     errno.ENOSPC: "no space left",
@@ -40,9 +40,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if LOCKS:
+            if OPEN_FILES_MOVE:
                 os.replace(draft, path)
-        if not LOCKS:  # where there are no locks, an open file cannot be renamed
+        if not OPEN_FILES_MOVE:
             os.replace(draft, path)
     except (OSError, RuntimeError) as error:  # PyTorch's writer makes a RuntimeError of an OSError
         cause = _full(error)
@@ -62,8 +62,10 @@ def clear_drafts(folder: Path) -> list[Path]:
     for place, _, names in os.walk(folder):
         for name in filter(DRAFT.fullmatch, names):
             path = Path(place, name)
-            with suppress(OSError), path.open("rb") as file:  # gone meanwhile, or another user's
-                if try_lock(file):
+            with suppress(OSError):  # gone meanwhile, or another user's
+                with path.open("rb") as file:
+                    left = try_lock(file)
+                if left:
                     path.unlink()
                     gone.append(path)
     return gone

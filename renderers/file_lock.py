@@ -1,6 +1,6 @@
 """Locks on open files, which the system lets go of when their process ends, however it ends.
 
-On Windows, which has no flock, nothing is locked.
+They are flock's; on Windows, which has none, those of its C library (`msvcrt.locking`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +17,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LOCKS = fcntl is not None
-HELD = {errno.EACCES, errno.EAGAIN}
+# Whether a file may be renamed and removed while it is open.
+OPEN_FILES_MOVE = fcntl is not None
+HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+FAR = 2**31 - 2  # the byte that Windows locks; it keeps others from reading it, so it lies beyond what files hold
 _inherited: set[int] = set()  # descriptors of locks, which a child made by fork would hold beyond its parent's end
 
 
@@ -26,13 +29,26 @@ def try_lock(file: IO[Any] | int) -> bool:
 
     Some network file systems have no locks; every file is free there.
     """
-    if not LOCKS:
-        return True
+    descriptor = file if isinstance(file, int) else file.fileno()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is None:
+            _lock_byte(descriptor)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno not in HELD
     return True
+
+
+def _lock_byte(descriptor: int) -> None:
+    """Windows' way: it locks bytes from where the file is read or written, and puts that back."""
+    msvcrt: Any = import_module("msvcrt")
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        os.lseek(descriptor, FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)
 
 
 def open_locked(path: Path) -> int | None:
@@ -54,10 +70,13 @@ def open_locked(path: Path) -> int | None:
 
 def remove_locked(path: Path, descriptor: int) -> None:
     """Remove a file of `open_locked`, and let go of it."""
-    with suppress(OSError):  # gone already, or the disk has become read-only
-        path.unlink()
     _inherited.discard(descriptor)
-    os.close(descriptor)
+    if not OPEN_FILES_MOVE:
+        os.close(descriptor)
+    with suppress(OSError):  # gone already, held by the next one, or the disk has become read-only
+        path.unlink()
+    if OPEN_FILES_MOVE:
+        os.close(descriptor)
 
 
 def _forget_in_child() -> None:

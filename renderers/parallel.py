@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
 import sys
 import threading
 import time
@@ -118,7 +119,7 @@ def _call_there(folder: str, pickled: bytes) -> Any:
     with _working, joblib.parallel_config(backend="sequential"):
         if not Path(folder).is_dir():
             raise FileNotFoundError(
-                f"found no folder {folder} on the worker {os.uname().nodename}, expected the file system of the "
+                f"found no folder {folder} on the worker {platform.node()}, expected the file system of the "
                 "command: share it"
             )
         os.chdir(folder)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,21 @@ from crosspoint.plugins import describe
 from tests.browser import BROWSER, Page
 
 SLOW = set((Path(__file__).parent / "slow.txt").read_text().split())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--start-method spawn` starts all processes as Windows and macOS do."""
+    parser.addoption("--start-method", choices=multiprocessing.get_all_start_methods(), help="of worker processes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes of multiprocessing, PyTorch's loaders among them, here and in the commands that tests begin."""
+    method = config.getoption("--start-method")
+    if method is not None:
+        multiprocessing.set_start_method(method, force=True)
+        os.environ["TESTS_START_METHOD"] = method
+        inside = str(Path(__file__).parent / "start_method")  # its sitecustomize.py, which Python imports first
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [inside, os.environ.get("PYTHONPATH")]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -88,7 +88,7 @@ def command(step: Step, device: str, out: Path) -> list[str]:
 def run(arguments: Sequence[str], seconds: float, log: Path) -> tuple[str, float]:
     """Run a process and all that it starts, at most so long; returns how it ended and the seconds it took."""
     start = time.monotonic()
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(arguments, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
         try:
             code = process.wait(timeout=seconds)
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str], seconds: float, log: Path) -> tuple[str, float
 def figure(step: Step, out: Path, log: Path) -> str:
     """What the table says of a step: pytest's last word, or a figure of what the benchmark has written so far."""
     if step.name == TESTS:
-        lines = [line.strip("= ") for line in log.read_text().splitlines()]
+        lines = [line.strip("= ") for line in log.read_text(encoding="utf-8").splitlines()]
         return next((line for line in reversed(lines) if line.endswith("s") and " in " in line), "–")
     path = out / f"{step.name}.json"
     return step.figure(json.loads(path.read_text())["rows"]) if path.exists() else "–"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import re
 import sys
 import warnings
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     if "" not in sys.path:
         sys.path.append("")  # a user's own modules, after all that is installed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows knows few characters: others become ?
+            stream.reconfigure(errors="replace")
     start_log()
     try:
         return _run(words)

@@ -91,7 +91,7 @@ def _archive(path: Path) -> np.ndarray:
 
 def _text(path: Path) -> np.ndarray:
     """Rows of numbers with spaces, commas or semicolons between; a first row of words is passed over."""
-    lines = path.read_text(errors="strict").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     rows = [line.replace(",", " ").replace(";", " ").split() for line in lines if line.strip() and line[0] not in "#/"]
     if rows and not _number(rows[0][0]):
         rows = rows[1:]
