@@ -1,10 +1,13 @@
-"""Every command on a Dask cluster of two worker processes: the bytes are those of one process."""
+"""Every command on clusters of two worker processes, of Dask and of Ray: the bytes are those of one process."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +67,28 @@ def address() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def head() -> Iterator[str]:
+    """The address of a Ray cluster of this machine, which ends with the process that began it."""
+    pytest.importorskip("ray", reason="needs pip install 'crosspoint3d[ray]'")
+    flags = ["--head", "--block", "--num-cpus=2", "--port=0", "--include-dashboard=false", "--disable-usage-stats"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *flags, "--object-store-memory=100000000"]
+    # Else the address stays in a buffer, and workers get what other programs leave (nice 15).
+    at_once = {**os.environ, "PYTHONUNBUFFERED": "1", "RAY_worker_niceness": "0"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=at_once)
+    try:
+        said = []
+        for line in process.stdout:  # it ends where Ray does not start
+            said.append(line)
+            if found := re.search(r"ray start --address='([^']+)'", line):
+                break
+        assert found, "".join(said)
+        yield found[1]
+    finally:
+        process.terminate()  # it ends what it has begun
+        process.communicate(timeout=120)
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, views: Path, place: Path) -> Path:
     """What the commands read, under short names."""
     root = tmp_path_factory.mktemp("clusters")
@@ -91,12 +116,24 @@ def content(root: Path) -> dict[str, bytes]:
 def test_the_bytes_are_those_of_one_process(
     name: str, address: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    compare(name, "dask", address.scheduler_address, folder, monkeypatch)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_bytes_on_ray_are_those_of_one_process(
+    name: str, head: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(name, "ray", head, folder, monkeypatch)
+
+
+def compare(name: str, cluster: str, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command here and on a cluster."""
     monkeypatch.chdir(folder)  # paths are relative: workers begin elsewhere
     if name in ("superpixels", "label") and not (folder / "streets").exists():
         assert main("synthesize streets --train 1 --val 0 --frames 1 --jobs 1".split()) == 0
-    flags = ["--cluster", "dask", "--address", address.scheduler_address, "--batch", "1"]
+    flags = ["--cluster", cluster, "--address", address, "--batch", "1"]
     found = []
-    for out, where in ((f"{name}-one", ["--jobs", "1"]), (f"{name}-cluster", flags)):
+    for out, where in ((f"{name}-one-{cluster}", ["--jobs", "1"]), (f"{name}-{cluster}", flags)):
         assert main([*COMMANDS[name].replace("OUT", out).split(), *where]) == 0
         found.append(content(folder / "views" / "embeddings" / out if name == "embed-views" else folder / out))
     assert found[0] and found[0] == found[1]
