@@ -75,6 +75,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
         "clouds": "crosspoint.datasets.cloud_folder.LabeledCloudFolder",
         "modelnet": "crosspoint.datasets.modelnet.ModelNet",
         "modelnet40_hdf5": "crosspoint.datasets.modelnet40_hdf5.ModelNet40Hdf5",
+        "modelnet40_resampled": "crosspoint.datasets.modelnet40_resampled.ModelNet40Resampled",
         "scanobjectnn_obj_bg": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjBg",
         "scanobjectnn_obj_only": "crosspoint.datasets.scanobjectnn.ScanObjectNNObjOnly",
         "scanobjectnn_pb_t50_rs": "crosspoint.datasets.scanobjectnn.ScanObjectNNPbT50Rs",

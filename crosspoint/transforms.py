@@ -7,6 +7,7 @@ Each cloud and each image of a batch has its own draw.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from crosspoint.fields import Field, check_channels, stretch_fields, turn_fields
 from crosspoint.renderers.meshes import TO_Y_UP
 from crosspoint.renderers.ranges import PIXELS, POINTS, in_range
 
@@ -37,6 +39,7 @@ class CloudAugmentation:
         jitter: standard deviation per coordinate
         jitter_limit: largest jitter per coordinate
         dropout: largest share of points that point 0 replaces; the share is uniform from 0
+        color_jitter: standard deviation of noise on each color of a point; null leaves colors as they are
     """
 
     points: int | None = None
@@ -47,6 +50,7 @@ class CloudAugmentation:
     jitter: float = 0.01
     jitter_limit: float = 0.05
     dropout: float = 0.875
+    color_jitter: float | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("scale", self.scale), ("stretch", self.stretch)):
@@ -57,17 +61,37 @@ class CloudAugmentation:
         in_range("dropout", self.dropout, 0.0, 1.0)
         for name in ("translation", "jitter", "jitter_limit"):
             in_range(name, getattr(self, name), 0.0, 1e6)
+        in_range("color_jitter", self.color_jitter, 0.0, 1.0)
 
-    def __call__(self, points: Tensor, generator: Generator) -> Tensor:
-        """points (B, N, 3) → (B, N or self.points, 3); raises ValueError if a cloud has fewer points than asked."""
+    def __call__(self, points: Tensor, generator: Generator, fields: Sequence[Field] = ()) -> Tensor:
+        """Augment each cloud by draws of its own.
+
+        Fields go with their points. Normals are turned, and bent by a stretch, but neither scaled nor moved; what is
+        drawn for x y z is the same with and without fields.
+
+        Args:
+            points: (B, N, 3 + 3 F).
+            generator: on their device.
+            fields: what stands behind x y z.
+
+        Returns:
+            (B, N or self.points, 3 + 3 F).
+
+        Raises:
+            ValueError: if a cloud has fewer points than asked, or other channels than the fields say.
+        """
+        check_channels(points, fields)
         if self.points is not None and self.points != points.shape[1]:
             points = random_subset(points, self.points, generator)
+        points, values = points[..., :3], points[..., 3:]
         points = unit_sphere(points) * _uniform((len(points), 1, 1), self.scale, points, generator)
         if self.stretch != (1.0, 1.0):
             low, high = (math.log(limit) for limit in self.stretch)
-            points = points * _uniform((len(points), 1, 3), (low, high), points, generator).exp()
+            factors = _uniform((len(points), 1, 3), (low, high), points, generator).exp()
+            points, values = points * factors, stretch_fields(values, factors, fields)
         if self.rotation != "none":
-            points = points @ rotations(self.rotation, points, generator).transpose(1, 2)
+            turn = rotations(self.rotation, points, generator)
+            points, values = points @ turn.transpose(1, 2), turn_fields(values, turn, fields)
         extent = points.amax(dim=1, keepdim=True) - points.amin(dim=1, keepdim=True)
         limit = self.translation
         points = points + extent * _uniform((len(points), 1, 3), (-limit, limit), points, generator)
@@ -76,7 +100,17 @@ class CloudAugmentation:
             points = points + (self.jitter * noise).clamp(-self.jitter_limit, self.jitter_limit)
         ratio = _uniform((len(points), 1, 1), (0.0, self.dropout), points, generator)
         dropped = _uniform((*points.shape[:2], 1), (0.0, 1.0), points, generator) < ratio
+        if fields:
+            points = torch.cat([points, self._with_other_colors(values, generator, fields)], dim=-1)
         return torch.where(dropped, points[:, :1], points)
+
+    def _with_other_colors(self, values: Tensor, generator: Generator, fields: Sequence[Field]) -> Tensor:
+        """Fields (B, N, 3 F) with noise on colors, where it is asked for."""
+        if "colors" not in fields or not self.color_jitter:
+            return values
+        colors = values[..., -3:]
+        noise = torch.randn(colors.shape, generator=generator, device=colors.device, dtype=colors.dtype)
+        return torch.cat([values[..., :-3], (colors + self.color_jitter * noise).clamp(0, 1)], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +149,12 @@ class ImageAugmentation:
 
 
 def unit_sphere(points: Tensor) -> Tensor:
-    """Center clouds (B, N, 3) on their mean and scale them so that the farthest point has norm 1."""
+    """Center clouds (B, N, 3) on their mean and scale them so that the farthest point has norm 1.
+
+    Fields behind x y z, (B, N, 3 + 3 F), stay as they are.
+    """
+    if points.shape[-1] > 3:
+        return torch.cat([unit_sphere(points[..., :3]), points[..., 3:]], dim=-1)
     centered = points - points.mean(dim=1, keepdim=True)
     radius = centered.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
     return centered / radius.clamp_min(torch.finfo(points.dtype).tiny)
@@ -134,13 +173,13 @@ def turn_up(points: Tensor, up_axis: str, to: str = "y") -> Tensor:
 
 
 def random_subset(points: Tensor, count: int, generator: Generator) -> Tensor:
-    """Draw `count` points without replacement from each of the clouds (B, N, 3)."""
+    """Draw `count` points without replacement from each of the clouds (B, N, C), all channels of a point together."""
     if count > points.shape[1]:
         raise ValueError(
             f"found clouds of {points.shape[1]} points, expected at least {count}: lower the augmentation's points"
         )
     keys = torch.rand(points.shape[:2], generator=generator, device=points.device)
-    chosen = keys.topk(count, dim=1).indices.unsqueeze(2).expand(-1, -1, 3)
+    chosen = keys.topk(count, dim=1).indices.unsqueeze(2).expand(-1, -1, points.shape[2])
     return points.gather(1, chosen)
 
 

@@ -20,6 +20,7 @@ from crosspoint.checkpoints.files import require_file
 from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.eval.supervised.trainer import seeded
+from crosspoint.fields import Fields
 from crosspoint.models.image_backbone import ImageBackbone
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.json_object import JsonObject
@@ -82,6 +83,11 @@ class Checkpoint:
     def points(self) -> int | None:
         """Points per cloud in training; None where the file does not say."""
         return self._pretrained.inputs.points
+
+    @property
+    def fields(self) -> Fields:
+        """What the encoder wants of each point of an object behind x y z."""
+        return self._pretrained.encoder.fields
 
     @property
     def voxels(self) -> VoxelConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_clouds, labeled_dataset
+from crosspoint.fields import Fields
 from crosspoint.eval.shared_samples import refuse_shared_clouds, refuse_shared_frames
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.json_object import JsonObject
@@ -36,6 +37,7 @@ class EvaluationData:
         skip: train on every n-th frame alone (nuScenes: every n-th scene).
         options: further arguments of the dataset of frames.
         allow_overlap: measure although test samples are training samples, too.
+        fields: what clouds have behind x y z, as the encoder takes it.
     """
 
     dataset: str | None = None
@@ -51,6 +53,7 @@ class EvaluationData:
     skip: int = 1
     options: JsonObject = field(default_factory=dict)
     allow_overlap: bool = False
+    fields: Fields = ()
     _clouds: dict[object, Clouds] = field(default_factory=dict, repr=False, compare=False)
     _frames: dict[object, LidarDataset] = field(default_factory=dict, repr=False, compare=False)
 
@@ -73,6 +76,7 @@ class EvaluationData:
                 normalize=self.normalize,
                 up_axis=self.up_axis,
                 seed=self.seed,
+                fields=self.fields,
             )
         return self._clouds[split]
 
@@ -80,7 +84,9 @@ class EvaluationData:
         """One split of another dataset, scaled alike."""
         key = (dataset, root, split, points)
         if key not in self._clouds:
-            self._clouds[key] = labeled_clouds(dataset, root, split, points=points, normalize=self.normalize)
+            self._clouds[key] = labeled_clouds(
+                dataset, root, split, points=points, normalize=self.normalize, fields=self.fields
+            )
         return self._clouds[key]
 
     def refuse_overlap(self, train: Clouds, test: Clouds) -> None:

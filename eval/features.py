@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from crosspoint.fields import Fields, channels_of, described
+from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.atomic import atomic_write, check_writable, clear_drafts
 from crosspoint.renderers.cluster import opened_cluster
 from crosspoint.renderers.files import FAULTS
@@ -40,7 +42,7 @@ def extract_features(
     Batch size and device are not part of the cache's key: they move features by rounding only.
 
     Args:
-        encoder: maps (B, N, 3) points to (B, C) features. Its training flags and its device are as before afterwards.
+        encoder: maps (B, N, 3) points to (B, C) features; with fields behind x y z, if it takes some. Its training flags and its device are as before afterwards.
         points: (n, N, 3) finite coordinates, y up, in the unit sphere as in pre-training; or one cloud (N, 3).
         normalize: center each cloud on its mean and scale it into the unit sphere first, as the commands do; give it
             for clouds in units of their own. Without it, clouds far larger, smaller or off the origin cause a warning.
@@ -56,9 +58,14 @@ def extract_features(
         ValueError: if `points` are not such clouds, or if the encoder returns another shape or non-finite features.
         OSError: if the cache takes no file.
     """
-    points = _as_array(points)
-    if points.ndim != 3 or points.shape[2] != 3 or points.size == 0:
-        raise ValueError(f"found points of shape {points.shape}, expected (n, N, 3) with n and N at least 1")
+    fields = fields_of(encoder)
+    channels = channels_of(fields)
+    points = _as_array(points, channels)
+    if points.ndim != 3 or points.shape[2] != channels or points.size == 0:
+        known = f" ({described(fields)})" if fields else ""
+        raise ValueError(
+            f"found points of shape {points.shape}, expected (n, N, {channels}){known} with n and N at least 1"
+        )
     if not np.isfinite(points).all():
         broken = int((~np.isfinite(points).all(axis=(1, 2))).sum())
         raise ValueError(
@@ -84,8 +91,8 @@ def extract_features(
     return features
 
 
-def _as_array(points: np.ndarray | Tensor | Sequence[np.ndarray]) -> np.ndarray:
-    """Points as an array, (1, N, 3) for one cloud."""
+def _as_array(points: np.ndarray | Tensor | Sequence[np.ndarray], channels: int) -> np.ndarray:
+    """Points as an array, (1, N, C) for one cloud."""
     if isinstance(points, Tensor):
         points = points.detach().cpu()
         points = (points if points.dtype == torch.float64 else points.float()).numpy()
@@ -97,13 +104,18 @@ def _as_array(points: np.ndarray | Tensor | Sequence[np.ndarray]) -> np.ndarray:
             "found clouds of different sizes, expected one array (n, N, 3): draw as many points from each, or pass "
             "them one by one"
         ) from None
-    return array[None] if array.ndim == 2 and array.shape[1] == 3 else array
+    return array[None] if array.ndim == 2 and array.shape[1] == channels else array
+
+
+def fields_of(network: nn.Module) -> Fields:
+    """The fields that the point encoder of a network takes behind x y z; none where it has no such encoder."""
+    return next((module.fields for module in network.modules() if isinstance(module, PointEncoder)), ())
 
 
 def _warn_of_units(points: np.ndarray) -> None:
     """Warn of clouds that lie nowhere near the unit sphere, in which encoders were trained."""
-    radius = float(np.abs(points).max())  # along an axis, which no number is too large for
-    extent = float(np.ptp(points, axis=1).max(initial=0.0))
+    radius = float(np.abs(points[..., :3]).max())  # along an axis, which no number is too large for
+    extent = float(np.ptp(points[..., :3], axis=1).max(initial=0.0))
     if radius > FAR or 0 < extent < NEAR:
         warnings.warn(
             f"found clouds that reach {radius:.3g} from the origin and are {extent:.3g} wide, expected ones in the "

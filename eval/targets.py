@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,7 +73,7 @@ class EncoderTarget:
                 f"found k {self.k} for a {checkpoint.network.__name__} ({self.checkpoint}), which looks at no "
                 "neighbors, expected none: leave --k out"
             )
-        data = self.data(checkpoint.points)
+        data = replace(self.data(checkpoint.points), fields=checkpoint.fields)
         if not self.random_init and checkpoint.inputs == "points":
             checkpoint.warn_of_mismatch(data.points, data.normalize)
         return EvaluationRun(
@@ -86,7 +86,7 @@ class CloudTarget(EncoderTarget):
     """An encoder of clouds, and a dataset of labeled clouds.
 
     Args:
-        dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, scanobjectnn_obj_bg, scanobjectnn_obj_only,
+        dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, modelnet40_resampled, scanobjectnn_obj_bg, scanobjectnn_obj_only,
             scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
         root: folder of the dataset
         up_axis: up axis of the stored clouds, where it is not the dataset's own

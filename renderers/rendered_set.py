@@ -95,6 +95,11 @@ class RenderedSet:
         """Colors of the surface samples (N, 3) uint8, or None where the mesh has none."""
         return self._array(index, "colours.npy", "|u1") if self._has(index, "colours.npy") else None
 
+    @property
+    def colored(self) -> int:
+        """How many objects have colors at their surface samples; nothing is read."""
+        return int((self._places[:, self._endings.index("colours.npy"), 0] >= 0).sum())
+
     def images(self, index: int, views: Sequence[int] | None = None) -> Tensor:
         """Chosen views, or all of them, (V', 3, H, W) uint8; transparent ones are laid on white.
 

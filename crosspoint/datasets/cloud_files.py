@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from crosspoint.datasets.field_columns import named_fields, unnamed_fields
+from crosspoint.fields import Field
 from crosspoint.renderers.arrays import read_header
 
 SUFFIXES = (".bin", ".npy", ".ply", ".pcd", ".las", ".laz")
@@ -33,13 +35,7 @@ def read_named(path: Path) -> np.ndarray:
         ImportError: if the package that reads it is not installed.
         ValueError: if it is damaged, or has no x y z.
     """
-    try:
-        rows = _READERS[path.suffix.lower()](path)
-    except ImportError:
-        raise
-    except Exception as error:  # whatever a library raises at a damaged file
-        why = " ".join(str(error).split())[:200]
-        raise ValueError(f"found a sweep that cannot be read, {path} ({why}), expected a whole one") from None
+    rows = _read(path, lambda content: content if isinstance(content, np.ndarray) else _columns(content))
     if rows.ndim != 2 or rows.shape[1] < 3:
         raise ValueError(f"found numbers of shape {rows.shape} in {path}, expected rows x y z intensity")
     if rows.dtype.kind not in "fiu":
@@ -47,7 +43,49 @@ def read_named(path: Path) -> np.ndarray:
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-def _npy(path: Path) -> np.ndarray:
+def read_fields(path: Path, fields: Sequence[Field]) -> np.ndarray:
+    """The points of a file with fields behind them.
+
+    Args:
+        path: a file with one of `SUFFIXES` but .bin.
+        fields: normals, colors: by their names where the file has names, else by what the columns behind x y z hold.
+
+    Returns:
+        (M, 3 + 3 F) float32.
+
+    Raises:
+        ImportError: if the package that reads it is not installed.
+        ValueError: if it is damaged, or has no x y z or no such fields.
+    """
+    content = _read(path, _with_coordinates)
+    if isinstance(content, np.ndarray):
+        if content.ndim != 2 or content.shape[1] < 3 or content.dtype.kind not in "fiu":
+            raise ValueError(f"found {content.dtype} of shape {content.shape} in {path}, expected rows of real numbers")
+        points, values = content[:, :3], unnamed_fields(content[:, 3:], fields, path)
+    else:
+        points, values = _columns(content)[:, :3], named_fields(content, fields, path)
+    return np.concatenate([points, values], axis=1).astype(np.float32)
+
+
+def _read(path: Path, take: Callable[[Any], Any]) -> Any:
+    """What `take` makes of a file's content, an array or columns by name."""
+    try:
+        return take(_READERS[path.suffix.lower()](path))
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a library raises at a damaged file
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(f"found a sweep that cannot be read, {path} ({why}), expected a whole one") from None
+
+
+def _with_coordinates(content: Any) -> Any:
+    """The content as it is, if x y z are in it."""
+    if not isinstance(content, np.ndarray):
+        _columns(content)
+    return content
+
+
+def _npy(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
     with path.open("rb") as file:
         announced = read_header(file, path).bytes
         left = path.stat().st_size - file.tell()
@@ -55,38 +93,39 @@ def _npy(path: Path) -> np.ndarray:
         raise ValueError(f"found {left} bytes of numbers, expected {announced}: it is cut off")
     array = np.load(path, allow_pickle=False)
     if array.dtype.names:
-        return _columns({name: array[name] for name in array.dtype.names}, array.dtype.names)
+        return {name: array[name] for name in array.dtype.names}
     return np.asarray(array)
 
 
-def _ply(path: Path) -> np.ndarray:
+def _ply(path: Path) -> Mapping[str, np.ndarray]:
     import trimesh
 
     with path.open("rb") as file:
         vertices = trimesh.exchange.ply.load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]
     names = vertices.dtype.names if isinstance(vertices, np.ndarray) else tuple(vertices)
-    return _columns({name: np.asarray(vertices[name]) for name in names}, names)
+    return {name: np.asarray(vertices[name]) for name in names}
 
 
-def _pcd(path: Path) -> np.ndarray:
+def _pcd(path: Path) -> Mapping[str, np.ndarray]:
     try:
         from pypcd4 import PointCloud
     except ImportError:
         raise ImportError(_missing(path, "pypcd4")) from None
     cloud = PointCloud.from_path(path)
-    return _columns({name: cloud.pc_data[name] for name in cloud.fields}, cloud.fields)
+    return {name: cloud.pc_data[name] for name in cloud.fields}
 
 
-def _las(path: Path) -> np.ndarray:
+def _las(path: Path) -> Mapping[str, np.ndarray]:
     try:
         import laspy
     except ImportError:
         raise ImportError(_missing(path, "laspy")) from None
     cloud = laspy.read(path)
-    return _columns({name: np.asarray(getattr(cloud, name)) for name in ("x", "y", "z", "intensity")}, ())
+    colors = [name for name in ("red", "green", "blue") if name in {*cloud.point_format.dimension_names}]
+    return {name: np.asarray(getattr(cloud, name)) for name in ("x", "y", "z", "intensity", *colors)}
 
 
-_READERS: Mapping[str, Callable[[Path], np.ndarray]] = {
+_READERS: Mapping[str, Callable[[Path], np.ndarray | Mapping[str, np.ndarray]]] = {
     ".npy": _npy,
     ".ply": _ply,
     ".pcd": _pcd,
@@ -95,12 +134,12 @@ _READERS: Mapping[str, Callable[[Path], np.ndarray]] = {
 }
 
 
-def _columns(fields: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
+def _columns(fields: Mapping[str, Any]) -> np.ndarray:
     """x y z and the intensity, by their names in any case."""
     lower = {name.lower(): np.asarray(values).reshape(-1) for name, values in fields.items()}
     absent = [name for name in "xyz" if name not in lower]
     if absent:
-        raise ValueError(f"no field {', '.join(absent)} among {', '.join(names)}")
+        raise ValueError(f"no field {', '.join(absent)} among {', '.join(fields)}")
     given = [name for name in INTENSITIES if name in lower][:1]
     return np.stack([lower[name].astype(np.float64) for name in ("x", "y", "z", *given)], axis=1)
 

@@ -7,6 +7,7 @@ Files may be .npy, .npz, .xyz, .txt, .pts, .csv, .ply, .pcd, .las, .laz, or mesh
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from dataclasses import replace
@@ -21,6 +22,7 @@ from crosspoint.datasets.cloud_reading import cloud_suffixes, read_cloud
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import ObjectPair, PairDataset
+from crosspoint.fields import Fields, turn_cloud
 from crosspoint.renderers.layouts import Item, Source, find_meshes
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis
 from crosspoint.renderers.ranges import POINTS, in_range
@@ -70,6 +72,7 @@ class CloudFolder(PairDataset):
         self.items = _of_split(source, split, test_share, split_seed)
         self.root, self.points = source.root, points
         self.up_axis: UpAxis = up_axis or source.up_axis
+        self.fields: Fields = ()
         self.classes = source.classes
         self.labels = np.array([_label(item, source) for item in self.items], dtype=np.int64)
         self._points: Tensor | None = None  # (n, N, 3) float32
@@ -83,8 +86,16 @@ class CloudFolder(PairDataset):
         return ObjectPair(points, NO_IMAGES, torch.tensor(self.labels[index]))
 
     def read_points(self, index: int) -> np.ndarray:
-        """The cloud alone, (N, 3) float32, y up, in the units of its file."""
-        return _read(self.root, self.items[index], self.points, self.up_axis)
+        """The cloud alone, (N, 3 + 3 F) float32, y up, in the units of its file."""
+        return _read(self.root, self.items[index], self.points, self.up_axis, self.fields)
+
+    def with_fields(self, fields: Fields) -> CloudFolder:
+        """The same clouds with normals and colors, of meshes or of files that have them."""
+        made = copy.copy(self)
+        made.fields = fields
+        if self._points is not None and fields != self.fields:
+            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
+        return made
 
     def where(self, index: int) -> str:
         """The file of a cloud."""
@@ -105,10 +116,14 @@ class LabeledCloudFolder(LabeledDataset):
 
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: `points` of each cloud, drawn by its path."""
+        return self.clouds_with(split, points, seed, ())
+
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """The same with normals and colors, of meshes or of files that have them."""
         items = _of_split(self.source, split, TEST_SHARE, 0)
-        read = np.stack([_read(self.source.root, item, points, "y") for item in items])
+        read = np.stack([_read(self.source.root, item, points, "y", fields) for item in items])
         labels = np.array([_label(item, self.source) for item in items], dtype=np.int64)
-        return Clouds(read, labels, self.source.classes, "clouds", split)
+        return Clouds(read, labels, self.source.classes, "clouds", split, fields=fields)
 
     def identities(self, split: str) -> list[str]:
         """Sha256 of each file: points of meshes are drawn by the path, so copies have other ones."""
@@ -144,13 +159,16 @@ def _label(item: Item, source: Source) -> int:
     return -1 if item.category is None else source.classes.index(item.category)
 
 
-def _read(root: Path, item: Item, points: int, up_axis: UpAxis) -> np.ndarray:
-    """(points, 3) float32, drawn by the path: not by the order of files, nor by what else is there."""
-    cloud = read_cloud(root / item.path, points, item.path)
+def _read(root: Path, item: Item, points: int, up_axis: UpAxis, fields: Fields = ()) -> np.ndarray:
+    """(points, 3 + 3 F) float32, drawn by the path: not by the order of files, nor by what else is there."""
+    cloud = read_cloud(root / item.path, points, item.path, fields)
     if len(cloud) != points:
         drawn = np.random.default_rng([*hashlib.sha256(item.path.encode()).digest()])
         more, order = max(points - len(cloud), 0), drawn.permutation(len(cloud))[:points]
         cloud = cloud[np.concatenate([order, drawn.choice(len(cloud), more)])] if more else cloud[order]
     if up_axis != "y":
-        cloud = cloud @ TO_Y_UP[up_axis].T.astype(np.float32)
+        turn = TO_Y_UP[up_axis].astype(np.float32)
+        if fields:
+            return turn_cloud(torch.from_numpy(cloud), torch.from_numpy(turn), fields).numpy()
+        cloud = cloud @ turn.T
     return np.ascontiguousarray(cloud, dtype=np.float32)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crosspoint.fields import Fields, channels_of, described
+
 
 @dataclass(frozen=True)
 class Clouds:
@@ -16,18 +18,21 @@ class Clouds:
             class name.
     """
 
-    points: np.ndarray  # (n, N, 3) float32, y up
+    points: np.ndarray  # (n, N, 3) float32, y up, or (n, N, 3 + 3 F) with fields behind x y z
     labels: np.ndarray  # (n,) int64
     classes: list[str]
     name: str  # dataset and variant, as it appears in results: "scanobjectnn/obj_bg"
     split: str
     parts: np.ndarray | None = None  # (n, N) int64 part labels, where the dataset has them
     part_names: list[str] | None = None
+    fields: Fields = ()  # what stands behind x y z
 
     def __post_init__(self) -> None:
         where = f"{self.name} ({self.split})"
-        if self.points.ndim != 3 or self.points.shape[2] != 3:
-            raise ValueError(f"{where}: found points of shape {self.points.shape}, expected (n, N, 3)")
+        channels = channels_of(self.fields)
+        if self.points.ndim != 3 or self.points.shape[2] != channels:
+            known = f" of {described(self.fields)}" if self.fields else ""
+            raise ValueError(f"{where}: found points of shape {self.points.shape}, expected (n, N, {channels}){known}")
         if len(self.points) == 0:
             raise ValueError(f"{where}: found no cloud in this split, expected at least one: check the split's name")
         if self.labels.shape != (len(self.points),):
@@ -49,7 +54,7 @@ class Clouds:
 
 
 def take_points(clouds: np.ndarray, points: int, where: str) -> np.ndarray:
-    """The first `points` points of clouds (n, N, 3), as the archives of this field are read (they are shuffled).
+    """The first `points` points of clouds (n, N, C), as the archives of this field are read (they are shuffled).
 
     Raises:
         ValueError: if the clouds hold fewer.

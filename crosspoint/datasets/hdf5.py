@@ -11,9 +11,12 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from crosspoint.datasets.field_columns import unnamed_fields
+from crosspoint.fields import Fields
 from crosspoint.renderers.files import reading, regular_file, short
 
 AGAIN = "download it again"
+NORMALS = "normal"  # where ModelNet40's archive keeps them
 ALWAYS = 2**26  # bytes that any dataset may unpack to
 MOST_RATIO = 100.0  # of a dataset's numbers to the bytes that hold them; labels of one class pack best
 
@@ -21,7 +24,7 @@ MOST_RATIO = 100.0  # of a dataset's numbers to the bytes that hold them; labels
 class Archive(NamedTuple):
     """What the files of one split hold, one after another."""
 
-    points: np.ndarray  # (n, N, 3) float32
+    points: np.ndarray  # (n, N, 3 + 3 F) float32
     labels: np.ndarray  # (n,) int64
     parts: np.ndarray | None  # (n, N) int64
 
@@ -53,10 +56,13 @@ def find_archives(root: Path, pattern: str, source: str) -> list[Path]:
     return paths
 
 
-def read_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] = ()) -> Archive:
+def read_archives(
+    paths: Sequence[Path], points: int, part_keys: Sequence[str] = (), fields: Fields = ()
+) -> Archive:
     """Read `data` (n, ≥ N, 3), `label` (n,) or (n, 1), and part labels (n, ≥ N); the first N points of each cloud.
 
-    Of `data` (n, ≥ N, 6), xyz with normals or colors, the first three columns are read.
+    Of `data` (n, ≥ N, 6), xyz with normals or colors, the first three columns are read, and the others where fields are
+    wanted. Normals may also stand in `normal` (n, ≥ N, 3), as in ModelNet40's archive.
 
     Files are opened read-only, and only those points are read from them.
 
@@ -64,20 +70,33 @@ def read_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] =
         paths: files of one split.
         points: N, points of a cloud.
         part_keys: names that the part labels may have; none where there are none.
+        fields: normals, colors, behind x y z.
 
     Raises:
-        ValueError: if a file is no HDF5 file, lacks a key, holds no cloud or too few points, or if lengths differ.
+        ValueError: if a file is no HDF5 file, lacks a key or a field, holds no cloud or too few points, or if lengths differ.
     """
     check_archives(paths, points, part_keys)
     clouds, labels, parts = [], [], []
     for path in paths:
         with open_archive(path) as file:
-            clouds.append(np.asarray(file["data"][:, :points, :3], dtype=np.float32))
+            read = np.asarray(file["data"][:, :points, :3], dtype=np.float32)
+            clouds.append(np.concatenate([read, _fields(file, path, points, fields)], axis=2) if fields else read)
             labels.append(file["label"][()].reshape(-1).astype(np.int64))
             part_key = part_key_of(file, part_keys)
             if part_key is not None:
                 parts.append(file[part_key][:, :points].astype(np.int64))
     return Archive(np.concatenate(clouds), np.concatenate(labels), np.concatenate(parts) if parts else None)
+
+
+def _fields(file: h5py.File, path: Path, points: int, fields: Fields) -> np.ndarray:
+    """Fields (n, N, 3 F) of the columns behind x y z, and of `normal`."""
+    parts = [file["data"][:, :points, 3:]]
+    if NORMALS in file:
+        if not _is_own_dataset(file, NORMALS) or file[NORMALS].shape != (*file["data"].shape[:2], 3):
+            raise ValueError(f"{path}: found {NORMALS} of another shape than data, expected (n, N, 3): {AGAIN}")
+        _check_stored(file[NORMALS], NORMALS, str(path))
+        parts.append(file[NORMALS][:, :points])
+    return unnamed_fields(np.concatenate(parts, axis=2), fields, path)
 
 
 def part_key_of(file: h5py.File, part_keys: Sequence[str]) -> str | None:
@@ -121,7 +140,7 @@ def _check(file: h5py.File, name: str, points: int, part_key: str | None) -> Non
     if len(data) != 3 or data[2] not in (3, 6):  # with normals or colors, which are not read
         raise ValueError(
             f"{name}: found data of shape {data}, expected (clouds, points, 3) of xyz, or 6 with normals: "
-            " store the first three columns, data[:, :, :3]"
+            "store the first three columns, data[:, :, :3]"
         )
     if data[0] == 0:
         raise ValueError(f"{name}: found no cloud, expected at least one: download it again")

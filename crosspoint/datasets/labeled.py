@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 
 from crosspoint.datasets.clouds import Clouds
+from crosspoint.datasets.field_columns import missing_fields
+from crosspoint.fields import Field, Fields, checked_fields, turn_cloud
 from crosspoint.plugins import import_plugin
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.meshes import TO_Y_UP, UpAxis
@@ -48,6 +51,23 @@ class LabeledDataset(ABC):
             ValueError: if files hold something else, or there is no such split.
         """
 
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """Read one split with normals or colors behind x y z; a dataset that has some defines it.
+
+        Args:
+            split: as in `clouds`, and so are points and seed.
+            points: per cloud.
+            seed: of points that are drawn.
+            fields: wanted; none gives what `clouds` gives.
+
+        Raises:
+            FileNotFoundError: if files are missing.
+            ValueError: if there are no such fields, or else as in `clouds`.
+        """
+        if fields:
+            raise missing_fields(fields, f"{type(self).__name__} ({self.root})")
+        return self.clouds(split, points, seed)
+
     def identities(self, split: str) -> list[str] | None:
         """What tells the objects of a split from all others, in the order of its clouds; None where points do.
 
@@ -79,6 +99,7 @@ def labeled_clouds(
     normalize: bool = True,
     up_axis: UpAxis | None = None,
     seed: int = 0,
+    fields: Sequence[Field] = (),
 ) -> Clouds:
     """Read one split; each dataset says in its own docstring which files it wants under `root`.
 
@@ -91,6 +112,7 @@ def labeled_clouds(
             stored, which is what the original CrossPoint measures.
         up_axis: of what is stored, if not the dataset's own. The clouds are turned to y up.
         seed: of points that are sampled from meshes ("modelnet").
+        fields: normals, colors, behind x y z, where the dataset has them.
 
     Raises:
         FileNotFoundError: if files are missing.
@@ -99,10 +121,16 @@ def labeled_clouds(
     if points < 1:
         raise ValueError(f"found {points} points asked for, expected at least 1: change points")
     dataset = labeled_dataset(name)(root)
-    clouds = dataset.clouds(split, points, seed)
+    wanted = checked_fields(fields)
+    clouds = dataset.clouds_with(split, points, seed, wanted) if wanted else dataset.clouds(split, points, seed)
     stored = up_axis or dataset.up_axis
     if stored != "y":
-        clouds = replace(clouds, points=clouds.points @ TO_Y_UP[stored].T.astype(np.float32))
+        turn = TO_Y_UP[stored].astype(np.float32)
+        if wanted:
+            turned = turn_cloud(torch.from_numpy(clouds.points), torch.from_numpy(turn), wanted).numpy()
+        else:
+            turned = clouds.points @ turn.T
+        clouds = replace(clouds, points=turned)
     if not normalize:
         return clouds
     return replace(clouds, points=unit_sphere(torch.from_numpy(clouds.points)).numpy())

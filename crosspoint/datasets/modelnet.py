@@ -20,8 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from crosspoint.datasets.cloud_reading import surface_cloud
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import LabeledDataset
+from crosspoint.fields import Field, Fields, checked_fields
 from crosspoint.renderers.archives import check_zip
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.files import FAULTS
@@ -44,6 +46,7 @@ def modelnet_clouds(
     jobs: int = -1,
     skip_broken: bool = False,
     download: Literal["10", "40"] | None = None,
+    fields: Sequence[Field] = (),
 ) -> Clouds:
     """Sample points on the surfaces of a tree `<class>/{train,test}/*.off`.
 
@@ -64,6 +67,7 @@ def modelnet_clouds(
         skip_broken: leave out meshes that cannot be read or have no surface, instead of refusing the tree.
         download: get ModelNet10 or ModelNet40 first, through torch_geometric.datasets.ModelNet, into `<root>/raw`;
             what is there is not fetched again.
+        fields: normals of the faces as they are wound in the file, and colors where meshes have some.
 
     Returns:
         Clouds of meshes whose bounding boxes are centered and which fill the unit sphere.
@@ -76,22 +80,23 @@ def modelnet_clouds(
         raise ValueError(f"found {points} points and seed {seed}, expected at least 1 and 0")
     if up_axis not in TO_Y_UP:
         raise ValueError(f"found the up axis {up_axis!r}, expected one of: {', '.join(TO_Y_UP)}")
+    wanted = checked_fields(fields)
     root = _downloaded(Path(root), download) if download is not None else Path(root)
     root, items, classes = _split(root, split)
-    settings = [_FORMAT, points, seed, up_axis, skip_broken]
+    settings = [_FORMAT, points, seed, up_axis, skip_broken, *wanted]
     stored = Path(cache) / f"modelnet-{_digest(root, items, settings)}.npz" if cache is not None else None
     sampled = _restored(stored) if stored is not None and stored.is_file() else None
     if sampled is None:
-        sampled = _sample_all(root, items, points, seed, up_axis, skip_broken, jobs)
+        sampled = _sample_all(root, items, points, seed, up_axis, skip_broken, jobs, wanted)
         if stored is not None:
             with atomic_write(stored) as file:
                 np.savez(file, points=sampled.points, kept=sampled.kept)
     labels = np.array([classes.index(str(item.category)) for item in items], dtype=np.int64)[sampled.kept]
-    return Clouds(sampled.points, labels, classes, "modelnet", split)
+    return Clouds(sampled.points, labels, classes, "modelnet", split, fields=wanted)
 
 
 class _Sampled(NamedTuple):
-    points: np.ndarray  # (kept meshes, N, 3) float32
+    points: np.ndarray  # (kept meshes, N, 3 + 3 F) float32
     kept: np.ndarray  # (meshes,) bool
 
 
@@ -115,9 +120,16 @@ def _split(root: Path, split: str) -> tuple[Path, list[Item], list[str]]:
 
 
 def _sample_all(
-    root: Path, items: list[Item], points: int, seed: int, up_axis: UpAxis, skip_broken: bool, jobs: int
+    root: Path,
+    items: list[Item],
+    points: int,
+    seed: int,
+    up_axis: UpAxis,
+    skip_broken: bool,
+    jobs: int,
+    fields: Fields,
 ) -> _Sampled:
-    work = ((root / item.path, item.path, points, seed, up_axis) for item in items)
+    work = ((root / item.path, item.path, points, seed, up_axis, fields) for item in items)
     outcomes = track(
         in_processes(_sample, work, jobs),
         "sampling meshes",
@@ -141,11 +153,12 @@ def _sample_all(
     return _Sampled(np.stack(clouds), kept)
 
 
-def _sample(path: Path, place: str, points: int, seed: int, up_axis: UpAxis) -> np.ndarray | str:
-    """Points (N, 3) of one mesh, or why there are none."""
+def _sample(path: Path, place: str, points: int, seed: int, up_axis: UpAxis, fields: Fields) -> np.ndarray | str:
+    """Points (N, 3 + 3 F) of one mesh, or why there are none."""
     try:
         mesh = normalize(load_mesh(path), up_axis)
-        return sample_surface(mesh, points, np.random.default_rng([seed, zlib.crc32(place.encode())])).points
+        sample = sample_surface(mesh, points, np.random.default_rng([seed, zlib.crc32(place.encode())]))
+        return surface_cloud(sample, fields, place)
     except Exception as error:  # a file can be broken in any way that a reader of a dozen formats can stumble over
         return f"{place}: {error}"
 
@@ -203,6 +216,10 @@ class ModelNet(LabeledDataset):
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Sample one split, without turning it."""
         return modelnet_clouds(self.root, split, points, seed=seed, up_axis="y")
+
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """The same points with normals of their faces."""
+        return modelnet_clouds(self.root, split, points, seed=seed, up_axis="y", fields=fields)
 
     def identities(self, split: str) -> list[str]:
         """Size of each file and a digest of its first bytes: points are drawn by the path, copies have other ones."""

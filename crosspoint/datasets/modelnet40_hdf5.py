@@ -13,6 +13,7 @@ from pathlib import Path
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import find_archives, read_archives
 from crosspoint.datasets.labeled import LabeledDataset
+from crosspoint.fields import Fields
 from crosspoint.renderers.files import read_whole
 
 SOURCE = "get modelnet40_ply_hdf5_2048.zip (Qi et al., shapenet.cs.stanford.edu/media) and unpack it there"
@@ -26,7 +27,7 @@ MODELNET40 = (
 )  # fmt: skip
 
 
-def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> Clouds:
+def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024, fields: Fields = ()) -> Clouds:
     """Read `ply_data_{train,test}*.h5` (9,840 and 2,468 clouds); y is up, as it is in the files.
 
     The points of each cloud are shuffled in the archive, so the first ones are a fair sample: this is how everybody
@@ -38,6 +39,7 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
             files and, if complete, shape_names.txt. The folder above is taken, too.
         split: "train" or "test".
         points: of a cloud, at most 2,048.
+        fields: ("normals",) for those that the archive keeps beside the points.
 
     Raises:
         FileNotFoundError: if the folder or its files are not there.
@@ -47,11 +49,11 @@ def modelnet40_hdf5_clouds(root: str | Path, split: str, points: int = 1024) -> 
         raise ValueError(f"found the split {split!r}, expected one of: train, test")
     root = Path(root)
     paths = find_archives(root, f"ply_data_{split}*.h5", SOURCE)
-    archive = read_archives(paths, points)
+    archive = read_archives(paths, points, fields=fields)
     names = paths[0].parent / "shape_names.txt"
     listed = "the names of the classes, one a line"
     classes = read_whole(names, listed).decode(errors="replace").split() if names.is_file() else list(MODELNET40)
-    return Clouds(archive.points, archive.labels, classes, "modelnet40_hdf5", split)
+    return Clouds(archive.points, archive.labels, classes, "modelnet40_hdf5", split, fields=fields)
 
 
 class ModelNet40Hdf5(LabeledDataset):
@@ -60,3 +62,7 @@ class ModelNet40Hdf5(LabeledDataset):
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: the first points of each cloud."""
         return modelnet40_hdf5_clouds(self.root, split, points)
+
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """The same with normals."""
+        return modelnet40_hdf5_clouds(self.root, split, points, fields)

@@ -8,19 +8,23 @@ batches with any number of loader workers, and gives them again after a resume.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crosspoint.datasets.field_columns import missing_fields
+from crosspoint.fields import Fields
 from crosspoint.plugins import SampleDataset
+
+Pairs = TypeVar("Pairs", bound="PairDataset")  # typing.Self is of Python 3.11
 
 
 class ObjectPair(NamedTuple):
     """One object seen in both modalities; a batch of pairs stacks every field along a new first axis."""
 
-    points: Tensor  # (N, 3) float32, y up
+    points: Tensor  # (N, 3) float32, y up; with fields behind x y z where the encoder takes some
     images: Tensor  # (V, 3, H, W) uint8
     label: Tensor  # () int64, -1 where the class is unknown
 
@@ -51,6 +55,16 @@ class PairDataset(SampleDataset):
     def read_points(self, index: int) -> np.ndarray:
         """The cloud alone, (N, 3) float32: what a probe reads."""
         return self[index, 0].points.numpy()
+
+    def with_fields(self: Pairs, fields: Fields) -> Pairs:
+        """The same pairs, whose clouds have normals or colors behind x y z; a dataset that has some defines it.
+
+        Raises:
+            ValueError: if there are no such fields.
+        """
+        if fields:
+            raise missing_fields(fields, type(self).__name__)
+        return self
 
     def where(self, index: int) -> str:
         """What an object is called and where it lies, for messages."""

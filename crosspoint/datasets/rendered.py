@@ -7,6 +7,7 @@ Nothing to download: `crosspoint render MESHES <root>` makes them of a folder of
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crosspoint.datasets.cloud_reading import with_fields
 from crosspoint.datasets.clouds import Clouds, take_points
+from crosspoint.datasets.field_columns import missing_fields
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import ObjectPair, PairDataset, draw_views
+from crosspoint.fields import Fields
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.ranges import PIXELS, VIEWS, in_range
 
@@ -49,6 +53,7 @@ class RenderedPairs(PairDataset):
         self.set = RenderedSet(root, split)
         self.classes, self.labels = self.set.classes, self.set.labels
         self.views, self.image_size = views, image_size
+        self.fields: Fields = ()
         self._images: Tensor | None = None  # (n, all views, 3, H, W) uint8
         self._points: Tensor | None = None  # (n, N, 3) float32
         if cache:
@@ -64,12 +69,21 @@ class RenderedPairs(PairDataset):
         chosen = draw_views(self.set.views, self.views, seed)
         label = torch.tensor(self.labels[index])
         if self._points is None or self._images is None:
-            return ObjectPair(torch.from_numpy(self.set.points(index)), self._resized(index, chosen), label)
+            return ObjectPair(torch.from_numpy(self.read_points(index)), self._resized(index, chosen), label)
         return ObjectPair(self._points[index], self._images[index, chosen], label)
 
     def read_points(self, index: int) -> np.ndarray:
-        """The cloud alone, (N, 3) float32."""
-        return self.set.points(index)
+        """The cloud alone, (N, 3 + 3 F) float32."""
+        return rendered_cloud(self.set, index, self.fields)
+
+    def with_fields(self, fields: Fields) -> RenderedPairs:
+        """The same pairs with the normals and colors that the set stores of each point."""
+        check_rendered_fields(self.set, fields)
+        made = copy.copy(self)
+        made.fields = fields
+        if self._points is not None and fields != self.fields:
+            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
+        return made
 
     def where(self, index: int) -> str:
         """Key and shard of an object."""
@@ -80,6 +94,29 @@ class RenderedPairs(PairDataset):
         return images if self.image_size is None else resized(images, self.image_size)
 
 
+def rendered_cloud(objects: RenderedSet, index: int, fields: Fields = ()) -> np.ndarray:
+    """The cloud of an object with fields behind x y z, (N, 3 + 3 F) float32.
+
+    Raises:
+        ValueError: if colors are wanted and its mesh has none, or a member is damaged.
+    """
+    if not fields:
+        return objects.points(index)
+    colors = objects.colors(index) if "colors" in fields else None
+    return with_fields(objects.points(index), objects.normals(index), colors, fields, objects.where(index))
+
+
+def check_rendered_fields(objects: RenderedSet, fields: Fields) -> None:
+    """Refuse a set of which objects have no colors where they are wanted; nothing is read.
+
+    Raises:
+        ValueError: if one has none.
+    """
+    absent = len(objects) - objects.colored if "colors" in fields else 0
+    if absent:
+        raise missing_fields(["colors"], f"{absent} of {len(objects)} objects of {objects.root}")
+
+
 def resized(images: Tensor, side: int) -> Tensor:
     """Images (V, 3, H, W) uint8 at another size (V, 3, side, side), antialiased; as they are where it is theirs."""
     if images.shape[-2:] == (side, side):
@@ -87,18 +124,20 @@ def resized(images: Tensor, side: int) -> Tensor:
     return torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
-def rendered_clouds(root: str | Path, split: str, points: int) -> Clouds:
-    """The clouds of one split of a rendered set, the first `points` points of each.
+def rendered_clouds(root: str | Path, split: str, points: int, fields: Fields = ()) -> Clouds:
+    """The clouds of one split of a rendered set, the first `points` points of each, with fields where they are wanted.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if the set cannot be read, holds fewer points, or has no classes.
+        ValueError: if the set cannot be read, holds fewer points, or has no classes or no such fields.
     """
     objects = RenderedSet(root, split)
     if (objects.labels < 0).any():
         raise ValueError(f"found a rendered set without classes in {root}, expected one class a folder in its source")
-    clouds = np.stack([objects.points(index) for index in range(len(objects))])
-    return Clouds(take_points(clouds, points, str(root)), objects.labels, objects.classes, "rendered", split)
+    check_rendered_fields(objects, fields)
+    clouds = np.stack([rendered_cloud(objects, index, fields) for index in range(len(objects))])
+    taken = take_points(clouds, points, str(root))
+    return Clouds(taken, objects.labels, objects.classes, "rendered", split, fields=fields)
 
 
 class RenderedClouds(LabeledDataset):
@@ -109,6 +148,10 @@ class RenderedClouds(LabeledDataset):
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: the first points of each cloud."""
         return rendered_clouds(self.root, split, points)
+
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """The same with the normals and colors that the set stores."""
+        return rendered_clouds(self.root, split, points, fields)
 
     def identities(self, split: str) -> list[str]:
         """Number of faces, place and size of each mesh: points are drawn by the path, so copies have other ones."""

@@ -18,8 +18,10 @@ from msgspec import Struct
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, part_key_of, read_archives
+from crosspoint.datasets.field_columns import missing_fields
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.shapenetpart_text import find_text, read_text
+from crosspoint.fields import Fields
 from crosspoint.renderers.files import short
 from crosspoint.renderers.records import read_json
 
@@ -35,7 +37,7 @@ _FILES = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "t
 
 
 def shapenetpart_clouds(
-    root: str | Path, split: str, points: int = 2048, download: bool = False, seed: int = 0
+    root: str | Path, split: str, points: int = 2048, download: bool = False, seed: int = 0, fields: Fields = ()
 ) -> Clouds:
     """Read `*{train,val,test}*.h5` with keys data (n, 2048, 3), label (n, 1) and pid or seg (n, 2048); y is up.
 
@@ -54,6 +56,7 @@ def shapenetpart_clouds(
         download: get the original text files through torch_geometric.datasets.ShapeNet, which keeps them in `root`.
             Their clouds differ in size: `points` of each are drawn, with repeats only where it has fewer.
         seed: of these draws, and of those from a text archive.
+        fields: ("normals",) for those of the text archive …_v0_normal; not with `download`.
 
     Raises:
         FileNotFoundError: if there is no such folder or file.
@@ -64,18 +67,22 @@ def shapenetpart_clouds(
         raise ValueError(f"found the split {split!r}, expected one of: {', '.join(_FILES)}")
     root = Path(root)
     if download and not list(root.glob("*.h5")):
+        if fields:
+            raise missing_fields(fields, "the clouds that torch_geometric downloads")
         return _downloaded(root, split, points, seed)
     text = find_text(root)
     if text is not None and not list(root.glob("*.h5")):
-        drawn = read_text(text, _FILES[split], points, seed, SHAPENETPART)
-        return Clouds(drawn[0], drawn[1], STANDARD.classes, "shapenetpart/text", split, drawn[2], STANDARD.parts)
+        clouds, labels, parts = read_text(text, _FILES[split], points, seed, SHAPENETPART, fields)
+        return Clouds(clouds, labels, STANDARD.classes, "shapenetpart/text", split, parts, STANDARD.parts, fields)
     paths = [path for part in _FILES[split] for path in find_archives(root, f"*{part}*.h5", SOURCE)]
-    archive = read_archives(paths, points, PART_KEYS)
-    names, parts = _names(paths[0].parent), archive.parts
-    clouds = Clouds(archive.points, archive.labels, names.classes, "shapenetpart", split, parts, names.parts)
-    assert parts is not None
-    _check_parts(clouds, parts, names)
-    return clouds
+    archive = read_archives(paths, points, PART_KEYS, fields)
+    names = _names(paths[0].parent)
+    read = Clouds(
+        archive.points, archive.labels, names.classes, "shapenetpart", split, archive.parts, names.parts, fields
+    )
+    assert archive.parts is not None
+    _check_parts(read, archive.parts, names)
+    return read
 
 
 class _Categories(Struct, frozen=True):
@@ -198,3 +205,7 @@ class ShapeNetPart(LabeledDataset):
     def clouds(self, split: str, points: int, seed: int) -> Clouds:
         """Read one split: the first points of each cloud, or points drawn from the clouds of a text archive."""
         return shapenetpart_clouds(self.root, split, points, seed=seed)
+
+    def clouds_with(self, split: str, points: int, seed: int, fields: Fields) -> Clouds:
+        """The same with the normals of a text archive."""
+        return shapenetpart_clouds(self.root, split, points, seed=seed, fields=fields)

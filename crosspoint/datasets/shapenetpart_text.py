@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crosspoint.datasets.field_columns import unnamed_fields
+from crosspoint.fields import Fields
 from crosspoint.renderers.files import read_whole, reading, regular_file
 from crosspoint.renderers.records import read_json
 
@@ -27,7 +29,7 @@ def find_text(root: Path) -> Path | None:
 
 
 def read_text(
-    root: Path, splits: tuple[str, ...], points: int, seed: int, parts: Mapping[str, int]
+    root: Path, splits: tuple[str, ...], points: int, seed: int, parts: Mapping[str, int], fields: Fields = ()
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clouds, categories and parts of some splits.
 
@@ -39,9 +41,10 @@ def read_text(
         points: of a cloud.
         seed: of the draws.
         parts: how many parts each category has, in the order of the categories' labels.
+        fields: ("normals",) for those of the archive …_v0_normal.
 
     Returns:
-        (n, points, 3) float32, (n,) int64 and (n, points) int64.
+        (n, points, 3 + 3 F) float32, (n,) int64 and (n, points) int64.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -60,7 +63,7 @@ def read_text(
         category = categories.get(synset)
         if category is None:
             raise ValueError(f"found {place} in a list of {root}, expected a synset of {INDEX}")
-        cloud, part = _model(root, synset, model, first[category])
+        cloud, part = _model(root, synset, model, first[category], fields)
         drawn = np.random.default_rng([seed, len(clouds)]).choice(len(cloud), points, replace=len(cloud) < points)
         clouds.append(cloud[drawn])
         labels.append(list(parts).index(category))
@@ -87,18 +90,20 @@ def _listed(root: Path, split: str) -> list[str]:
     return read_json(path, list[str], f"the list of the split {split}", "unpack the archive again")
 
 
-def _model(root: Path, synset: str, model: str, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) and parts (N,) of one model."""
+def _model(root: Path, synset: str, model: str, first: int, fields: Fields) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3 + 3 F) and parts (N,) of one model."""
     rows, cloud = root / synset / f"{model}.txt", root / synset / "points" / f"{model}.pts"
     again = "unpack the archive again"
     if rows.is_file():
         with reading(rows, "rows of numbers", again):
             table = np.loadtxt(rows, ndmin=2)
             points, parts = table[:, :3], table[:, -1].astype(np.int64)
+        values = table[:, 3:-1]
     elif cloud.is_file():
         labels = root / synset / "points_label" / f"{model}.seg"
         with reading(cloud, "rows x y z", again):
             points = np.loadtxt(cloud, ndmin=2)[:, :3]
+        values = points[:, 3:]
         regular_file(labels, "a part for each point", again)
         with reading(labels, "a part for each point", again):
             parts = np.loadtxt(labels, ndmin=1).astype(np.int64) - 1 + first
@@ -108,4 +113,6 @@ def _model(root: Path, synset: str, model: str, first: int) -> tuple[np.ndarray,
         raise ValueError(
             f"found {len(points)} points and {len(parts)} parts in {synset}/{model}, expected as many of each"
         )
+    if fields:
+        points = np.concatenate([points, unnamed_fields(values, fields, f"{synset}/{model}")], axis=1)
     return points, parts

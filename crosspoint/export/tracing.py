@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from crosspoint.checkpoints.record import Inputs
+from crosspoint.fields import channels_of
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.plain import plain_operations
 from crosspoint.transforms import unit_sphere
@@ -28,7 +29,7 @@ class Graph(NamedTuple):
     """An encoder as a graph.
 
     Attributes:
-        program: takes clouds (B, N, 3); gives features (B, feature_dim), and (B, N, C) of points where they are asked.
+        program: takes clouds (B, N, 3 + 3 F); gives features (B, feature_dim), and (B, N, C) of points where they are asked.
         least: points that a cloud needs.
     """
 
@@ -73,7 +74,7 @@ def trace(network: CloudNetwork, inputs: Inputs) -> Graph:
             f"found {name}, an encoder of {inputs.kind}, expected one of clouds: {WHY_NOT[inputs.kind]}, which no "
             "fixed graph can hold; take --format safetensors"
         )
-    example = torch.zeros(EXAMPLE[0], inputs.points or EXAMPLE[1], 3)
+    example = torch.zeros(EXAMPLE[0], inputs.points or EXAMPLE[1], channels_of(network.encoder.fields))
     open_sizes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC},)
     try:
         with quiet(), torch.no_grad(), plain_operations():

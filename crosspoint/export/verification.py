@@ -9,6 +9,7 @@ import torch
 
 from crosspoint.export.formats import Run
 from crosspoint.export.tracing import CloudNetwork
+from crosspoint.fields import channels_of
 from crosspoint.transforms import unit_sphere
 
 TOLERANCE = 1e-3  # of the largest feature: a rounded distance may exchange two neighbors that are equally far
@@ -56,10 +57,11 @@ def compare(run: Run, network: CloudNetwork, *, least: int, usual: int, seed: in
         ValueError: if a feature is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
+    channels = channels_of(network.encoder.fields)
     shapes = [(1, usual), (3, least + 7), (2, usual + 37)]
     difference = largest = 0.0
     for clouds, points in shapes:
-        drawn = unit_sphere(torch.randn(clouds, points, 3, generator=generator))
+        drawn = unit_sphere(torch.randn(clouds, points, channels, generator=generator))
         with torch.no_grad():
             expected = [each.numpy() for each in network(drawn)]
         for ours, theirs in zip(expected, run(drawn.numpy()), strict=True):

@@ -18,6 +18,7 @@ from crosspoint.datasets.embedded.pairs import EmbeddedPair, EmbeddedPairs, chec
 from crosspoint.datasets.embedded.view_facts import CAMERA, COLORS, turn_cameras
 from crosspoint.datasets.finite import FinitePairs
 from crosspoint.datasets.pairs import PairDataset
+from crosspoint.fields import turn_cloud
 from crosspoint.losses import feature_distance
 from crosspoint.methods.object_method import ObjectMethod
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
@@ -167,8 +168,8 @@ class CrossJEPA(ObjectMethod):
         with torch.autocast(points.device.type, enabled=False):  # half precision would round the coordinates
             if self.rotation != "none":
                 turn = rotations(self.rotation, points, generator)
-                points, cameras = points @ turn.mT, turn_cameras(cameras, turn)
-            return self.clouds(points, generator), cameras
+                points, cameras = turn_cloud(points, turn, self.encoder.fields), turn_cameras(cameras, turn)
+            return self.clouds(points, generator, self.encoder.fields), cameras
 
     def targets(self, embeddings: Tensor) -> Tensor:
         """Embeddings (…, D) as they are to be predicted."""

@@ -146,7 +146,7 @@ class CrossPoint(ObjectMethod):
         One forward pass of 2B, so that BatchNorm sees both augmentations together.
         """
         with torch.autocast(points.device.type, enabled=False):  # half precision would round the coordinates
-            both = torch.cat([self.clouds(points, generator), self.clouds(points, generator)])
+            both = torch.cat([self.clouds(points, generator, self.encoder.fields) for _ in range(2)])
         z1, z2 = full_precision(self.head(self.encoder(both))).chunk(2)
         return z1, z2
 

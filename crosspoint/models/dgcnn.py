@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from crosspoint.fields import Field, channels_of, checked_fields
 from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.edgeconv import EdgeConv
 from crosspoint.ops.fused_max_mean_pool import layer_max_and_mean
@@ -32,18 +33,27 @@ class DGCNN(PointEncoder):
         k: neighbors per point, the point itself included; CrossPoint pre-trains and probes with 15.
         channels: outputs of the EdgeConv layers.
         embedding: outputs of the shared layer before pooling.
+        fields: what each point has behind x y z: normals, colors; null for neither. Neighbors are those in space.
 
     Raises:
         ValueError: if a number is out of range.
     """
 
-    def __init__(self, *, k: int = 15, channels: Sequence[int] = (64, 64, 128, 256), embedding: int = 1024) -> None:
+    def __init__(
+        self,
+        *,
+        k: int = 15,
+        channels: Sequence[int] = (64, 64, 128, 256),
+        embedding: int = 1024,
+        fields: Sequence[Field] | None = None,
+    ) -> None:
         super().__init__()
         in_range("k", k, *POINTS)
         all_in_range("channels", channels, *CHANNELS)
         in_range("embedding", embedding, *CHANNELS)
         self.feature_dim, self.level_dim = 2 * embedding, sum(channels)
-        widths = [3, *channels]
+        self.fields = checked_fields(fields)
+        widths = [channels_of(self.fields), *channels]
         self.edges = nn.ModuleList(EdgeConv(c_in, c_out, k=k, slope=SLOPE) for c_in, c_out in pairwise(widths))
         self.embed = SharedMLP(sum(channels), embedding)
 
@@ -68,6 +78,6 @@ class DGCNN(PointEncoder):
         """Outputs of all EdgeConv layers side by side: points (B, N, 3) → (B, N, sum of channels)."""
         levels, x = [], points
         for edge in self.edges:
-            x = edge(x)
+            x = edge(x) if levels or not self.fields else edge(x, points[..., :3])
             levels.append(x)
         return torch.cat(levels, dim=-1)

@@ -6,9 +6,12 @@ linear maps each, only the maximum is pooled. Layer sizes follow https://github.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from crosspoint.fields import Field, channels_of, checked_fields
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.ops.edge_mlp import EdgeMLP
 from crosspoint.ops.edgeconv import EdgeConv
@@ -44,18 +47,21 @@ class PartSegDGCNN(PointEncoder):
 
     Args:
         k: neighbors per point; CrossPoint pre-trains with 15 and fine-tunes with 40.
+        fields: what each point has behind x y z: normals, colors; null for neither. Neighbors are those in space, and
+            the transform net sees and moves x y z alone.
 
     Raises:
         ValueError: if it is out of range.
     """
 
-    def __init__(self, *, k: int = 15) -> None:
+    def __init__(self, *, k: int = 15, fields: Sequence[Field] | None = None) -> None:
         super().__init__()
         in_range("k", k, *POINTS)
         self.feature_dim, self.level_dim = EMBEDDING, LEVELS
         self.k = k
+        self.fields = checked_fields(fields)
         self.transform = TransformNet()
-        self.edge1 = EdgeMLP(3, 64, 64)
+        self.edge1 = EdgeMLP(channels_of(self.fields), 64, 64)
         self.edge2 = EdgeMLP(64, 64, 64)
         self.edge3 = EdgeConv(64, 64, k=k)
         self.embed = SharedMLP(LEVELS, EMBEDDING)
@@ -70,9 +76,11 @@ class PartSegDGCNN(PointEncoder):
 
     def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points (B, N, 3) → pooled feature (B, 1024) and per-point features (B, N, 192)."""
+        points, values = points[..., :3], points[..., 3:]
         matrix = self.transform(points, knn(points, self.k))
         aligned = points @ matrix
-        x1 = self.edge1(aligned, knn(aligned, self.k))
+        whole = torch.cat([aligned, values], dim=-1) if self.fields else aligned
+        x1 = self.edge1(whole, knn(aligned, self.k))
         x2 = self.edge2(x1, knn(x1, self.k))
         levels = torch.cat([x1, x2, self.edge3(x2)], dim=-1)
         return layer_max(self.embed, levels), levels

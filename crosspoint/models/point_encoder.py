@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import InputKind, Inputs
+from crosspoint.fields import Fields, channels_of
 from crosspoint.models.raw_cloud import as_clouds, read_cloud
 from crosspoint.plugins import Recorded, plain
 from crosspoint.renderers.json_object import JsonObject
@@ -25,17 +26,19 @@ class PointEncoder(Recorded, nn.Module):
     plain values (numbers, strings, lists, dicts): checkpoints keep them, to build the network again.
 
     Shapes of `forward`, by `inputs`:
-        "points": clouds (B, N, 3) → features (B, feature_dim), of objects.
+        "points": clouds (B, N, 3 + 3 F) with F fields → features (B, feature_dim), of objects.
         "voxels": a `SparseTensor` of M voxels → features (M, feature_dim), of scenes.
         "sweeps": clouds (B, N, 4) with an intensity → samples of them with features, of scenes.
 
     Attributes:
         inputs: what `forward` takes.
+        fields: what each point of an object has behind x y z, such as normals; none by default.
         feature_dim: how many features it gives.
         level_dim: how many features `forward_levels` gives of every point; None where it has none.
     """
 
     inputs: ClassVar[InputKind] = "points"
+    fields: Fields = ()
     feature_dim: int
     level_dim: int | None = None
 
@@ -48,7 +51,7 @@ class PointEncoder(Recorded, nn.Module):
             ValueError: if clouds have another shape.
         """
         if self.inputs == "points" and given:
-            given = (as_clouds(given[0], self), *given[1:])
+            given = (as_clouds(given[0], self, self.fields), *given[1:])
         return super().__call__(*given, **named)
 
     @property
@@ -68,17 +71,18 @@ class PointEncoder(Recorded, nn.Module):
         a cloud with more points than training saw, as many are drawn, always the same ones.
 
         Args:
-            cloud: (N, 3) or (B, N, 3), in any unit.
+            cloud: (N, 3) or (B, N, 3), in any unit; with fields, normals of length 1 and colors from 0 to 1 behind.
             inputs: what the encoder was trained on.
             up_axis: of the cloud, "x", "y" or "z"; None where it is that of training.
 
         Returns:
-            (B, N, 3) float32.
+            (B, N, 3 + 3 F) float32.
 
         Raises:
             ValueError: if the cloud has another shape, or a number that is not finite.
         """
-        points = read_cloud(cloud, self, inputs, columns=3, up_axis=up_axis, exact=True)
+        columns = channels_of(self.fields)
+        points = read_cloud(cloud, self, inputs, columns=columns, up_axis=up_axis, exact=True, fields=self.fields)
         if inputs.points is not None and points.shape[1] > inputs.points:
             chosen = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
             points = points[:, chosen.sort().values.to(points.device)]

@@ -6,10 +6,13 @@ https://arxiv.org/abs/2203.06604) brought it; Point-JEPA, CrossJEPA and most new
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crosspoint.fields import Field, channels_of, checked_fields
 from crosspoint.models.patches import PatchEmbedding, cut_patches
 from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.interpolation import interpolate_nearest
@@ -37,6 +40,7 @@ class PointTransformer(PointEncoder):
         heads: number of heads of attention, which divides the width.
         class_token: a learned token stands for the whole cloud, as where Point-MAE's weights are fine-tuned; else the
             mean of all tokens does.
+        fields: what each point has behind x y z: normals, colors; null for neither. Patches are cut in space.
 
     Raises:
         ValueError: if a number is out of range, or the heads do not divide the width.
@@ -51,6 +55,7 @@ class PointTransformer(PointEncoder):
         depth: int = 12,
         heads: int = 6,
         class_token: bool = False,
+        fields: Sequence[Field] | None = None,
     ) -> None:
         super().__init__()
         in_range("groups", groups, *POINTS)
@@ -62,7 +67,8 @@ class PointTransformer(PointEncoder):
             raise ValueError(f"found {heads} heads for a width of {width}, expected heads that divide the width")
         self.feature_dim, self.level_dim = 2 * width, LEVELS * width
         self.groups, self.size = groups, size
-        self.embed = PatchEmbedding(width)
+        self.fields = checked_fields(fields)
+        self.embed = PatchEmbedding(width, channels_of(self.fields))
         self.position = nn.Sequential(nn.Linear(3, 128), nn.GELU(), nn.Linear(128, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
@@ -92,13 +98,13 @@ class PointTransformer(PointEncoder):
         As Point-MAE's part segmentation carries tokens to points (PointNet++'s interpolation).
         """
         levels, centers = self._tokens(points)
-        return interpolate_nearest(points, centers, self._patches(levels[-1]))
+        return interpolate_nearest(points[..., :3], centers, self._patches(levels[-1]))
 
     def forward_levels(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points (B, N, 3) → pooled (B, 2 · width), and tokens of three depths at every point (B, N, 3 · width)."""
         levels, centers = self._tokens(points)
         tokens = torch.cat([self._patches(level) for level in levels], dim=-1)
-        return self._pooled(levels[-1]), interpolate_nearest(points, centers, tokens)
+        return self._pooled(levels[-1]), interpolate_nearest(points[..., :3], centers, tokens)
 
     def _tokens(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
         """Normalized tokens (B, T, width) of three depths, the last ones last, and the patches' centers (B, G, 3)."""

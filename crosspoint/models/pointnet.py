@@ -6,11 +6,13 @@ Qi et al., 2017, https://arxiv.org/abs/1612.00593, in the form that ships with D
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from crosspoint.fields import Field, channels_of, checked_fields
 from crosspoint.models.point_encoder import PointEncoder, weights_of
 from crosspoint.ops.fused_max_pool import layer_max
 from crosspoint.ops.shared_mlp import SharedMLP
@@ -27,15 +29,17 @@ class PointNet(PointEncoder):
 
     Args:
         embedding: outputs of the last shared layer.
+        fields: what each point has behind x y z: normals, colors; null for neither.
 
     Raises:
         ValueError: if it is out of range.
     """
 
-    def __init__(self, *, embedding: int = 1024) -> None:
+    def __init__(self, *, embedding: int = 1024, fields: Sequence[Field] | None = None) -> None:
         super().__init__()
         in_range("embedding", embedding, *CHANNELS)
-        widths = [3, 64, 64, 64, 128, embedding]
+        self.fields = checked_fields(fields)
+        widths = [channels_of(self.fields), 64, 64, 64, 128, embedding]
         self.feature_dim, self.level_dim = embedding, sum(widths[1:-1])
         self.layers = nn.Sequential(*(SharedMLP(c_in, c_out, slope=0.0) for c_in, c_out in pairwise(widths)))
 

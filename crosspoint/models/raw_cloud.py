@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import Inputs
+from crosspoint.fields import Field, channels_of, described, turn_fields
+from crosspoint.renderers.meshes import TO_Y_UP
 from crosspoint.transforms import turn_up
 
 
@@ -21,6 +23,7 @@ def read_cloud(
     columns: int,
     up_axis: str | None,
     exact: bool = False,
+    fields: Sequence[Field] = (),
 ) -> Tensor:
     """A cloud as a batch, on the device of a network's weights.
 
@@ -31,6 +34,7 @@ def read_cloud(
         columns: that the cloud must have.
         up_axis: of the cloud; None where it is that of training.
         exact: keep float64, without which a map's coordinates lose their digits before they are centered.
+        fields: what stands behind x y z of an object; normals are turned with it.
 
     Returns:
         (B, N, columns) float32, or float64 where `exact` keeps it.
@@ -44,7 +48,7 @@ def read_cloud(
     if not exact or points.dtype != torch.float64 or device.type == "mps":  # which has no float64
         points = points.float()
     if points.ndim not in (2, 3) or points.shape[-1] != columns or points.numel() == 0:
-        beyond = ": x y z, then the intensity" if columns > 3 else ""
+        beyond = f": {described(fields)}" if fields else ": x y z, then the intensity" if columns > 3 else ""
         raise ValueError(
             f"found a cloud of shape {tuple(points.shape)}, expected (N, {columns}) or (B, N, {columns}){beyond}"
         )
@@ -53,19 +57,29 @@ def read_cloud(
     points = points.reshape(-1, *points.shape[-2:]).to(device)
     if up_axis is None or up_axis == inputs.up_axis:
         return points
-    return torch.cat([turn_up(points[..., :3], up_axis, inputs.up_axis), points[..., 3:]], dim=2)
+    values = points[..., 3:]
+    if fields:
+        turn = TO_Y_UP[inputs.up_axis].T @ TO_Y_UP[up_axis]
+        values = turn_fields(values, torch.from_numpy(turn).to(values), fields)
+    return torch.cat([turn_up(points[..., :3], up_axis, inputs.up_axis), values], dim=2)
 
 
-def as_clouds(points: np.ndarray | Tensor, network: nn.Module) -> Tensor:
-    """Clouds (N, 3) or (B, N, 3) of any type as a batch (B, N, 3) of the network's type, on its device.
+def as_clouds(points: np.ndarray | Tensor, network: nn.Module, fields: Sequence[Field] = ()) -> Tensor:
+    """Clouds (N, C) or (B, N, C) of any type as a batch (B, N, C) of the network's type, on its device.
+
+    C is 3, and 3 more for each of the fields that the network takes.
 
     Raises:
         ValueError: if they have another shape.
     """
     points = _as_tensor(points)
-    if points.ndim not in (2, 3) or points.shape[-1] != 3:
-        beyond = ": give xyz alone, points[..., :3]" if points.ndim in (2, 3) and points.shape[-1] > 3 else ""
-        raise ValueError(f"found clouds of shape {tuple(points.shape)}, expected (N, 3) or (B, N, 3){beyond}")
+    wanted = channels_of(fields)
+    if points.ndim not in (2, 3) or points.shape[-1] != wanted:
+        alone = points.ndim in (2, 3) and points.shape[-1] > 3 == wanted
+        beyond = f": {described(fields)}" if fields else ": give xyz alone, points[..., :3]" if alone else ""
+        raise ValueError(
+            f"found clouds of shape {tuple(points.shape)}, expected (N, {wanted}) or (B, N, {wanted}){beyond}"
+        )
     if points.ndim == 2:
         points = points[None]
     weight = next(network.parameters(), None)

@@ -58,7 +58,7 @@ def edge_conv(x: Tensor, neighbors: Tensor, weight: Tensor, norm: nn.Module, slo
 
 
 class EdgeConv(nn.Module):
-    """One EdgeConv layer with BatchNorm and LeakyReLU, on the graph of its own input.
+    """One EdgeConv layer with BatchNorm and LeakyReLU, on the graph of its own input or of points that are given.
 
     Args:
         in_channels: C of the input (B, N, C).
@@ -75,9 +75,9 @@ class EdgeConv(nn.Module):
         self.weight = nn.Parameter(nn.Linear(2 * in_channels, out_channels, bias=False).weight.detach())
         self.norm = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, N, C) → (B, N, D); raises ValueError if N < k."""
-        norm, rows = self.norm, flat_rows(knn(x, self.k))
+    def forward(self, x: Tensor, points: Tensor | None = None) -> Tensor:
+        """x (B, N, C), points (B, N, 3) whose neighbors count, if not x's own → (B, N, D); ValueError if N < k."""
+        norm, rows = self.norm, flat_rows(knn(x if points is None else points, self.k))
         sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)  # where it is negative, the lowest value is wanted
         u, v, mean = edge_terms(x, self.weight * sign.unsqueeze(1))
         with torch.autocast(x.device.type, enabled=False):  # normalization in full precision

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from crosspoint.checkpoints.adapters import ENCODER, read_weights
 from crosspoint.checkpoints.files import load_weights_strict, read_checkpoint, require_file, strip_prefix
+from crosspoint.fields import checked_fields, described
 from crosspoint.methods.method import Method
 from crosspoint.plugins import describe
 from crosspoint.renderers.atomic import atomic_write
@@ -35,6 +36,13 @@ def load_beginning(method: Method, path: str | Path) -> None:
     """
     file = require_file(path)
     found = read_weights(file)
+    given = found.record.encoder["init_args"].get("fields")
+    begun = checked_fields(given if isinstance(given, list) else None)
+    if begun != method.encoder.fields:
+        raise ValueError(
+            f"found an encoder of {described(begun)} in {file}, expected one of {described(method.encoder.fields)}, as "
+            "encoder.fields says: begin with other weights, or set encoder.fields to what these had"
+        )
     theirs = found.record.config.get("method")
     if isinstance(theirs, dict) and theirs.get("class_path") == describe(method)["class_path"]:
         load_weights_strict(method, found.state, file, type(method).__name__)

@@ -10,6 +10,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from crosspoint.checkpoints.record import Record
+from crosspoint.datasets.pairs import PairDataset
 from crosspoint.datasets.splits import split_holdout, stratified_subset
 from crosspoint.methods.method import Method
 from crosspoint.models.point_encoder import PointEncoder
@@ -79,6 +80,9 @@ def pretrain(
     """
     resolved, compute = (training or TrainingConfig()).resolved(method.recipe), compute or Compute()
     loggers = logger_names(logger, STANDARD)
+    fields = getattr(method.encoder, "fields", ())
+    if fields and isinstance(dataset, PairDataset):
+        dataset = dataset.with_fields(fields)
     labels = method.labels(dataset)
     if probe is not None and labels is None:
         raise ValueError(

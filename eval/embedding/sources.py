@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from crosspoint.datasets.cloud_reading import cloud_suffixes, read_cloud
+from crosspoint.datasets.rendered import check_rendered_fields, rendered_cloud
+from crosspoint.fields import Fields
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.layouts import split_of
 from crosspoint.renderers.meshes import UpAxis
@@ -38,6 +40,7 @@ class FileSource:
     Args:
         root: the folder, or the file.
         points: sampled on the surface of each mesh.
+        fields: normals, colors: what the encoder takes behind x y z.
 
     Attributes:
         up_axis: "z" in a tree like ModelNet's, `<class>/<split>/<file>.off`, or a class of it; None elsewhere.
@@ -47,10 +50,10 @@ class FileSource:
         ValueError: if it holds neither mesh nor cloud.
     """
 
-    def __init__(self, root: Path, points: int) -> None:
+    def __init__(self, root: Path, points: int, fields: Fields = ()) -> None:
         if not root.exists():
             raise FileNotFoundError(f"found no {root}, expected a folder of meshes or clouds, or one file: check it")
-        self.root, self.points = root, points
+        self.root, self.points, self.fields = root, points, fields
         self.up_axis: UpAxis | None = None
         if root.is_file():
             self.root, self.names, self.labels = root.parent, [root.name], [""]
@@ -79,9 +82,9 @@ class FileSource:
         return f"{self.root}: {len(self.names):,} meshes and clouds, {classes} classes{up}"
 
     def read(self, index: int) -> np.ndarray:
-        """The cloud (N, 3)."""
+        """The cloud (N, 3 + 3 F)."""
         name = self.names[index]
-        return read_cloud(self.root / name, self.points, name)
+        return read_cloud(self.root / name, self.points, name, self.fields)
 
 
 class RenderedSource:
@@ -90,17 +93,24 @@ class RenderedSource:
     Args:
         root: folder of the set.
         split: of it; None for all.
+        fields: normals, colors: what the encoder takes behind x y z.
+
+    Raises:
+        FileNotFoundError: if there is no such set.
+        ValueError: if it cannot be read, or lacks a field.
     """
 
-    def __init__(self, root: Path, split: str | None = None) -> None:
+    def __init__(self, root: Path, split: str | None = None, fields: Fields = ()) -> None:
         self.objects = RenderedSet(root, split)
+        check_rendered_fields(self.objects, fields)
+        self.fields = fields
         self.names = self.objects.keys
         classes = self.objects.classes
         self.labels = [classes[label] if label >= 0 else "" for label in self.objects.labels]
 
     def read(self, index: int) -> np.ndarray:
-        """The cloud (N, 3)."""
-        return self.objects.points(index)
+        """The cloud (N, 3 + 3 F)."""
+        return rendered_cloud(self.objects, index, self.fields)
 
 
 class FrameSource:

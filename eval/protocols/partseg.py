@@ -142,7 +142,7 @@ class PartSegmentation(Protocol):
         segmented = [
             Segmented(
                 clouds.classes[clouds.labels[index]],
-                clouds.points[index],
+                clouds.points[index, :, :3],
                 answers["truth"][index],
                 answers["parts"][index],
             )

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.classifiers.svm import accuracy
 from crosspoint.eval.corruptions.suites import SEVERITIES, SUITES, corrupt
 from crosspoint.eval.evaluation_data import EvaluationData
@@ -16,6 +17,7 @@ from crosspoint.eval.protocols.benchmarks import clouds_label, known_data
 from crosspoint.eval.protocols.linear_svm import answer_linear_svm
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
+from crosspoint.fields import described
 
 WORD = 0x434F5252  # keeps these draws apart from others of the same seed
 
@@ -39,6 +41,12 @@ class Robustness(Protocol):
     def feature_splits(self) -> tuple[str, ...]:
         """Clean features of both splits; corrupted clouds are described besides."""
         return ("train", "test")
+
+    def unsupported(self, checkpoint: Checkpoint) -> str | None:
+        """Encoders of normals or colors: corruptions move points, and say nothing of those."""
+        if checkpoint.fields:
+            return f"an encoder of {described(checkpoint.fields)}, while corruptions are of x y z alone"
+        return super().unsupported(checkpoint)
 
     def check(self, data: EvaluationData) -> None:
         """Refuse test clouds that are training clouds, too."""

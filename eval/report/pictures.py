@@ -18,12 +18,13 @@ NEAR, FAR = np.array([38, 70, 120]), np.array([205, 216, 230])  # RGB of the nea
 
 
 def cloud_picture(points: np.ndarray, size: int = SIZE) -> bytes:
-    """A cloud (N, 3), y up, seen from the front, right and above; near points are dark.
+    """A cloud (N, 3), y up, seen from the front, right and above; near points are dark, fields behind x y z not seen.
 
     Args:
         points: of any scale; the picture shows all of them.
         size: side in pixels.
     """
+    points = points[:, :3]
     centered = points.astype(np.float64) - points.mean(axis=0)
     x, y, depth = three_quarter(centered).T
     reach = max(float(np.hypot(x, y).max()), 1e-9)

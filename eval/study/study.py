@@ -23,6 +23,7 @@ from crosspoint.eval.study.report_sections import Gallery, section
 from crosspoint.eval.study.runs import Outcome, run_all
 from crosspoint.eval.study.table import measured_row, published_rows
 from crosspoint.eval.study.table_rows import TableRow, methods
+from crosspoint.fields import described
 from crosspoint.ops.device import chosen_device
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.cluster import opened_cluster
@@ -77,6 +78,12 @@ def report_study(config: StudyConfig) -> int:
 def study_data(config: StudyConfig, rows: Sequence[TableRow]) -> EvaluationData:
     """The data of a study, which all its runs share: read when they are first asked for."""
     trained = {checkpoint.points for row in rows for checkpoint in row.checkpoints}
+    fields = sorted({checkpoint.fields for row in rows for checkpoint in row.checkpoints})
+    if len(fields) > 1:
+        raise ValueError(
+            f"found encoders of {' and of '.join(map(described, fields))}, expected one kind, as the rows of a study "
+            "share their clouds: make a study of each"
+        )
     return EvaluationData(
         config.dataset,
         config.root,
@@ -91,6 +98,7 @@ def study_data(config: StudyConfig, rows: Sequence[TableRow]) -> EvaluationData:
         skip=config.skip,
         options=config.options or {},
         allow_overlap=config.allow_overlap,
+        fields=fields[0] if fields else (),
     )
 
 

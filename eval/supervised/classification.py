@@ -134,6 +134,7 @@ def fine_tune(
         resources=resources,
         seed=seed,
         progress=progress,
+        fields=splits.train.fields,
         folder=out,
         logger=logger,
     )

@@ -32,6 +32,7 @@ from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.layer_decay import decayed_groups
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
+from crosspoint.fields import Fields
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.json_object import JsonObject
@@ -54,17 +55,25 @@ class SupervisedTraining(Training):
     """Train a network that maps inputs to logits (…, K): clouds are the first input, targets (…) the last tensor."""
 
     def __init__(
-        self, network: nn.Module, tensors: Sequence[Tensor], recipe: FinetuneConfig, resources: Resources, seed: int
+        self,
+        network: nn.Module,
+        tensors: Sequence[Tensor],
+        recipe: FinetuneConfig,
+        resources: Resources,
+        seed: int,
+        fields: Fields = (),
     ) -> None:
         super().__init__(network, _Indexed(*tensors), batch_size=recipe.batch_size, resources=resources, seed=seed)
         self.recipe = recipe
+        self.fields = fields
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """One step on augmented clouds."""
         *inputs, target = batch
         seed = step_seed(self.seed, self.global_rank, self.global_step)
         if self.recipe.augmentation is not None:
-            inputs[0] = self.recipe.augmentation(inputs[0], Generator(self.device).manual_seed(seed))
+            generator = Generator(self.device).manual_seed(seed)
+            inputs[0] = self.recipe.augmentation(inputs[0], generator, self.fields)
         torch.manual_seed(seed ^ 1)  # dropout has no generator of its own
         logits = self.network(*inputs).flatten(0, -2)
         loss = smoothed_cross_entropy(logits, target.flatten(), self.recipe.smoothing)
@@ -167,6 +176,7 @@ def train_supervised(
     resources: Resources,
     seed: int,
     progress: bool,
+    fields: Fields = (),
     folder: Path | None = None,
     logger: Names | None = None,
 ) -> Trained:
@@ -182,6 +192,7 @@ def train_supervised(
         resources: what it runs on.
         seed: of the order, the augmentation and dropout.
         progress: show a progress bar.
+        fields: what clouds have behind x y z.
         folder: keeps the training after every epoch; the same training goes on from there exactly. Nothing is written
             without it.
         logger: names of loggers, which write to the same folder; None takes none.
@@ -198,7 +209,7 @@ def train_supervised(
             folder, keys, recipe.constants(), resources.precision, resources.devices, seed
         )
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
-    training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed)
+    training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed, fields)
     fitted = fit_and_choose(
         training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
     )

@@ -7,6 +7,7 @@ https://github.com/WangYueFt/dgcnn), which CrossPoint fine-tunes with.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from crosspoint.eval.supervised.layer_decay import DECAYS
+from crosspoint.fields import Field, check_channels, stretch_fields
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.ranges import in_range
 from crosspoint.training.config import Compute
@@ -42,11 +44,14 @@ class ScaleAndShift:
                 "first, and no negative shift"
             )
 
-    def __call__(self, points: Tensor, generator: Generator) -> Tensor:
-        """points (B, N, 3) → (B, N, 3)."""
+    def __call__(self, points: Tensor, generator: Generator, fields: Sequence[Field] = ()) -> Tensor:
+        """points (B, N, 3 + 3 F) → (B, N, 3 + 3 F): normals are bent as the axes are stretched, colors stay."""
+        check_channels(points, fields)
         drawn = torch.rand(2, len(points), 1, 3, generator=generator, device=points.device, dtype=points.dtype)
         low, high = self.scale
-        return points * (low + (high - low) * drawn[0]) + self.shift * (2 * drawn[1] - 1)
+        factors = low + (high - low) * drawn[0]
+        moved = points[..., :3] * factors + self.shift * (2 * drawn[1] - 1)
+        return torch.cat([moved, stretch_fields(points[..., 3:], factors, fields)], dim=-1) if fields else moved
 
 
 Augmentation = ScaleAndShift | CloudAugmentation

@@ -57,7 +57,7 @@ class Voting(nn.Module):
         self.seed = seed
 
     def forward(self, points: Tensor, category: Tensor, number: Tensor) -> Tensor:
-        """points (B, N, 3), category one-hot (B, categories), number of each cloud (B,) → (B, N, parts)."""
+        """points (B, N, C), category one-hot (B, categories), number of each cloud (B,) → (B, N, parts)."""
         total = self.segmenter(points, category).softmax(dim=-1)
         for vote in range(1, self.votes):
             moved = [self._moved(cloud, vote, int(index)) for cloud, index in zip(points, number, strict=True)]
@@ -66,7 +66,7 @@ class Voting(nn.Module):
 
     def _moved(self, cloud: Tensor, vote: int, index: int) -> Tensor:
         generator = Generator(cloud.device).manual_seed(step_seed(self.seed, vote, index))
-        return self.move(cloud[None], generator)[0]
+        return self.move(cloud[None], generator, self.segmenter.encoder.fields)[0]
 
 
 @writes_alone
@@ -151,6 +151,7 @@ def segment_parts(
         resources=resources,
         seed=seed,
         progress=progress,
+        fields=train.fields,
         folder=out,
         logger=logger,
     )

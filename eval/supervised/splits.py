@@ -10,6 +10,7 @@ import numpy as np
 
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.splits import split_holdout
+from crosspoint.fields import described
 from crosspoint.renderers.json_object import JsonObject
 
 
@@ -77,6 +78,11 @@ def split_clouds(train: Clouds, test: Clouds, validation: Clouds | float, fracti
             raise ValueError(
                 f"found {len(train.classes)} classes in {train.name} ({train.split}) and {len(other.classes)} in "
                 f"{other.name} ({other.split}), expected the same names in the same order"
+            )
+        if other.fields != train.fields:
+            raise ValueError(
+                f"found clouds of {described(train.fields)} in {train.name} ({train.split}) and of "
+                f"{described(other.fields)} in {other.name} ({other.split}), expected the same: read both alike"
             )
         if other.points.shape[1] != train.points.shape[1]:
             warnings.warn(

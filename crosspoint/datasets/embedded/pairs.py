@@ -8,6 +8,7 @@ Nothing to download: `crosspoint embed-views` writes embeddings beside a set of 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from torch import Tensor
 from crosspoint.datasets.embedded.view_embeddings import ViewEmbeddings
 from crosspoint.datasets.embedded.view_facts import camera_facts
 from crosspoint.datasets.pairs import PairDataset, draw_views
+from crosspoint.datasets.rendered import check_rendered_fields, rendered_cloud
+from crosspoint.fields import Fields
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.ranges import VIEWS, in_range
 
@@ -26,7 +29,7 @@ from crosspoint.renderers.ranges import VIEWS, in_range
 class EmbeddedPair(NamedTuple):
     """One object and embeddings of its views; a batch of pairs stacks every field along a new first axis."""
 
-    points: Tensor  # (N, 3) float32, y up
+    points: Tensor  # (N, 3) float32, y up; with fields behind x y z where the encoder takes some
     embeddings: Tensor  # (V, D) float32, of a frozen network
     cameras: Tensor  # (V, 16) float32, see `camera_facts`
     colors: Tensor  # (V, 64) float32, see `color_shares`
@@ -64,6 +67,7 @@ class EmbeddedPairs(PairDataset):
         self.stored = ViewEmbeddings(self.set, embeddings)
         self.classes, self.labels = self.set.classes, self.set.labels
         self.views = views
+        self.fields: Fields = ()
         self._points: Tensor | None = None  # (n, N, 3) float32
         self._cameras: Tensor | None = None  # (n, all views, 16) float32
         if cache:
@@ -77,7 +81,7 @@ class EmbeddedPairs(PairDataset):
         views = draw_views(self.set.views, self.views, seed)
         cameras = camera_facts(self.set.cameras(index)) if self._cameras is None else self._cameras[index]
         return EmbeddedPair(
-            torch.from_numpy(self.set.points(index)) if self._points is None else self._points[index],
+            torch.from_numpy(self.read_points(index)) if self._points is None else self._points[index],
             self.stored.embeddings(index, views),
             cameras[views],
             self.stored.colors(index, views),
@@ -89,8 +93,17 @@ class EmbeddedPairs(PairDataset):
         return self.set.where(index)
 
     def read_points(self, index: int) -> np.ndarray:
-        """The cloud alone, (N, 3) float32."""
-        return self.set.points(index)
+        """The cloud alone, (N, 3 + 3 F) float32."""
+        return rendered_cloud(self.set, index, self.fields)
+
+    def with_fields(self, fields: Fields) -> EmbeddedPairs:
+        """The same pairs with the normals and colors that the set stores of each point."""
+        check_rendered_fields(self.set, fields)
+        made = copy.copy(self)
+        made.fields = fields
+        if self._points is not None and fields != self.fields:
+            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
+        return made
 
 
 def stack_embedded(pairs: Sequence[EmbeddedPair]) -> EmbeddedPair:
