@@ -53,7 +53,7 @@ def resampled_clouds(root: str | Path, split: str, points: int = 1024, fields: F
     labels = np.array([_label(shape, classes, root) for shape in shapes], dtype=np.int64)
     paths = [root / classes[label] / f"{shape}.txt" for shape, label in zip(shapes, labels, strict=True)]
     work = ((paths[start : start + CHUNK], points, len(fields)) for start in range(0, len(paths), CHUNK))
-    clouds = [cloud for part in in_processes(_read_all, work, jobs) for cloud in part]
+    clouds = [cloud for part in in_processes(_read_all, work, jobs if len(paths) > CHUNK else 1) for cloud in part]
     if not clouds:
         raise ValueError(f"found no shape in modelnet40_{split}.txt of {root}, expected some: {AGAIN}")
     return Clouds(np.stack(clouds), labels, classes, "modelnet40_resampled", split, fields=fields)
