@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crosspoint.datasets.cloud_reading import cloud_suffixes, read_cloud
+from crosspoint.datasets.cloud_reading import cloud_suffixes, is_mesh, read_cloud
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.pairs import ObjectPair, PairDataset
@@ -124,6 +124,11 @@ class LabeledCloudFolder(LabeledDataset):
         read = np.stack([_read(self.source.root, item, points, "y", fields) for item in items])
         labels = np.array([_label(item, self.source) for item in items], dtype=np.int64)
         return Clouds(read, labels, self.source.classes, "clouds", split, fields=fields)
+
+    def meshes(self, split: str) -> list[Path] | None:
+        """The files of a split, where all of them are meshes."""
+        paths = [self.source.root / item.path for item in _of_split(self.source, split, TEST_SHARE, 0)]
+        return paths if all(is_mesh(path) for path in paths) else None
 
     def identities(self, split: str) -> list[str]:
         """Sha256 of each file: points of meshes are drawn by the path, so copies have other ones."""

@@ -29,6 +29,12 @@ def cloud_suffixes() -> set[str]:
     return {*POINTS, *mesh_suffixes()}
 
 
+def is_mesh(path: Path) -> bool:
+    """Whether `read_cloud` samples the surface of a file."""
+    suffix = path.suffix.lower()
+    return suffix in mesh_suffixes() and suffix not in POINTS and (suffix != ".ply" or _has_faces(path))
+
+
 def read_cloud(path: Path, points: int, name: str, fields: Sequence[Field] = ()) -> np.ndarray:
     """The cloud of a file.
 

@@ -76,6 +76,10 @@ class LabeledDataset(ABC):
         """
         return None
 
+    def meshes(self, split: str) -> list[Path] | None:
+        """The mesh of each cloud, in the order of the clouds and in their frame; None where there are clouds alone."""
+        return None
+
     def views(self, split: str) -> RenderedSet | None:
         """Views of the same objects in the same order; None where the dataset has none."""
         return None

@@ -221,6 +221,11 @@ class ModelNet(LabeledDataset):
         """The same points with normals of their faces."""
         return modelnet_clouds(self.root, split, points, seed=seed, up_axis="y", fields=fields)
 
+    def meshes(self, split: str) -> list[Path]:
+        """The files of a split."""
+        root, items, _ = _split(self.root, split)
+        return [root / item.path for item in items]
+
     def identities(self, split: str) -> list[str]:
         """Size of each file and a digest of its first bytes: points are drawn by the path, copies have other ones."""
         root, items, _ = _split(self.root, split)

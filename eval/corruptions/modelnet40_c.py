@@ -3,7 +3,7 @@
 Sun et al., Benchmarking Robustness of 3D Point Cloud Recognition Against Common Corruptions, 2022,
 https://arxiv.org/abs/2201.12296; constants follow its code, https://github.com/jiachens/ModelNet40-C. Its clouds are
 centered on their bounding box, whose longest side is 2: a cloud is brought into that frame, corrupted, and brought
-back. The other two, occlusion and lidar, look at meshes.
+back. The other two, occlusion and lidar, look at meshes: `mesh_views` has them.
 """
 
 from __future__ import annotations

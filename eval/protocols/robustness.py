@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from crosspoint.datasets.labeled import labeled_dataset
 from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.classifiers.svm import accuracy
+from crosspoint.eval.corruptions.mesh_splits import corrupt_by_meshes
 from crosspoint.eval.corruptions.suites import SEVERITIES, SUITES, corrupt
 from crosspoint.eval.evaluation_data import EvaluationData
 from crosspoint.eval.evaluation_run import EvaluationRun
@@ -18,6 +22,8 @@ from crosspoint.eval.protocols.linear_svm import answer_linear_svm
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
 from crosspoint.eval.results import Result
 from crosspoint.fields import described
+
+log = logging.getLogger("crosspoint")
 
 WORD = 0x434F5252  # keeps these draws apart from others of the same seed
 
@@ -30,8 +36,8 @@ class Robustness(Protocol):
     have 1,024 points, for which they are defined.
 
     Args:
-        corruptions: modelnet_c, 7 kinds of 5 severities; modelnet40_c, 13 of its 15 kinds (occlusion and lidar look at
-            meshes, and are left out)
+        corruptions: modelnet_c, 7 kinds of 5 severities; modelnet40_c, 15 kinds, of which occlusion and lidar look at
+            meshes, and are left out where the dataset has clouds alone
     """
 
     name = "robustness"
@@ -67,6 +73,9 @@ class Robustness(Protocol):
             for severity in range(1, SEVERITIES + 1):
                 parts.append(run.extract(self.corrupted(run.data, name, severity), progress=False))
                 names.append((name, severity))
+        for key, clouds in self.seen(run.data, run.jobs).items():
+            parts.append(run.extract(clouds, progress=False))
+            names.append(key)
         truth = np.tile(test.labels, len(parts))
         fitted, predicted = answer_linear_svm(
             run.features("train"), train.labels, np.concatenate(parts), truth, seed=run.seed, jobs=run.jobs
@@ -76,13 +85,16 @@ class Robustness(Protocol):
             {"corruption": name, "severity": severity, "accuracy": value}
             for (name, severity), value in zip(names, right, strict=True)
         ]
-        result = Result(f"robustness/{self.corruptions}", self._figures(right, run.data), fitted.constants, records)
-        return on_dataset(replace(result, constants={**result.constants, "test": len(test)}), train.name), {}
+        kinds = [name for name, _ in names[1::SEVERITIES]]
+        figures = self._figures(right, run.data, kinds)
+        result = Result(f"robustness/{self.corruptions}", figures, fitted.constants, records)
+        constants = {**result.constants, "test": len(test), "kinds": len(kinds)}
+        return on_dataset(replace(result, constants=constants), train.name), {}
 
-    def _figures(self, right: list[float], data: EvaluationData) -> dict[str, float]:
-        """Figures in percent of accuracies, clean ones first."""
+    def _figures(self, right: list[float], data: EvaluationData, kinds: Sequence[str]) -> dict[str, float]:
+        """Figures in percent of accuracies, clean ones first, then those of each kind by severity."""
         clean, corrupted = right[0], np.array(right[1:]).reshape(-1, SEVERITIES).mean(axis=1)
-        by_name = dict(zip(SUITES[self.corruptions].corruptions, corrupted.tolist(), strict=True))
+        by_name = dict(zip(kinds, corrupted.tolist(), strict=True))
         mean = float(corrupted.mean())
         figures = {"accuracy": clean, "accuracy_corrupted": mean, "retained": 100 * mean / max(clean, 1e-9)}
         figures |= {f"accuracy_{name}": value for name, value in by_name.items()}
@@ -95,7 +107,7 @@ class Robustness(Protocol):
     def corrupted(self, data: EvaluationData, name: str, severity: int) -> np.ndarray:
         """Test clouds (n, N', 3) under a corruption; each cloud has draws of its own."""
         suite = SUITES[self.corruptions]
-        wide = replace(data, points=2 * data.points) if name in suite.doubled else data
+        wide = replace(data, points=2 * data.points, _clouds={}) if name in suite.doubled else data
         kind = list(suite.corruptions).index(name)
         clouds = [
             corrupt(
@@ -104,6 +116,26 @@ class Robustness(Protocol):
             for row, cloud in enumerate(wide.clouds("test").points)
         ]
         return np.stack(clouds)
+
+    def seen(self, data: EvaluationData, jobs: int = 1) -> dict[tuple[str, int], np.ndarray]:
+        """Test clouds (n, N', 3) under corruptions that look at meshes, by name and severity; none without meshes."""
+        views = SUITES[self.corruptions].of_meshes
+        if not views:
+            return {}
+        assert data.dataset is not None and data.root is not None
+        dataset = labeled_dataset(data.dataset)(data.root)
+        test = data.clouds("test")
+        meshes = dataset.meshes("test")
+        if meshes is None:
+            log.warning(
+                "%s has clouds alone: %s, which look at meshes, are left out of %s; take dataset modelnet for them",
+                *(test.name, " and ".join(views), self.corruptions),
+            )
+            return {}
+        up_axis = data.up_axis or dataset.up_axis
+        return corrupt_by_meshes(
+            test.points, meshes, self.corruptions, [data.seed, WORD], up_axis=up_axis, jobs=jobs
+        )
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """Accuracy under corruptions, and what share of the clean accuracy that is."""
