@@ -1,9 +1,9 @@
-"""Five of the eight corruptions of Robo3D: pure functions of a LiDAR frame, a severity from 1 to 3 and a generator.
+"""The eight corruptions of Robo3D: pure functions of a LiDAR frame, a severity from 1 to 3 and a generator.
 
 Kong et al., Robo3D: Towards Robust and Reliable 3D Perception against Corruptions, ICCV 2023,
 https://arxiv.org/abs/2303.17597; constants follow its code, https://github.com/ldkong1205/Robo3D, which states those
-of motion blur and crosstalk for SemanticKITTI alone. Fog, snow and wet ground need models of light that are not here.
-Pairs of points and pixels go with their points; images stay as they are.
+of motion blur and crosstalk for SemanticKITTI alone. Fog, snow and wet ground have files of their own. Pairs of points
+and pixels go with their points; images stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from crosspoint.eval.corruptions.fog import fog
+from crosspoint.eval.corruptions.snow import snow
+from crosspoint.eval.corruptions.wet_ground import wet_ground
 from crosspoint.scene.data.sample import IGNORED, LidarSample
 
 SEVERITIES = 3
@@ -100,6 +103,9 @@ ROBO3D: Mapping[str, FrameCorruption] = {
     "crosstalk": crosstalk,
     "incomplete_echo": incomplete_echo,
     "cross_sensor": cross_sensor,
+    "fog": fog,
+    "wet_ground": wet_ground,
+    "snow": snow,
 }
 
 
@@ -109,7 +115,8 @@ def corrupt_frame(
     """A corrupted frame; the frame itself stays as it is.
 
     Args:
-        frame: with the field `ring` for beam_missing and cross_sensor, `label` for incomplete_echo.
+        frame: with the field `ring` for beam_missing, cross_sensor and snow, `label` for incomplete_echo, wet_ground and
+            snow, `intensity` for fog, wet_ground and snow.
         name: of the corruption.
         severity: from 1 to 3.
         generator: all that is drawn comes from it.

@@ -31,6 +31,9 @@ MINKUNET18 = {
         "crosstalk": 0.2658,
         "incomplete_echo": 0.6383,
         "cross_sensor": 0.5095,
+        "fog": 0.5364,
+        "wet_ground": 0.7391,
+        "snow": 0.4035,
     },
     "semantickitti": {
         "motion_blur": 0.3292,
@@ -38,6 +41,9 @@ MINKUNET18 = {
         "crosstalk": 0.5834,
         "incomplete_echo": 0.5443,
         "cross_sensor": 0.4605,
+        "fog": 0.5587,
+        "wet_ground": 0.5399,
+        "snow": 0.5328,
     },
 }
 

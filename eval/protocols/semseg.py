@@ -49,7 +49,7 @@ class SemanticSegmentation(FrameProtocol):
         mode: linear: one layer on the frozen encoder, BatchNorm and all; mlp: two; finetuned; scratch: random weights
         fraction: share of the training frames that is used: 0.01 takes every hundredth (of nuScenes, scenes)
         tta: views of a test frame, turned and mirrored, whose probabilities are averaged; 1 is the frame as it is
-        corruptions: robo3d measures on corrupted test frames, too: 5 of Robo3D's 8 kinds, of 3 severities
+        corruptions: robo3d measures on corrupted test frames, too: Robo3D's 8 kinds, of 3 severities
         recipe: settings of training; the defaults are SLidR's
         resources: hardware of training
         logger: csv, tensorboard, wandb, mlflow, several with commas between; they write to --save_dir

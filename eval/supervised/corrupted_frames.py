@@ -64,7 +64,7 @@ def under_corruptions(
     - miou_NAME: mean over the severities of a corruption.
     - miou_corrupted: mean over the corruptions.
     - retained: mean over the corruptions of miou_NAME as a share of the clean mIoU, Robo3D's mRR.
-    - mce: against Robo3D's MinkUNet-18 on the same five corruptions, where the frames are nuScenes' or SemanticKITTI's.
+    - mce: against Robo3D's MinkUNet-18 on the same corruptions, where the frames are nuScenes' or SemanticKITTI's.
 
     Args:
         measure: the mIoU of the network on frames, in percent.
