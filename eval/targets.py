@@ -86,7 +86,8 @@ class CloudTarget(EncoderTarget):
     """An encoder of clouds, and a dataset of labeled clouds.
 
     Args:
-        dataset: labeled clouds: rendered, modelnet, modelnet40_hdf5, modelnet40_resampled, scanobjectnn_obj_bg, scanobjectnn_obj_only,
+        dataset: labeled clouds: rendered, clouds, modelnet, modelnet40_hdf5, modelnet40_resampled, modelnet_r,
+            scanobjectnn_obj_bg, scanobjectnn_obj_only, scanobjectnn_pb_t25, scanobjectnn_pb_t25_r, scanobjectnn_pb_t50_r,
             scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
         root: folder of the dataset
         up_axis: up axis of the stored clouds, where it is not the dataset's own

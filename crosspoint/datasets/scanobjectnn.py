@@ -2,10 +2,14 @@
 
     <root>/main_split/training_objectdataset.h5                       obj_bg: objects with background; and test_…
     <root>/main_split_nobg/training_objectdataset.h5                  obj_only: without
-    <root>/main_split/training_objectdataset_augmentedrot_scale75.h5  pb_t50_rs: moved, turned and scaled
+    <root>/main_split/training_objectdataset_augmented25_norot.h5     pb_t25: boxes moved by up to a quarter
+    <root>/main_split/training_objectdataset_augmented25rot.h5        pb_t25_r: and turned
+    <root>/main_split/training_objectdataset_augmentedrot.h5          pb_t50_r: moved by up to half, and turned
+    <root>/main_split/training_objectdataset_augmentedrot_scale75.h5  pb_t50_rs: and scaled
 
-as h5_files.zip unpacks, which https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use; of obj_bg also
-CrossPoint's copy, <root>/main_split/{train,test}.h5.
+as h5_files.zip unpacks, which https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use; the folder above
+h5_files will do, and for the moved ones their files alone in <root>. Of obj_bg also CrossPoint's copy,
+<root>/main_split/{train,test}.h5.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.hdf5 import read_archives
 from crosspoint.datasets.labeled import LabeledDataset
 
-Variant = Literal["obj_bg", "obj_only", "pb_t50_rs"]
+Variant = Literal["obj_bg", "obj_only", "pb_t25", "pb_t25_r", "pb_t50_r", "pb_t50_rs"]
 
 CLASSES = (
     "bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow", "sink",
@@ -30,7 +34,15 @@ CLASSES = (
 _FILES: dict[Variant, tuple[str, ...]] = {
     "obj_bg": ("main_split/{official}_objectdataset.h5", "main_split/{split}.h5"),
     "obj_only": ("main_split_nobg/{official}_objectdataset.h5",),
-    "pb_t50_rs": ("main_split/{official}_objectdataset_augmentedrot_scale75.h5",),
+    **{
+        variant: (f"main_split/{{official}}_{name}.h5", f"{{official}}_{name}.h5")
+        for variant, name in (
+            ("pb_t25", "objectdataset_augmented25_norot"),
+            ("pb_t25_r", "objectdataset_augmented25rot"),
+            ("pb_t50_r", "objectdataset_augmentedrot"),
+            ("pb_t50_rs", "objectdataset_augmentedrot_scale75"),
+        )
+    },
 }
 _OFFICIAL = {"train": "training", "test": "test"}
 
@@ -47,7 +59,8 @@ def scanobjectnn_clouds(
         split: "train" or "test".
         points: of a cloud, at most 2,048: the first ones.
         variant: obj_bg, objects with the background in their boxes (2,309 and 581 clouds; what CrossPoint reports);
-            obj_only, without background; pb_t50_rs, the hardest: boxes moved, turned and scaled.
+            obj_only, without background; pb_t25, pb_t25_r and pb_t50_r, boxes moved by up to a quarter or half, R also
+            turned; pb_t50_rs, the hardest: moved, turned and scaled.
         normalize: center each cloud and scale it into the unit sphere, as pre-training does; published results take
             the clouds as they are stored.
 
@@ -73,14 +86,13 @@ def _find(root: Path, split: str, variant: Variant) -> Path:
     if not root.is_dir():
         raise FileNotFoundError(f"found no folder {root}, expected the one that holds main_split: check the path")
     names = [name.format(split=split, official=_OFFICIAL[split]) for name in _FILES[variant]]
-    for name in names:
-        if (root / name).is_file():
-            return root / name
+    for folder in (root, root / "h5_files"):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
     inside = sorted(path.name for path in root.iterdir())
     if root.name.startswith("main_split"):
         remedy = f"give the folder above it, {root.parent}"
-    elif "h5_files" in inside:
-        remedy = f"give {root / 'h5_files'}"
     else:
         remedy = "unpack h5_files.zip of hkust-vgd.github.io/scanobjectnn there"
     raise FileNotFoundError(
@@ -102,6 +114,24 @@ class ScanObjectNNObjOnly(ScanObjectNNObjBg):
     """The same objects without background."""
 
     variant = "obj_only"
+
+
+class ScanObjectNNPbT25(ScanObjectNNObjBg):
+    """Boxes moved by up to a quarter of their sides."""
+
+    variant = "pb_t25"
+
+
+class ScanObjectNNPbT25R(ScanObjectNNObjBg):
+    """Boxes moved by up to a quarter of their sides, and turned."""
+
+    variant = "pb_t25_r"
+
+
+class ScanObjectNNPbT50R(ScanObjectNNObjBg):
+    """Boxes moved by up to half of their sides, and turned."""
+
+    variant = "pb_t50_r"
 
 
 class ScanObjectNNPbT50Rs(ScanObjectNNObjBg):

@@ -11,6 +11,7 @@ from crosspoint.eval.evaluation_data import EvaluationData
 
 NAMES = {
     "modelnet40": "ModelNet40",
+    "modelnet_r": "ModelNet-R",
     "shapenetpart": "ShapeNetPart",
     "scanobjectnn/obj_bg": "ScanObjectNN OBJ_BG",
     "nuscenes": "nuScenes",
@@ -34,6 +35,8 @@ def frames_label(data: EvaluationData) -> str:
 
 def known_data(clouds: Clouds) -> str | None:
     """The benchmark that clouds are of, by name and classes, as the published figures have it."""
+    if clouds.name == "modelnet_r":
+        return clouds.name
     if clouds.name.startswith("modelnet") and sorted(clouds.classes) == sorted(MODELNET40):
         return "modelnet40"
     if clouds.name == "scanobjectnn/obj_bg":
