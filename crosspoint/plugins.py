@@ -41,6 +41,7 @@ SHORT_NAMES: dict[Kind, dict[str, str]] = {
     "method": {
         "crosspoint": "crosspoint.methods.crosspoint.CrossPoint",
         "crossjepa": "crosspoint.methods.crossjepa.CrossJEPA",
+        "mm_point": "crosspoint.methods.mm_point.MMPoint",
         "ppkt": "crosspoint.scene.methods.ppkt.PPKT",
         "olivine": "crosspoint.scene.methods.olivine.OLIVINE",
         "regression": "crosspoint.scene.methods.regression.Regression",
