@@ -28,7 +28,9 @@ def checked_fields(fields: Sequence[str] | None) -> Fields:
     given = tuple(fields or ())
     known: Fields = tuple(field for field in FIELDS if field in given)
     if given != known:
-        raise ValueError(f"found the fields {', '.join(map(str, given))}, expected some of {', '.join(FIELDS)}, so ordered")
+        raise ValueError(
+            f"found the fields {', '.join(map(str, given))}, expected some of {', '.join(FIELDS)}, so ordered"
+        )
     return known
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from crosspoint.checkpoints.record import InputKind
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.labeled import labeled_clouds, labeled_dataset
-from crosspoint.fields import Fields
 from crosspoint.eval.shared_samples import refuse_shared_clouds, refuse_shared_frames
+from crosspoint.fields import Fields
 from crosspoint.renderers import RenderedSet
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.renderers.meshes import UpAxis

@@ -42,7 +42,8 @@ def extract_features(
     Batch size and device are not part of the cache's key: they move features by rounding only.
 
     Args:
-        encoder: maps (B, N, 3) points to (B, C) features; with fields behind x y z, if it takes some. Its training flags and its device are as before afterwards.
+        encoder: maps (B, N, 3) points to (B, C) features; with fields behind x y z, if it takes some. Its training
+            flags and its device are as before afterwards.
         points: (n, N, 3) finite coordinates, y up, in the unit sphere as in pre-training; or one cloud (N, 3).
         normalize: center each cloud on its mean and scale it into the unit sphere first, as the commands do; give it
             for clouds in units of their own. Without it, clouds far larger, smaller or off the origin cause a warning.

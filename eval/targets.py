@@ -87,8 +87,8 @@ class CloudTarget(EncoderTarget):
 
     Args:
         dataset: labeled clouds: rendered, clouds, modelnet, modelnet40_hdf5, modelnet40_resampled, modelnet_r,
-            scanobjectnn_obj_bg, scanobjectnn_obj_only, scanobjectnn_pb_t25, scanobjectnn_pb_t25_r, scanobjectnn_pb_t50_r,
-            scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
+            scanobjectnn_obj_bg, scanobjectnn_obj_only, scanobjectnn_pb_t25, scanobjectnn_pb_t25_r,
+            scanobjectnn_pb_t50_r, scanobjectnn_pb_t50_rs, shapenetpart, or the import path of a LabeledDataset
         root: folder of the dataset
         up_axis: up axis of the stored clouds, where it is not the dataset's own
         allow_overlap: measure although clouds of the test split are in the training split, too

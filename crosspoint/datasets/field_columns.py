@@ -74,7 +74,9 @@ def named_fields(columns: Mapping[str, np.ndarray], fields: Sequence[Field], whe
         else:
             raise ValueError(_missing(field, f"the fields {', '.join(list(lower)[:12])}", where))
         if not (_of_length_one(values) if field == "normals" else _like_colors(values)):
-            raise ValueError(_missing(field, f"numbers from {values.min():g} to {values.max():g} in their place", where))
+            raise ValueError(
+                _missing(field, f"numbers from {values.min():g} to {values.max():g} in their place", where)
+            )
         found.append(values.astype(np.float32) if field == "normals" else as_shares(values))
     return np.concatenate(found, axis=-1).astype(np.float32)
 
@@ -98,7 +100,10 @@ def missing_fields(fields: Sequence[Field], owner: object) -> ValueError:
 
 def _missing(field: Field, found: str, where: object) -> str:
     looks = "three of length 1" if field == "normals" else "three from 0 to 1, 255 or 65,535"
-    return f"found {found} in {where}, expected {field} among them, {looks}: take an encoder without {field}, or other files"
+    return (
+        f"found {found} in {where}, expected {field} among them, {looks}: take an encoder without {field}, or other "
+        "files"
+    )
 
 
 def _of_length_one(values: np.ndarray) -> bool:

@@ -56,9 +56,7 @@ def find_archives(root: Path, pattern: str, source: str) -> list[Path]:
     return paths
 
 
-def read_archives(
-    paths: Sequence[Path], points: int, part_keys: Sequence[str] = (), fields: Fields = ()
-) -> Archive:
+def read_archives(paths: Sequence[Path], points: int, part_keys: Sequence[str] = (), fields: Fields = ()) -> Archive:
     """Read `data` (n, ≥ N, 3), `label` (n,) or (n, 1), and part labels (n, ≥ N); the first N points of each cloud.
 
     Of `data` (n, ≥ N, 6), xyz with normals or colors, the first three columns are read, and the others where fields are
@@ -73,7 +71,8 @@ def read_archives(
         fields: normals, colors, behind x y z.
 
     Raises:
-        ValueError: if a file is no HDF5 file, lacks a key or a field, holds no cloud or too few points, or if lengths differ.
+        ValueError: if a file is no HDF5 file, lacks a key or a field, holds no cloud or too few points, or if lengths
+            differ.
     """
     check_archives(paths, points, part_keys)
     clouds, labels, parts = [], [], []

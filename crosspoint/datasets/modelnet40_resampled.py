@@ -77,7 +77,9 @@ def _label(shape: str, classes: list[str], root: Path) -> int:
     """The class of night_stand_0012 is night_stand."""
     name = shape.rpartition("_")[0]
     if name not in classes:
-        raise ValueError(f"found the shape {shape!r} in a list of {root}, expected <class>_<number> of {NAMES}: {AGAIN}")
+        raise ValueError(
+            f"found the shape {shape!r} in a list of {root}, expected <class>_<number> of {NAMES}: {AGAIN}"
+        )
     return classes.index(name)
 
 
@@ -93,8 +95,8 @@ def _read(path: Path, points: int, fields: int) -> np.ndarray:
         rows = np.loadtxt(path, delimiter=",", ndmin=2, max_rows=points)
     if rows.shape != (points, 6) or not np.isfinite(rows).all():
         raise ValueError(
-            f"found numbers of shape {rows.shape} in {path}, expected {points} rows x,y,z,nx,ny,nz, finite: ask for fewer "
-            "points, or unpack the archive again"
+            f"found numbers of shape {rows.shape} in {path}, expected {points} rows x,y,z,nx,ny,nz, finite: ask for "
+            "fewer points, or unpack the archive again"
         )
     return rows[:, : 3 + 3 * fields].astype(np.float32)
 

@@ -45,12 +45,14 @@ def modelnet_r_clouds(root: str | Path, split: str, points: int = 1024, fields: 
     """
     root = Path(root)
     text = (root / NAMES).is_file() or len(list(root.glob(f"*/{NAMES}"))) == 1
-    clouds = resampled_clouds(root, split, points, fields) if text else modelnet40_hdf5_clouds(root, split, points, fields)
+    clouds = (
+        resampled_clouds(root, split, points, fields) if text else modelnet40_hdf5_clouds(root, split, points, fields)
+    )
     counts = {name: int((clouds.labels == number).sum()) for number, name in enumerate(clouds.classes)}
     if all(counts.get(name) == count for name, count in MODELNET40[split].items()):
         raise ValueError(
-            f"found ModelNet40 in {root}, with {MODELNET40[split]['flower_pot']} of flower_pot, expected ModelNet-R: run "
-            "the scripts of github.com/m-saeid/ModeNetR_PointSkipNet, or take modelnet40_resampled or modelnet40_hdf5"
+            f"found ModelNet40 in {root}, with {MODELNET40[split]['flower_pot']} of flower_pot, expected ModelNet-R: "
+            "run the scripts of github.com/m-saeid/ModeNetR_PointSkipNet, or take modelnet40_hdf5 or …_resampled"
         )
     return replace(clouds, name="modelnet_r")
 

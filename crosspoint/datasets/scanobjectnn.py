@@ -7,8 +7,8 @@
     <root>/main_split/training_objectdataset_augmentedrot.h5          pb_t50_r: moved by up to half, and turned
     <root>/main_split/training_objectdataset_augmentedrot_scale75.h5  pb_t50_rs: and scaled
 
-as h5_files.zip unpacks, which https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use; the folder above
-h5_files will do, and for the moved ones their files alone in <root>. Of obj_bg also CrossPoint's copy,
+as h5_files.zip unpacks, which https://hkust-vgd.github.io/scanobjectnn gives out under its terms of use. The folder
+above h5_files will do, and for the moved ones their files alone in <root>; of obj_bg also CrossPoint's copy,
 <root>/main_split/{train,test}.h5.
 """
 

@@ -17,8 +17,8 @@ import numpy as np
 from msgspec import Struct
 
 from crosspoint.datasets.clouds import Clouds
-from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, part_key_of, read_archives
 from crosspoint.datasets.field_columns import missing_fields
+from crosspoint.datasets.hdf5 import check_archives, find_archives, open_archive, part_key_of, read_archives
 from crosspoint.datasets.labeled import LabeledDataset
 from crosspoint.datasets.shapenetpart_text import find_text, read_text
 from crosspoint.fields import Fields

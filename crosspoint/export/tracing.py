@@ -29,7 +29,8 @@ class Graph(NamedTuple):
     """An encoder as a graph.
 
     Attributes:
-        program: takes clouds (B, N, 3 + 3 F); gives features (B, feature_dim), and (B, N, C) of points where they are asked.
+        program: takes clouds (B, N, 3 + 3 F); gives features (B, feature_dim), and (B, N, C) of points where they are
+            asked.
         least: points that a cloud needs.
     """
 

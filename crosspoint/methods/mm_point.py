@@ -2,9 +2,9 @@
 
 Yu and Song, MM-Point: Multi-View Information-Enhanced Multi-Modal Self-Supervised 3D Point Cloud Understanding, AAAI
 2024, https://arxiv.org/abs/2402.10002. Its training code is not public. What the abstract and reviews name is here: two
-augmentations of a cloud contrasted with each other, the cloud contrasted with V views at the same time, heads of its own
-for each of them (Multi-MLP), and views that are augmented more and more strongly (Multi-level Augmentation). Details
-that they leave open are CrossPoint's.
+augmentations of a cloud contrasted with each other, the cloud contrasted with V views at the same time, heads of their
+own for each of them (Multi-MLP), and views that are augmented more and more strongly (Multi-level Augmentation).
+Details that they leave open are CrossPoint's.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ IMAGES = ImageAugmentation(crop=(0.4, 1.0))
 class MMPoint(ObjectMethod):
     """MM-Point: `encoder` is what users keep, the rest serves training.
 
-    L = w₁ NTXent(z₁, z₂) + w₂ / V Σᵥ NTXent((zᵥ₁ + zᵥ₂) / 2, iᵥ), with the projections z of a cloud's two augmentations,
-    theirs zᵥ in the space of view v, and the projection iᵥ of the view.
+    L = w₁ NTXent(z₁, z₂) + w₂ / V Σᵥ NTXent((zᵥ₁ + zᵥ₂) / 2, iᵥ), with the projections z of a cloud's two
+    augmentations, theirs zᵥ in the space of view v, and the projection iᵥ of the view.
 
     Args:
         encoder: maps clouds (B, N, 3) to features (B, encoder.feature_dim).
@@ -73,7 +73,9 @@ class MMPoint(ObjectMethod):
         for name, weight, least in (("intra_weight", intra_weight, 0.0), ("cross_weight", cross_weight, 1e-12)):
             in_range(name, weight, least, 1e6)
         if image_encoder is None:
-            raise ValueError("found no image encoder for MM-Point, expected one: take crosspoint to learn from clouds alone")
+            raise ValueError(
+                "found no image encoder for MM-Point, expected one: take crosspoint to learn from clouds alone"
+            )
         self.encoder = encoder
         self.image_encoder = image_encoder.to(memory_format=torch.channels_last)
         self.head = cloud_head(feature_dim(encoder), projection)
@@ -94,8 +96,8 @@ class MMPoint(ObjectMethod):
         found = getattr(dataset, "views", self.views) if dataset.has_views else 0
         if found != self.views:
             raise ValueError(
-                f"found {found} views of each object in {type(dataset).__name__}, expected {self.views}, as method.views "
-                "says: set data.dataset.views and method.views alike"
+                f"found {found} views of each object in {type(dataset).__name__}, expected {self.views}, as "
+                "method.views says: set data.dataset.views and method.views alike"
             )
         return pairs
 

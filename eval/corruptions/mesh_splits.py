@@ -1,4 +1,4 @@
-"""Corruptions that look at meshes, of all clouds of a split: each mesh is read once, for all of them and all severities."""
+"""Corruptions that look at meshes, of all clouds of a split: each mesh is read once, for all kinds and severities."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def corrupt_by_meshes(
         raise ValueError(f"found {len(meshes)} meshes of {len(points)} clouds, expected one of each: read both again")
     starts = range(0, len(points), CHUNK)
     work = (
-        (points[start : start + CHUNK], meshes[start : start + CHUNK], start, suite, [*seeds], up_axis) for start in starts
+        (points[start : start + CHUNK], meshes[start : start + CHUNK], start, suite, [*seeds], up_axis)
+        for start in starts
     )
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     for part in in_processes(_corrupt_some, work, jobs if len(points) > CHUNK else 1):

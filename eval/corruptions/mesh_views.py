@@ -1,10 +1,10 @@
 """Two corruptions of ModelNet40-C that look at meshes: occlusion and lidar, by ray casting, without a display.
 
 Sun et al., Benchmarking Robustness of 3D Point Cloud Recognition Against Common Corruptions, 2022,
-https://arxiv.org/abs/2201.12296; constants follow its code, https://github.com/jiachens/ModelNet40-C (data/occlusion.py,
-data/generate_c.py), which renders depth in a window of Open3D. There faces are seen from their front alone; here they
-are seen from both sides, as the windings of ModelNet's meshes say nothing. A severity is a sector of headings, not more
-or less of the corruption.
+https://arxiv.org/abs/2201.12296; constants follow its code, https://github.com/jiachens/ModelNet40-C
+(data/occlusion.py, data/generate_c.py), which renders depth in a window of Open3D. There faces are seen from their
+front alone; here they are seen from both sides, as the windings of ModelNet's meshes say nothing. A severity is a
+sector of headings, not more or less of the corruption.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class BoxedMesh:
         low, high = used.min(axis=0), used.max(axis=0)
         vertices = (np.asarray(mesh.vertices) - (low + high) / 2) * 2 / (high - low).max()
         self.mesh = trimesh.Trimesh(vertices, mesh.faces, process=False)
+        self.used = torch.from_numpy(vertices[np.unique(mesh.faces)])
         self.tracer = Raycast(self.mesh)
 
     def seen(self, camera: Cameras, count: int, generator: Generator) -> np.ndarray:
@@ -66,8 +67,7 @@ class BoxedMesh:
 
     def _window(self, camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the pixels between which all vertices lie."""
-        used = torch.from_numpy(np.asarray(self.mesh.vertices)[np.unique(self.mesh.faces)])
-        pixels = camera.project(used)[0][0].numpy()
+        pixels = camera.project(self.used)[0][0].numpy()
         low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, 0)
         high = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 1, WINDOW[::-1])
         return np.arange(low[1], high[1]), np.arange(low[0], high[0])

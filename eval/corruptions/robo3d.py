@@ -115,8 +115,8 @@ def corrupt_frame(
     """A corrupted frame; the frame itself stays as it is.
 
     Args:
-        frame: with the field `ring` for beam_missing, cross_sensor and snow, `label` for incomplete_echo, wet_ground and
-            snow, `intensity` for fog, wet_ground and snow.
+        frame: with the field `ring` for beam_missing, cross_sensor and snow, `label` for incomplete_echo, wet_ground
+            and snow, `intensity` for fog, wet_ground and snow.
         name: of the corruption.
         severity: from 1 to 3.
         generator: all that is drawn comes from it.

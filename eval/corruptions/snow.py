@@ -1,10 +1,10 @@
 """Snow of Robo3D: flakes that hide rays and answer in place of what is behind, and echoes too weak to be kept.
 
 Hahner et al., LiDAR Snowfall Simulation for Robust 3D Object Detection, CVPR 2022, https://arxiv.org/abs/2203.15118;
-constants follow https://github.com/ldkong1205/Robo3D, create/nuscenes_c/snow/simulation.py. Two things differ. That code
-corrects intensities by the calibration of one sensor, an HDL-64; here a ray that flakes hide in part has the rest of its
-intensity. And where the paper lets a target answer by its own reflectivity, the code puts that of a flake in its place
-for rays with flakes: so it is here, as the published baselines have it.
+constants follow https://github.com/ldkong1205/Robo3D, create/nuscenes_c/snow/simulation.py. Where the paper lets a
+target answer by its own reflectivity, that code puts a flake's in its place for rays with flakes: so it is here, as
+published baselines are of such frames. What it does more, correct intensities by the calibration of an HDL-64, is left
+out: a ray that flakes hide in part has the rest of its intensity.
 """
 
 from __future__ import annotations

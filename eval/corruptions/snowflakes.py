@@ -49,7 +49,7 @@ class Hidden(NamedTuple):
 
 
 def draw_flakes(snowfall: Snowfall, generator: Generator) -> np.ndarray:
-    """Discs in which flakes cut a plane, (n, 3): angle in radians, distance and radius in meters; none at the sensor."""
+    """Discs in which flakes cut the plane, (n, 3): angle in radians, distance and radius in meters."""
     wanted, found, covered = snowfall.occupancy * np.pi * RADIUS**2, [], 0.0
     scale = snowfall.mean_diameter
     batch = int(1.1 * wanted / (np.pi * scale**2 / 3)) + 16  # a disc has π D² / 6 on the mean, and D² is 2 scale²

@@ -133,9 +133,7 @@ class Robustness(Protocol):
             )
             return {}
         up_axis = data.up_axis or dataset.up_axis
-        return corrupt_by_meshes(
-            test.points, meshes, self.corruptions, [data.seed, WORD], up_axis=up_axis, jobs=jobs
-        )
+        return corrupt_by_meshes(test.points, meshes, self.corruptions, [data.seed, WORD], up_axis=up_axis, jobs=jobs)
 
     def columns(self, data: EvaluationData) -> list[Column]:
         """Accuracy under corruptions, and what share of the clean accuracy that is."""

@@ -209,7 +209,9 @@ def train_supervised(
             folder, keys, recipe.constants(), resources.precision, resources.devices, seed
         )
     network.train()  # encoders come in eval mode, and Lightning leaves modes as they are
-    training = SupervisedTraining(network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed, fields)
+    training = SupervisedTraining(
+        network, [torch.from_numpy(array) for array in arrays], recipe, resources, seed, fields
+    )
     fitted = fit_and_choose(
         training, evaluation, epochs=recipe.epochs, progress=progress, unfinished=unfinished, logger=logger
     )

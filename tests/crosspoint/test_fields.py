@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-
 from torch import Generator, Tensor, nn
 
 from crosspoint import CloudAugmentation, CrossPoint, load_pretrained
@@ -73,7 +72,9 @@ def test_what_happens_to_coordinates_does_not_depend_on_fields() -> None:
     augmentation = CloudAugmentation(points=64, stretch=(0.75, 1.33), color_jitter=0.1)
     alone = augmentation(clouds[..., :3], generator(5))
     assert torch.equal(augmentation(clouds, generator(5), BOTH)[..., :3], alone)
-    assert torch.equal(ScaleAndShift()(clouds, generator(5), BOTH)[..., :3], ScaleAndShift()(clouds[..., :3], generator(5)))
+    assert torch.equal(
+        ScaleAndShift()(clouds, generator(5), BOTH)[..., :3], ScaleAndShift()(clouds[..., :3], generator(5))
+    )
 
 
 def test_fields_stay_with_their_points() -> None:
@@ -178,7 +179,9 @@ def test_a_run_is_told_once_and_its_checkpoint_takes_raw_clouds(tmp_path: Path) 
     assert torch.allclose(seen[0, :, 3:6], torch.from_numpy(cloud[rows, 3:6]).float() @ turn.T, atol=1e-6)
     assert torch.allclose(seen[0, :, :3].norm(dim=1).amax(), torch.tensor(1.0), atol=1e-5)
     assert torch.isfinite(pretrained.encoder(seen)).all()
-    with pytest.raises(ValueError, match=r"found a cloud of shape \(60, 3\), expected \(N, 9\) .* x y z, normals, colors"):
+    with pytest.raises(
+        ValueError, match=r"found a cloud of shape \(60, 3\), expected \(N, 9\) .* x y z, normals, colors"
+    ):
         pretrained.transform(cloud[:, :3])
     with pytest.raises(ValueError, match=r"found clouds of shape \(2, 60, 3\), expected \(N, 9\) or \(B, N, 9\)"):
         pretrained.encoder(surface(60)[0][..., :3])
@@ -186,9 +189,11 @@ def test_a_run_is_told_once_and_its_checkpoint_takes_raw_clouds(tmp_path: Path) 
 
 def test_weights_without_fields_are_refused(tmp_path: Path) -> None:
     last = toy_run(tmp_path / "plain", method=method(None))
-    with pytest.raises(ValueError, match=r"found an encoder of x y z in .*, expected one of x y z, normals, colors, as"):
+    with pytest.raises(
+        ValueError, match=r"found an encoder of x y z in .*, expected one of x y z, normals, colors, as"
+    ):
         toy_run(tmp_path / "run", method=method(BOTH), dataset=FieldToys(), weights=last)
-    with pytest.raises(ValueError, match="found weights in .* that do not fit DGCNN"):
+    with pytest.raises(ValueError, match=r"found weights in .* that do not fit DGCNN"):
         load_pretrained(last, fields=["normals"])
 
 
@@ -204,6 +209,6 @@ def test_data_without_fields_are_refused(tmp_path: Path) -> None:
 def test_fields_have_names_and_an_order() -> None:
     assert checked_fields(None) == () and checked_fields(["normals", "colors"]) == BOTH
     for wrong in (["colors", "normals"], ["normals", "normals"], ["intensity"]):
-        with pytest.raises(ValueError, match="found the fields .*, expected some of normals, colors"):
+        with pytest.raises(ValueError, match=r"found the fields .*, expected some of normals, colors"):
             DGCNN(fields=wrong)
     assert isinstance(PointNet(fields=["colors"]), nn.Module)

@@ -89,7 +89,9 @@ def test_commands_follow_the_checkpoint(place: Path, tmp_path: Path, capsys: pyt
     data = ["--dataset", "rendered", "--root", str(place / "views"), "--points", "64"]
     assert main(["evaluate", "robustness", *checkpoint, *data]) == 2
     assert "an encoder of x y z, normals, colors, while corruptions are of x y z alone" in capsys.readouterr().err
-    assert main(["export", str(place / "encoder.safetensors"), str(tmp_path / "e.pt2"), "--format", "torch-export"]) == 0
+    assert (
+        main(["export", str(place / "encoder.safetensors"), str(tmp_path / "e.pt2"), "--format", "torch-export"]) == 0
+    )
     capsys.readouterr()
 
 
@@ -99,7 +101,12 @@ def test_fine_tuning_and_parts_see_fields(place: Path) -> None:
     )
     recipe = FinetuneConfig(epochs=2, batch_size=4)
     result = fine_tune(
-        load_encoder(place / "encoder.safetensors"), train, test, recipe=recipe, validation=0, resources=Resources("cpu")
+        load_encoder(place / "encoder.safetensors"),
+        train,
+        test,
+        recipe=recipe,
+        validation=0,
+        resources=Resources("cpu"),
     )
     assert 0 <= result.metrics["accuracy"] <= 100
     halves = [(each.points[..., 3] > 0).astype(np.int64) + 2 * each.labels[:, None] for each in (train, test)]
@@ -110,7 +117,7 @@ def test_fine_tuning_and_parts_see_fields(place: Path) -> None:
     result = segment_parts(segmenter, *parted, recipe=recipe, validation=0, votes=2, resources=resources)
     assert 0 <= result.metrics["instance_miou_voted"] <= 100
     plain = labeled_clouds("rendered", place / "views", "test", points=48)
-    with pytest.raises(ValueError, match="found clouds of x y z, normals, colors in rendered .* and of x y z in"):
+    with pytest.raises(ValueError, match=r"found clouds of x y z, normals, colors in rendered .* and of x y z in"):
         fine_tune(load_encoder(place / "encoder.safetensors"), train, plain, recipe=recipe, validation=0)
     with pytest.raises(ValueError, match=r"found points of shape \(6, 48, 3\), expected \(n, N, 9\) \(x y z, normals"):
         extract_features(load_encoder(place / "encoder.safetensors"), plain.points)

@@ -86,7 +86,7 @@ def test_normals_of_meshes_are_those_of_the_faces(tmp_path: Path) -> None:
     reach = np.abs(points).max(axis=0)[side]  # a box's side faces outward, at its full reach
     assert np.allclose(outward[:, 0], reach, rtol=0.1)
     assert np.array_equal(modelnet_clouds(tmp_path, "train", 64, jobs=1).points[0], points)
-    with pytest.raises(ValueError, match="found no colors in box/train/0.off"):
+    with pytest.raises(ValueError, match=r"found no colors in box/train/0\.off"):
         modelnet_clouds(tmp_path, "train", 8, fields=["colors"], jobs=1)
 
 
@@ -154,9 +154,9 @@ def test_resampled_modelnet40_is_read(tmp_path: Path) -> None:
     (inner / "modelnet40_test.txt").write_text("sofa_0001\n")
     with pytest.raises(ValueError, match="found the shape 'sofa_0001' in a list"):
         resampled_clouds(inner, "test", 20, jobs=1)
-    with pytest.raises(ValueError, match="found no colors in .*, whose rows are a point and its normal"):
+    with pytest.raises(ValueError, match=r"found no colors in .*, whose rows are a point and its normal"):
         resampled_clouds(inner, "train", 20, BOTH)
-    with pytest.raises(FileNotFoundError, match="get modelnet40_normal_resampled.zip"):
+    with pytest.raises(FileNotFoundError, match=r"get modelnet40_normal_resampled\.zip"):
         resampled_clouds(inner / "chair", "train", 20)
     with pytest.raises(ValueError, match="found the split 'val'"):
         resampled_clouds(inner, "val", 20)
@@ -196,5 +196,5 @@ def test_what_is_no_field_is_named() -> None:
         unnamed_fields(np.zeros((50, 0)), ("normals",), "a")
     with pytest.raises(ValueError, match="found the fields x, y in a, expected colors among them"):
         named_fields({"x": POINTS[:, 0], "y": POINTS[:, 1]}, ("colors",), "a")
-    with pytest.raises(ValueError, match="found numbers from .* in their place in a, expected normals"):
+    with pytest.raises(ValueError, match=r"found numbers from .* in their place in a, expected normals"):
         named_fields(dict(zip(("nx", "ny", "nz"), POINTS.T, strict=True)), ("normals",), "a")

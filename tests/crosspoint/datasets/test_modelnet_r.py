@@ -50,7 +50,9 @@ def test_modelnet40_is_not_taken_for_it(tmp_path: Path) -> None:
         with h5py.File(tmp_path / str(number) / "ply_data_test0.h5", "w") as file:
             file["data"], file["label"] = np.tile(POINTS[:1], (len(labels), 1, 1)), np.array(labels)
     assert len(modelnet_r_clouds(tmp_path / "1", "test", 8)) == sum(MODELNET_R["test"].values())
-    with pytest.raises(ValueError, match=r"found ModelNet40 in .*, with 20 of flower_pot, expected ModelNet-R: run the"):
+    with pytest.raises(
+        ValueError, match=r"found ModelNet40 in .*, with 20 of flower_pot, expected ModelNet-R: run the"
+    ):
         modelnet_r_clouds(tmp_path / "0", "test", 8)
     with pytest.raises(ValueError, match="found the split 'val'"):
         modelnet_r_clouds(tmp_path / "1", "val", 8)

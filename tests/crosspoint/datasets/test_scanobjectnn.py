@@ -51,7 +51,7 @@ def test_other_places_of_the_files_are_known(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scanobjectnn_clouds(tmp_path, "test", 24, "pb_t50_rs").points, alone)
     named = labeled_clouds("scanobjectnn_pb_t25_r", tmp_path, "test", points=24, normalize=False)
     np.testing.assert_array_equal(named.points, above)
-    with pytest.raises(FileNotFoundError, match="expected main_split/test_objectdataset_augmentedrot.h5 or test_obj"):
+    with pytest.raises(FileNotFoundError, match=r"expected main_split/test_objectdataset_augmentedrot\.h5 or test_obj"):
         scanobjectnn_clouds(tmp_path, "test", 24, "pb_t50_r")
 
 
@@ -76,7 +76,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="found no folder"):
         scanobjectnn_clouds(tmp_path / "absent", "train")
     write(tmp_path / "h5_files" / "main_split" / "train.h5", 0)
-    with pytest.raises(FileNotFoundError, match="found h5_files in .*, expected main_split_nobg"):
+    with pytest.raises(FileNotFoundError, match=r"found h5_files in .*, expected main_split_nobg"):
         scanobjectnn_clouds(tmp_path, "train", variant="obj_only")
     with pytest.raises(FileNotFoundError, match=r"found train\.h5 in .*: give the folder above it"):
         scanobjectnn_clouds(tmp_path / "h5_files" / "main_split", "train")

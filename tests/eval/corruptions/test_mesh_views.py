@@ -28,7 +28,9 @@ def test_a_camera_sees_the_near_cap_of_a_sphere() -> None:
     mesh, camera = ball(), _camera(3.0, 45.0, 100.0)
     points = mesh.seen(camera, 2000, generator())
     eye = camera.centers[0].numpy()
-    assert np.allclose(eye, 3 * np.array([np.sin(np.deg2rad(100)), 1, np.cos(np.deg2rad(100))]) * [2**-0.5, 2**-0.5, 2**-0.5])
+    assert np.allclose(
+        eye, 3 * np.array([np.sin(np.deg2rad(100)), 1, np.cos(np.deg2rad(100))]) * [2**-0.5, 2**-0.5, 2**-0.5]
+    )
     assert np.allclose(np.linalg.norm(points, axis=1), 1, atol=2e-3)
     cosine = points @ eye / 3  # the cap that a point at distance d sees ends where cos α = 1 / d
     assert cosine.min() > 1 / 3 - 0.02 and cosine.min() < 1 / 3 + 0.05
@@ -90,10 +92,14 @@ def test_a_corrupted_cloud_lies_where_the_clean_one_does() -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ValueError, match="found a cloud alone for lidar, expected its mesh, too: lidar looks at the mesh"):
+    with pytest.raises(
+        ValueError, match="found a cloud alone for lidar, expected its mesh, too: lidar looks at the mesh"
+    ):
         corrupt(np.zeros((1024, 3)), "modelnet40_c", "lidar", 1, generator())
     with pytest.raises(ValueError, match="found severity 6, expected 1 to 5"):
         corrupt(np.zeros((1024, 3)), "modelnet40_c", "occlusion", 6, generator(), ball())
-    empty = BoxedMesh(trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]], process=False))
+    empty = BoxedMesh(
+        trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]], process=False)
+    )
     with pytest.raises(ValueError, match="found a mesh of which a camera sees no face"):
         occlusion(empty, 1, generator())

@@ -128,7 +128,9 @@ def test_all_fifteen_kinds_count_where_there_are_meshes(
         assert main(["evaluate", "robustness", *words, *data]) == 0
     whole, part = (Result.load(file) for file in out)
     assert whole.constants["kinds"] == 15 and part.constants["kinds"] == 13
-    kinds = [value for name, value in whole.metrics.items() if name.startswith("accuracy_") and name != "accuracy_corrupted"]
+    kinds = [
+        value for name, value in whole.metrics.items() if name.startswith("accuracy_") and name != "accuracy_corrupted"
+    ]
     assert len(kinds) == 15 and whole.metrics["accuracy_corrupted"] == pytest.approx(np.mean(kinds))
     assert "accuracy_lidar" in whole.metrics and "accuracy_lidar" not in part.metrics
     assert "has clouds alone: occlusion and lidar, which look at meshes, are left out of modelnet40_c" in caplog.text
