@@ -23,9 +23,10 @@ from crosspoint.ops.knn import knn_formula
 class FormulaEdgeConv(EdgeConv):
     """The layer by its definition. A class of its own: torch.compile would take a patched method for the old one."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, points: Tensor | None = None) -> Tensor:
         """x (B, N, C) → (B, N, D)."""
-        return edge_conv(x, knn_formula(x.detach(), self.k), self.weight, self.norm, self.slope)
+        neighbors = knn_formula((x if points is None else points).detach(), self.k)
+        return edge_conv(x, neighbors, self.weight, self.norm, self.slope)
 
 
 def step(encoder: DGCNN, points: Tensor, *, formula: bool, half: bool, compiled: bool) -> Callable[[], None]:

@@ -30,19 +30,17 @@ CLASSES = (
     "sofa", "toilet",
 )  # fmt: skip
 
+_MOVED: dict[Variant, str] = {
+    "pb_t25": "objectdataset_augmented25_norot",
+    "pb_t25_r": "objectdataset_augmented25rot",
+    "pb_t50_r": "objectdataset_augmentedrot",
+    "pb_t50_rs": "objectdataset_augmentedrot_scale75",
+}
 # Names of a split's file, of which the first that is there is read; CrossPoint's copy calls them train.h5 and test.h5.
 _FILES: dict[Variant, tuple[str, ...]] = {
     "obj_bg": ("main_split/{official}_objectdataset.h5", "main_split/{split}.h5"),
     "obj_only": ("main_split_nobg/{official}_objectdataset.h5",),
-    **{
-        variant: (f"main_split/{{official}}_{name}.h5", f"{{official}}_{name}.h5")
-        for variant, name in (
-            ("pb_t25", "objectdataset_augmented25_norot"),
-            ("pb_t25_r", "objectdataset_augmented25rot"),
-            ("pb_t50_r", "objectdataset_augmentedrot"),
-            ("pb_t50_rs", "objectdataset_augmentedrot_scale75"),
-        )
-    },
+    **{variant: (f"main_split/{{official}}_{name}.h5", f"{{official}}_{name}.h5") for variant, name in _MOVED.items()},
 }
 _OFFICIAL = {"train": "training", "test": "test"}
 

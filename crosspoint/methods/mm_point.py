@@ -152,5 +152,8 @@ def level(images: ImageAugmentation, share: float) -> ImageAugmentation:
         images: the whole one.
         share: from 0, which neither crops nor jitters, to 1.
     """
-    crop = None if images.crop is None else tuple(1 - share * (1 - limit) for limit in images.crop)
+    crop = None
+    if images.crop is not None:
+        low, high = (1 - share * (1 - limit) for limit in images.crop)
+        crop = low, high
     return replace(images, crop=crop, jitter=share * images.jitter)

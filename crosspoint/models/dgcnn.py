@@ -76,7 +76,8 @@ class DGCNN(PointEncoder):
 
     def _levels(self, points: Tensor) -> Tensor:
         """Outputs of all EdgeConv layers side by side: points (B, N, 3) → (B, N, sum of channels)."""
-        levels, x = [], points
+        levels: list[Tensor] = []
+        x = points
         for edge in self.edges:
             x = edge(x) if levels or not self.fields else edge(x, points[..., :3])
             levels.append(x)

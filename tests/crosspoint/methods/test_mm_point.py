@@ -104,9 +104,7 @@ def test_a_run_trains_and_leaves_an_encoder(tmp_path: Path) -> None:
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"found 1 views of each object in ToyPairs, expected 3, as method\.views"
-    ):
+    with pytest.raises(ValueError, match=r"found 1 views of each object in ToyPairs, expected 3, as method\.views"):
         toy_run(tmp_path, method=made(), dataset=ToyPairs())
     with pytest.raises(ValueError, match=r"found 2 views, expected 3: set data\.dataset\.views"):
         made().training_step(batch(2), Generator())
