@@ -56,9 +56,9 @@ class PointEncoder(Recorded, nn.Module):
 
     @property
     def config(self) -> JsonObject:
-        """The arguments that built it, as YAML and JSON hold them."""
+        """The arguments that built it, as YAML and JSON hold them; `fields` where it takes some."""
         settings: JsonObject = plain(self.arguments)
-        return settings
+        return {name: value for name, value in settings.items() if name != "fields" or value is not None}
 
     def fresh(self: Encoder) -> Encoder:
         """A network of the same class and arguments, with random weights from torch's global generator."""
