@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crosspoint.eval.evaluation_run import EvaluationRun
     from crosspoint.eval.image_target import ImageTarget
     from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
+    from crosspoint.eval.prediction import predict
     from crosspoint.eval.probe import probe_hold_out
     from crosspoint.eval.protocols.few_shot import few_shot, few_shot_table
     from crosspoint.eval.protocols.knn import knn_classify
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from crosspoint.eval.supervised.part_segmentation import segment_parts
     from crosspoint.eval.supervised.pointbert_folds import folds_finetune
     from crosspoint.eval.supervised.semantic_segmentation import semantic_segmentation
+    from crosspoint.eval.supervised.trained_network import load_network
     from crosspoint.eval.targets import CloudTarget, EncoderTarget, FrameTarget
 
 # Where each name is defined. They are imported when they are first asked for: scikit-learn and Lightning take seconds.
@@ -57,8 +59,10 @@ _MODULES = {
     "folds_svm": "protocols.pointbert_folds",
     "knn_classify": "protocols.knn",
     "linear_svm": "protocols.linear_svm",
+    "load_network": "supervised.trained_network",
     "named_protocols": "protocols.named",
     "panoptic_segmentation": "panoptic.panoptic_segmentation",
+    "predict": "prediction",
     "probe_hold_out": "probe",
     "report_study": "study.study",
     "retrieve_across": "protocols.retrieval",
@@ -91,8 +95,10 @@ __all__ = [
     "folds_svm",
     "knn_classify",
     "linear_svm",
+    "load_network",
     "named_protocols",
     "panoptic_segmentation",
+    "predict",
     "probe_hold_out",
     "report_study",
     "retrieve_across",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,17 +50,35 @@ def build_network(
     if import_path(kind, described["class_path"]).startswith("crosspoint."):
         _check_numbers(described["init_args"], max(LARGEST, sum(weight.numel() for weight in weights.values())), path)
     expected, remedy = f"a {kind} that {name} can be built with", "install the version that wrote it"
+    return build_checked(lambda: build(kind, described, base, path, **given), weights, path, expected, remedy)
+
+
+def build_checked(
+    make: Callable[[], nn.Module], weights: Mapping[str, Tensor], path: Path, expected: str, remedy: str
+) -> nn.Module:
+    """The network that a function makes, with the file's weights, in eval mode; first made without memory.
+
+    Args:
+        make: called twice: under torch's device "meta", and then for good.
+        weights: of all of its layers.
+        path: the file, for messages.
+        expected: what the file should be.
+        remedy: what to do if it is not.
+
+    Raises:
+        ValueError: if the network cannot be made, or does not fit the weights.
+    """
     limit = _no_more_than(10 * len(weights) + SLACK)
     with _told_of(path), reading(path, expected, remedy), torch.random.fork_rng(devices=[]), limit:
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                outline = build(kind, described, base, path, **given)
+                outline = make()
         except (NotImplementedError, RuntimeError):  # what looks at its own weights while it is built
             outline = None
         if outline is not None:
             _check_shapes(outline, weights, path, type(outline).__name__)
-        network = build(kind, described, base, path, **given)
+        network = make()
     load_weights_strict(network, weights, path, type(network).__name__)
     return network.eval()
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from crosspoint.checkpoints.record import InputKind, Inputs
 from crosspoint.fields import Fields, channels_of
-from crosspoint.models.raw_cloud import as_clouds, read_cloud
+from crosspoint.models.raw_cloud import as_clouds, drawn_points, read_cloud
 from crosspoint.plugins import Recorded, plain
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.transforms import unit_sphere
@@ -84,8 +83,7 @@ class PointEncoder(Recorded, nn.Module):
         columns = channels_of(self.fields)
         points = read_cloud(cloud, self, inputs, columns=columns, up_axis=up_axis, exact=True, fields=self.fields)
         if inputs.points is not None and points.shape[1] > inputs.points:
-            chosen = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(0))[: inputs.points]
-            points = points[:, chosen.sort().values.to(points.device)]
+            points = points[:, drawn_points(points.shape[1], inputs.points).to(points.device)]
         return (unit_sphere(points) if inputs.unit_sphere else points).float()
 
     def weights_by_depth(self) -> list[list[nn.Parameter]]:

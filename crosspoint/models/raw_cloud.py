@@ -64,6 +64,18 @@ def read_cloud(
     return torch.cat([turn_up(points[..., :3], up_axis, inputs.up_axis), values], dim=2)
 
 
+def drawn_points(count: int, most: int | None) -> Tensor:
+    """Which points of a cloud an encoder sees: (min(count, most),) int64, ascending, always the same ones.
+
+    Args:
+        count: of the cloud.
+        most: that the encoder saw in training; None takes all.
+    """
+    if most is None or count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
+
+
 def as_clouds(points: np.ndarray | Tensor, network: nn.Module, fields: Sequence[Field] = ()) -> Tensor:
     """Clouds (N, C) or (B, N, C) of any type as a batch (B, N, C) of the network's type, on its device.
 

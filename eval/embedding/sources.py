@@ -1,4 +1,4 @@
-"""Sources of what is embedded: files of objects, the clouds of a rendered set, the frames of a LiDAR dataset."""
+"""Sources of what is embedded, or told of: files, the clouds of a rendered set or a dataset, LiDAR frames."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from crosspoint.datasets.cloud_reading import cloud_suffixes, read_cloud
+from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.rendered import check_rendered_fields, rendered_cloud
 from crosspoint.fields import Fields
 from crosspoint.renderers import RenderedSet
@@ -111,6 +112,26 @@ class RenderedSource:
     def read(self, index: int) -> np.ndarray:
         """The cloud (N, 3 + 3 F)."""
         return rendered_cloud(self.objects, index, self.fields)
+
+
+class CloudsSource:
+    """The clouds of a labeled dataset, in the frame of training already.
+
+    Args:
+        clouds: of a split.
+    """
+
+    prepared = True  # the cloud is taken as it is
+
+    def __init__(self, clouds: Clouds) -> None:
+        self.clouds = clouds
+        self.names = [f"{clouds.split}/{index:06d}" for index in range(len(clouds))]
+        self.labels = [clouds.classes[label] for label in clouds.labels]
+
+    def read(self, index: int) -> np.ndarray:
+        """The cloud (N, 3)."""
+        cloud: np.ndarray = self.clouds.points[index]
+        return cloud
 
 
 class FrameSource:

@@ -27,6 +27,7 @@ from crosspoint.eval.supervised.cloud_training import check_free, save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import in_dataset_order, label_step
+from crosspoint.eval.supervised.network_record import frames_record
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
@@ -147,7 +148,10 @@ def panoptic_segmentation(
         answers = in_dataset_order(answers, tested.indices)
         classes, objects = (np.concatenate(part) for part in zip(*answers, strict=True))
         offsets = np.cumsum([0, *(len(answer[0]) for answer in answers)])
-        save_network(out, network, predicted=classes, instance=objects, offsets=offsets)
+        things_named = [train.classes[place] for place in _places(rules.things)]
+        head = {"branch": plain(branch), "grouping": asdict(grouping), "things": things_named}
+        record = frames_record("panoptic", network.encoder, voxels, train, head)
+        save_network(out, network, record, predicted=classes, instance=objects, offsets=offsets)
     row, places = fitted.records[fitted.epoch - 1], _places(rules.things)
     metrics = panoptic_scores(chosen, places) | {key: row[key] for key in ("validation_pq",) if key in row}
     metrics["pq_last_epoch"] = panoptic_scores(last, places)["pq"]

@@ -126,7 +126,9 @@ def measure_panoptic(
     with frozen(network, device), torch.inference_mode():
         for batch in loader:
             fields, bounds = batch.point_fields, batch.point_offsets.tolist()
-            for number, (classes, objects) in enumerate(_answer(network, batch, things.to(device), grouping, device)):
+            for number, (classes, objects) in enumerate(
+                answer_frames(network, batch, things.to(device), grouping, device)
+            ):
                 rows = slice(bounds[number], bounds[number + 1])
                 labels, true = (fields[name][rows].numpy() for name in ("label", "instance"))
                 true = np.where(things.numpy()[labels.clip(min=0)], true, 0)  # all else of a class is one segment
@@ -138,7 +140,7 @@ def measure_panoptic(
     return sums, answers
 
 
-def _answer(
+def answer_frames(
     network: PanopticSegmenter, batch: LidarBatch, things: Tensor, grouping: GroupingConfig, device: torch.device
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Classes (N,) and objects (N,) of the points of each frame."""

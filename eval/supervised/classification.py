@@ -139,7 +139,8 @@ def fine_tune(
         logger=logger,
     )
     if out is not None:
-        save_trained(out, network, splits.train, predicted=trained.predicted, truth=test.labels)
+        head = {"kind": "linear" if mode == "frozen" else "mlp", "dropout": recipe.dropout}
+        save_trained(out, network, splits.train, "classes", head, predicted=trained.predicted, truth=test.labels)
     constants = {"mode": mode, "encoder": type(encoder).__name__, "fraction": fraction, **splits.constants()}
     return trained.result(f"finetune/{mode}", "accuracy", constants)
 

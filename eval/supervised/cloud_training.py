@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_only
-from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from torch.utils.data import TensorDataset
 
+from crosspoint.checkpoints.files import write_safetensors
 from crosspoint.checkpoints.pretrained import save_encoder
 from crosspoint.checkpoints.record import Inputs
 from crosspoint.datasets.clouds import Clouds
@@ -30,6 +30,7 @@ from crosspoint.eval.features import feature_key, frozen
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.layer_decay import decayed_groups
+from crosspoint.eval.supervised.network_record import NETWORK_KEY, NetworkRecord, Task, described_encoder
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
 from crosspoint.fields import Fields
@@ -256,29 +257,44 @@ def check_free(out: Path | None) -> None:
 
 
 @rank_zero_only
-def save_trained(out: Path, network: nn.Module, clouds: Clouds, **predictions: np.ndarray) -> None:
+def save_trained(
+    out: Path, network: nn.Module, clouds: Clouds, task: Task, head: JsonObject, **predictions: np.ndarray
+) -> None:
     """Write what training was for; what an interrupted one would need goes.
 
     Args:
         out: folder of the files.
         network: with its encoder, which is exported for `load_pretrained` if it extends `PointEncoder`.
         clouds: of the training.
+        task: what the network tells.
+        head: settings of its layers on the encoder.
         predictions: on the test split.
     """
     encoder: Any = network.encoder
+    inputs = Inputs(points=clouds.points.shape[1])
     if isinstance(encoder, PointEncoder):
-        points = clouds.points.shape[1]
-        save_encoder(encoder, out / ENCODER, Inputs(points=points, k=encoder.config.get("k")))
-    save_network(out, network, **predictions)
+        inputs = replace(inputs, k=encoder.config.get("k"))
+        save_encoder(encoder, out / ENCODER, inputs)
+    names, parts = list(clouds.classes), clouds.part_names if task == "parts" else None
+    record = NetworkRecord(task, described_encoder(encoder), inputs, names, head, clouds.name, part_names=parts)
+    save_network(out, network, record, **predictions)
 
 
 @rank_zero_only
-def save_network(out: Path, network: nn.Module, **predictions: np.ndarray) -> None:
-    """Write predictions and weights, each file whole or not at all; what an interrupted training would need goes."""
+def save_network(
+    out: Path, network: nn.Module, record: NetworkRecord | None = None, /, **predictions: np.ndarray
+) -> None:
+    """Write predictions and weights, each file whole or not at all; what an interrupted training would need goes.
+
+    Args:
+        out: folder of the files.
+        network: its weights are written.
+        record: of the network, for `load_network`, which refuses files that have none.
+        predictions: on the test split.
+    """
     with atomic_write(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
-    with atomic_write(out / NETWORK) as file:
-        file.write(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
+    write_safetensors(out / NETWORK, network.state_dict(), NETWORK_KEY, None if record is None else record.as_dict())
     InterruptedTraining.remove(out)
 
 

@@ -27,10 +27,11 @@ from crosspoint.eval.supervised.depth_networks import DenseDepth, DepthEstimator
 from crosspoint.eval.supervised.depth_training import DepthTraining, measure_depth
 from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import label_step
+from crosspoint.eval.supervised.network_record import NetworkRecord
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.image_stages import ImageStages
-from crosspoint.plugins import plain
+from crosspoint.plugins import describe, plain
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.training.loggers import Names, check_loggers
 from crosspoint.training.run_folder import writes_alone
@@ -111,7 +112,9 @@ def depth_estimation(
     if out is not None:
         frames = np.stack(chosen.shown) if len({part.shape for part in chosen.shown}) == 1 else np.zeros((0, 0, 0, 0))
         places = np.array([tested.indices[place] for place in shown])
-        save_network(out, network, errors=chosen.rows(), shown=frames, frames=places)
+        head = {"kind": "linear" if mode == "linear" else "dense", "scale": recipe.scale, "farthest": recipe.farthest}
+        record = NetworkRecord("depth", describe(encoder), None, [], head, train.name)
+        save_network(out, network, record, errors=chosen.rows(), shown=frames, frames=places)
     row, of_last = fitted.records[fitted.epoch - 1], last.figures()
     metrics = {
         **chosen.figures(),

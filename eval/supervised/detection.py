@@ -23,6 +23,7 @@ from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detector_training import DetectionConfig, DetectorTraining, find_boxes
 from crosspoint.eval.supervised.frame_training import interrupted_training
 from crosspoint.eval.supervised.labeled_frames import in_dataset_order, label_step
+from crosspoint.eval.supervised.network_record import frames_record
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.trainer import Fitted, fit_and_choose, seeded
 from crosspoint.models.point_encoder import PointEncoder
@@ -117,7 +118,8 @@ def detection(
     rows = [row | further for row, further in zip(rows, more, strict=True)]
     metrics |= benchmark_scores(found, test, tested.indices)
     if out is not None:
-        save_network(out, network, **_arrays(in_dataset_order(found, tested.indices)))
+        record = frames_record("boxes", network.encoder, voxels, train, {"detector": plain(detector)})
+        save_network(out, network, record, **_arrays(in_dataset_order(found, tested.indices)))
     row = fitted.records[fitted.epoch - 1]
     metrics |= {key: row[key] for key in ("validation_ap_3d",) if key in row}
     constants = {

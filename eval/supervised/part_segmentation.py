@@ -161,7 +161,9 @@ def segment_parts(
         voted = {f"{name}_voted": value for name, value in score(predicted, test).items()}
     if out is not None:
         answers = {"parts": predicted[:, 0], "own_parts": predicted[:, 1], "truth": _parts(test)}
-        save_trained(out, network, splits.train, **answers)
+        own = [np.flatnonzero(row).tolist() for row in parts_of_category]
+        head = {"dropout": recipe.dropout, "parts": parts_of_category.shape[1], "parts_of_category": own}
+        save_trained(out, network, splits.train, "parts", head, **answers)
     constants = {
         "mode": mode,
         "k": graph.get("k"),

@@ -30,6 +30,7 @@ from crosspoint.eval.supervised.labeled_frames import (
     in_dataset_order,
     label_step,
 )
+from crosspoint.eval.supervised.network_record import frames_record
 from crosspoint.eval.supervised.on_validation import OnValidation
 from crosspoint.eval.supervised.scene_encoder import check_classes, check_encoder, starting_encoder
 from crosspoint.eval.supervised.segmenter import (
@@ -139,7 +140,10 @@ def semantic_segmentation(
     if out is not None:
         answers = in_dataset_order(answers, tested.indices)
         offsets = np.cumsum([0, *map(len, answers)])
-        save_network(out, network, predicted=np.concatenate(answers), offsets=offsets)
+        standardized = mode in PROBES and recipe.standardize
+        head = {"standardize": standardized, "hidden": recipe.hidden if mode == "mlp" else None}
+        record = frames_record("points", network.encoder, voxels, train, head)
+        save_network(out, network, record, predicted=np.concatenate(answers), offsets=offsets)
     row = fitted.records[fitted.epoch - 1]
     metrics = segmentation_scores(chosen) | {key: row[key] for key in ("validation_miou",) if key in row}
     metrics["miou_last_epoch"] = segmentation_scores(last)["miou"]
@@ -181,15 +185,24 @@ def _miou(network: Segmenter, resources: Resources, views: int, frames: LabeledF
 def build_segmenter(encoder: PointEncoder, classes: int, mode: Mode, recipe: SegmentationConfig) -> Segmenter:
     """The network before its first step; its random weights come from torch's global generator."""
     start = starting_encoder(encoder, random=mode == "scratch", norm_momentum=recipe.norm_momentum)
-    return Segmenter(start, _head(encoder.feature_dim, classes, mode, recipe), freeze_encoder=mode in PROBES).eval()
+    hidden, standardized = recipe.hidden if mode == "mlp" else None, mode in PROBES and recipe.standardize
+    head = point_head(encoder.feature_dim, classes, hidden=hidden, standardize=standardized)
+    return Segmenter(start, head, freeze_encoder=mode in PROBES).eval()
 
 
-def _head(features: int, classes: int, mode: Mode, recipe: SegmentationConfig) -> nn.Module:
-    standardized = mode in PROBES and recipe.standardize
-    if mode != "mlp":
-        return linear_head(features, classes) if standardized else nn.Linear(features, classes)
-    first = [nn.BatchNorm1d(features, affine=False)] if standardized else []
-    return nn.Sequential(*first, SharedMLP(features, recipe.hidden, slope=0.0), nn.Linear(recipe.hidden, classes))
+def point_head(features: int, classes: int, *, hidden: int | None, standardize: bool) -> nn.Module:
+    """(M, features) → (M, classes): one linear layer, or two.
+
+    Args:
+        features: of a voxel.
+        classes: how many.
+        hidden: units of the hidden layer; None for one layer.
+        standardize: bring the features to mean 0 and deviation 1 first.
+    """
+    if hidden is None:
+        return linear_head(features, classes) if standardize else nn.Linear(features, classes)
+    first = [nn.BatchNorm1d(features, affine=False)] if standardize else []
+    return nn.Sequential(*first, SharedMLP(features, hidden, slope=0.0), nn.Linear(hidden, classes))
 
 
 def _train(

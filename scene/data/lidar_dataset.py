@@ -95,6 +95,10 @@ class LidarDataset(SampleDataset, ABC):
         """
         return range(0, len(self), step)
 
+    def label_numbers(self) -> list[int]:
+        """The number of each class in files of labels, from 1 on; a dataset whose files have others defines it."""
+        return list(range(1, len(self.classes) + 1))
+
     def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
         """A frame's file as the benchmark's server takes it: its place, and a number for each return of the sweep.
 

@@ -49,6 +49,7 @@ from crosspoint.scene.datasets.readers import (
     to_classes,
 )
 from crosspoint.scene.datasets.rig import Rig, read_rig, write_rig
+from crosspoint.scene.datasets.submission import spread_classes
 
 __all__ = ["FolderScenes", "Rig", "read_rig", "write_frame", "write_poses", "write_rig", "write_split"]
 
@@ -163,6 +164,13 @@ class FolderScenes(LidarDataset):
         """The image of each camera."""
         folders = [self.root / "images" / camera for camera in self.rig.camera_names] if self._images else []
         return [find_image(folder, self.names[index]) for folder in folders]
+
+    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
+        """The file of a sweep's labels as this reader takes it; errors as of `spread_classes`."""
+        name = self.names[index]
+        kept = read_sweep(self._points(name), *self._layout).kept
+        numbers = np.array(self.label_numbers(), dtype="<u4")
+        return f"labels/{name}.label", spread_classes(predicted, numbers, kept, name, other=0)
 
     def label_files(self, index: int) -> list[Path]:
         """The labels of the points."""

@@ -22,7 +22,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
-from crosspoint.scene.datasets.submission import spread_classes, written_numbers
+from crosspoint.scene.datasets.submission import first_numbers, spread_classes, written_numbers
 
 
 class SweepFiles(NamedTuple):
@@ -100,6 +100,10 @@ class LabeledSweeps(LidarDataset, ABC):
             raw = self._read_raw(path, sweep.kept) & self.label_bits
             fields["label"] = torch.from_numpy(to_classes(raw, self.class_of_label, path))
         return LidarSample(frame.name, sweep.points, fields)
+
+    def label_numbers(self) -> list[int]:
+        """Of each class the first label that makes it up."""
+        return first_numbers(self.class_of_label, len(self.classes))
 
     def files(self, index: int) -> list[Path]:
         """The files that an access reads: the sweep, then its labels."""

@@ -42,7 +42,7 @@ from crosspoint.scene.datasets.readers import (
     subsample,
     to_classes,
 )
-from crosspoint.scene.datasets.submission import spread_classes, written_numbers
+from crosspoint.scene.datasets.submission import first_numbers, spread_classes, written_numbers
 
 SPLITS = ("train", "val", "test")
 ClassMap = Literal["papers", "official"]
@@ -160,6 +160,10 @@ class Rellis3d(LidarDataset):
         """What the sizes of sweep and labels say is wrong."""
         frame = self._frames[index]
         return misfit(frame.sweep, self._layout[0], optional_file(frame.labels, self._labels))
+
+    def label_numbers(self) -> list[int]:
+        """Of each class the first label that makes it up."""
+        return first_numbers(self._class_of_label, len(self.classes))
 
     def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
         """The file of a sweep's predictions, in the folder `predictions` of a sequence; errors: `spread_classes`."""

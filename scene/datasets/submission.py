@@ -103,6 +103,15 @@ def written_numbers(class_of_label: Mapping[int, int], where: str) -> np.ndarray
     return np.array([found[place] for place in classes], dtype="<u4")
 
 
+def first_numbers(class_of_label: Mapping[int, int], count: int) -> list[int]:
+    """The number that each of `count` classes is written as, as of `written_numbers`; empty where a class has none."""
+    found: dict[int, int] = {}
+    for label, place in class_of_label.items():
+        found.setdefault(place, label)
+    numbers = [found.get(place) for place in range(count)]
+    return [] if None in numbers else [number for number in numbers if number is not None]
+
+
 def spread_objects(objects: np.ndarray, kept: np.ndarray, where: str) -> np.ndarray:
     """An object for each return of a file: (M,) int64, 0 for those that are no points.
 

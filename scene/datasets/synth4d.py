@@ -91,9 +91,7 @@ class Synth4d(LabeledSweeps):
             for path in paths
         ]
 
-    def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
-        """No format: its labels are arrays of NumPy, and no server takes predictions; raises ValueError."""
-        return LidarDataset.submission(self, index, predicted)
+    submission = LidarDataset.submission  # none: its labels are arrays of NumPy, and no server takes predictions
 
     def _read_raw(self, path: Path, kept: np.ndarray) -> np.ndarray:
         try:

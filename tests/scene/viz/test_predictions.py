@@ -8,8 +8,10 @@ import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.cli.main import main
 from crosspoint.eval.supervised.cloud_training import save_network
+from crosspoint.eval.supervised.network_record import NetworkRecord
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.sample import IGNORED
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig, write_split
@@ -17,6 +19,7 @@ from crosspoint.scene.viz.predictions import agreement, frame_predictions
 from tests.scene.frames import made_boxes, made_frame
 
 COUNTS = [5, 0, 7]
+RECORD = NetworkRecord("points", {"class_path": "mine.Net", "init_args": {}}, Inputs(kind="voxels"), ["a"], {}, "toys")
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def answers():
 def network(answers, tmp_path):
     """A folder as `evaluate semseg --save_dir` leaves it."""
     offsets = np.cumsum([0, *map(len, answers)])
-    save_network(tmp_path / "net", torch.nn.Linear(2, 2), predicted=np.concatenate(answers), offsets=offsets)
+    save_network(tmp_path / "net", torch.nn.Linear(2, 2), RECORD, predicted=np.concatenate(answers), offsets=offsets)
     return tmp_path / "net"
 
 
@@ -112,7 +115,8 @@ def frames(answers, tmp_path):
         write_frame(tmp_path / "data", made_frame(f"{number}", points, image, cameras, labels, None, boxes))
     write_split(tmp_path / "data", "train", ["3"])
     write_split(tmp_path / "data", "val", ["0", "1", "2"])
-    save_network(tmp_path / "net", torch.nn.Linear(2, 2), predicted=rng.integers(0, 2, 120), offsets=np.arange(4) * 40)
+    offsets = np.arange(4) * 40
+    save_network(tmp_path / "net", torch.nn.Linear(2, 2), RECORD, predicted=rng.integers(0, 2, 120), offsets=offsets)
     return tmp_path
 
 

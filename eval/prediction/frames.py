@@ -1,0 +1,108 @@
+"""Files of what a network says of LiDAR frames, in the format of their dataset where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from crosspoint.eval.prediction.answers import Answer
+from crosspoint.eval.supervised.network_record import NetworkRecord
+from crosspoint.renderers.atomic import atomic_write
+from crosspoint.scene.data.lidar_dataset import LidarDataset
+from crosspoint.scene.data.sample import Boxes
+from crosspoint.scene.datasets.kitti_labels import write_results
+from crosspoint.scene.datasets.kitti_object import KittiObject
+
+Format = Literal["dataset", "general"]
+
+
+def file_format(record: NetworkRecord, frames: LidarDataset) -> Format:
+    """Whether a dataset has a format of its own for what a network says: then it has the network's classes, too."""
+    if record.task == "boxes":
+        return "dataset" if isinstance(frames, KittiObject) and record.classes == [*frames.box_classes] else "general"
+    if record.classes != [*frames.classes]:
+        return "general"
+    defined = type(frames).submission is not LidarDataset.submission
+    if record.task == "panoptic":
+        defined = type(frames).panoptic_submission is not LidarDataset.panoptic_submission
+    return "dataset" if defined else "general"
+
+
+def general_numbers(record: NetworkRecord) -> list[int]:
+    """The number of each class in files of the general format: as in the files of the training data, or from 1 on."""
+    return record.numbers or list(range(1, len(record.classes) + 1))
+
+
+def write_frame_answer(
+    out: Path, frames: LidarDataset, index: int, answer: Answer, record: NetworkRecord, format: Format
+) -> Path:
+    """Write a frame's file.
+
+    - A dataset's own format: that of `LidarDataset.submission` and `panoptic_submission`; KITTI's files of boxes.
+    - The general one: `labels/<name>.label`, uint32 for each point, the class in the lower 16 bits as `general_numbers`
+      has it, the object in the upper ones; `boxes/<name>.txt`, a line for each box: class x y z length width height
+      heading score, in meters and radians in the frame of the LiDAR.
+
+    Args:
+        out: folder of the files.
+        frames: the dataset.
+        index: of the frame.
+        answer: what the network says of it.
+        record: of the network.
+        format: which of the two.
+
+    Raises:
+        ValueError: if the answer does not fit the frame, or its name leaves the folder.
+    """
+    if record.task == "boxes":
+        return _write_boxes(out, frames, index, answer, record, format)
+    assert answer.classes is not None
+    if format == "dataset" and answer.objects is not None:
+        place, content = frames.panoptic_submission(index, answer.classes, answer.objects)
+    elif format == "dataset":
+        place, numbers = frames.submission(index, answer.classes)
+        content = numbers.tobytes()
+    else:
+        place = f"labels/{answer.name}.label"
+        numbers = np.array(general_numbers(record), dtype="<u4")[answer.classes]
+        if answer.objects is not None:
+            numbers = numbers | answer.objects.astype("<u4") << 16
+        content = numbers.astype("<u4").tobytes()
+    path = _inside(out, place)
+    with atomic_write(path) as file:
+        file.write(content)
+    return path
+
+
+def _write_boxes(
+    out: Path, frames: LidarDataset, index: int, answer: Answer, record: NetworkRecord, format: Format
+) -> Path:
+    assert answer.boxes is not None
+    geometry, labels, scores = answer.boxes
+    if format == "dataset" and isinstance(frames, KittiObject):
+        path = _inside(out, f"{PurePosixPath(answer.name).name}.txt")
+        write_results(frames.results(index, Boxes(geometry, labels), scores), path)
+        return path
+    path = _inside(out, f"boxes/{answer.name}.txt")
+    with atomic_write(path) as file:
+        file.write("".join(_lines(geometry.tolist(), labels.tolist(), scores.tolist(), record.classes)).encode())
+    return path
+
+
+def _lines(
+    geometry: Sequence[Sequence[float]], labels: Sequence[int], scores: Sequence[float], classes: Sequence[str]
+) -> list[str]:
+    return [
+        " ".join([classes[label], *(f"{value:.6g}" for value in (*box, score))]) + "\n"
+        for box, label, score in zip(geometry, labels, scores, strict=True)
+    ]
+
+
+def _inside(out: Path, place: str) -> Path:
+    parts = PurePosixPath(place)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise ValueError(f"found the name {place} of a frame, expected one below the folder of predictions: rename it")
+    return out / parts
