@@ -37,8 +37,8 @@ class DetectorConfig:
     """
 
     head: Literal["center", "anchor"] = "center"
-    widths: list[int] | tuple[int, ...] = (128, 256)
-    layers: list[int] | tuple[int, ...] = (5, 5)
+    widths: Sequence[int] = (128, 256)
+    layers: Sequence[int] = (5, 5)
     up: int = 256
     center_width: int = 64
     groups: list[list[str]] | None = None
