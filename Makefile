@@ -14,7 +14,8 @@ PYTHON_VERSION ?= 3.12
 PRESENT ?=
 GLIBC ?= 2.28
 
-.PHONY: quickstart check test test-fast test-minimum lint format types build docs docs-serve bench wheels gpu constraints notebooks docker test-spawn clean
+.PHONY: quickstart check test test-fast test-minimum test-spawn lint format types build docs docs-serve bench encoders \
+  notebooks wheels gpu docker constraints clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -72,6 +73,11 @@ docker: $(VENV)/installed
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
+
+# The encoders that the wheel ships, trained again and compared with it; with one thread the sums have one order.
+encoders: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.shipped_encoders dgcnn-shapes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.shipped_encoders minkunet-streets
 
 wheels: $(VENV)/installed
 	$(BIN)/python -m tools.wheels --python $(PYTHON_VERSION) --glibc $(GLIBC) $(PRESENT:%=--present %)

@@ -36,12 +36,12 @@ DATA = ("py.typed", "models.json")
 
 
 def expected_files(root: Path) -> set[str]:
-    """Names inside the wheel of every module, page part, table and marker of types in the checkout."""
+    """Names inside the wheel of every module, page part, table, file of weights and marker of types in the checkout."""
     return {
         f"crosspoint/{inner}{path.relative_to(root / folder).as_posix()}"
         for folder, inner in FOLDERS.items()
         for path in (root / folder).rglob("*")
-        if path.is_file() and (path.suffix == ".py" or path.parent.name == "web" or path.name in DATA)
+        if path.is_file() and (path.suffix == ".py" or path.parent.name in ("web", "weights") or path.name in DATA)
     }
 
 

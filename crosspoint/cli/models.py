@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from crosspoint.cli.parser import call
+from crosspoint.hub.table import PublishedModel
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -14,7 +15,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def models() -> int:
-    """List published weights: name, license, figures, and the command that trained them.
+    """List published weights: name, license, figures beside those of random weights, and the commands behind both.
 
     Every command takes such a name for a checkpoint, and load_pretrained does. They also take a folder of
     save_pretrained, and hf://owner/repo.
@@ -25,7 +26,14 @@ def models() -> int:
     if not found:
         sys.stdout.write("none yet; hf://owner/repo, files and folders of save_pretrained can be loaded\n")
     for model in found:
-        figures = ", ".join(f"{name} {value:g}" for name, value in model.figures.items())
+        figures = ", ".join(_figure(model, name) for name in model.figures)
         sys.stdout.write(f"{model.name} ({model.license}): {figures or 'no figures'}\n")
         sys.stdout.write(f"  {model.file} sha256 {model.sha256}\n  {model.command}\n")
+        if model.measured_by is not None:
+            sys.stdout.write(f"  measured by: {model.measured_by}\n")
     return 0
+
+
+def _figure(model: PublishedModel, name: str) -> str:
+    beside = f" ({model.random[name]:g} of random weights)" if name in model.random else ""
+    return f"{name} {model.figures[name]:g}{beside}"

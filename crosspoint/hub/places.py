@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from crosspoint.hub.table import PublishedModel, published_models
+from crosspoint.hub.table import IN_WHEEL, SHIPPED, PublishedModel, published_models
 from crosspoint.renderers.atomic import atomic_write
 
 WEIGHTS = "model.safetensors"  # of a folder, and of a repository on the hub
@@ -61,7 +61,12 @@ def from_hub(address: str) -> Path:
 
 
 def fetched(model: PublishedModel) -> Path:
-    """The file of an entry of the table, in the cache ($XDG_CACHE_HOME/crosspoint, or ~/.cache) once it was fetched."""
+    """The file of an entry of the table: in the package, or in the cache once it was fetched.
+
+    The cache is $XDG_CACHE_HOME/crosspoint, or ~/.cache/crosspoint.
+    """
+    if model.file.startswith(IN_WHEEL):
+        return _shipped(model)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kept = home / "crosspoint" / model.sha256[:16] / WEIGHTS
     if not kept.is_file():
@@ -85,6 +90,16 @@ def import_hub() -> Any:
     return huggingface_hub
 
 
+def _shipped(model: PublishedModel) -> Path:
+    file = SHIPPED / model.file.removeprefix(IN_WHEEL)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"found no {file}, expected the weights called {model.name}, which come with this package: install it again"
+        )
+    _check(file.read_bytes(), model, str(file), "install this package again")
+    return file
+
+
 def _read(model: PublishedModel) -> bytes:
     try:
         with urllib.request.urlopen(model.file, timeout=SECONDS) as answer:
@@ -97,12 +112,12 @@ def _read(model: PublishedModel) -> bytes:
         ) from error
 
 
-def _check(content: bytes, model: PublishedModel, where: str) -> None:
+def _check(content: bytes, model: PublishedModel, where: str, remedy: str = "remove it, and fetch it again") -> None:
     digest = hashlib.sha256(content).hexdigest()
     if digest != model.sha256:
         raise ValueError(
             f"found a file of sha256 {digest[:16]}… at {where}, expected {model.sha256[:16]}…, that of {model.name}: "
-            "remove it, and fetch it again"
+            f"{remedy}"
         )
 
 

@@ -11,7 +11,8 @@ from tools.try_wheel import check_content, expected_files
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A small one: modules, a page part, a marker of types, and what does not belong in a wheel."""
-    for name in ("crosspoint/__init__.py", "scene/data/__init__.py", "eval/report/web/page.css", "renderers/py.typed"):
+    for name in ("crosspoint/__init__.py", "scene/data/__init__.py", "eval/report/web/page.css", "renderers/py.typed",
+                 "crosspoint/hub/weights/small.safetensors"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "scene" / "notes.txt").touch()
@@ -23,6 +24,7 @@ FILES = {
     "crosspoint/scene/data/__init__.py",
     "crosspoint/eval/report/web/page.css",
     "crosspoint/renderers/py.typed",
+    "crosspoint/hub/weights/small.safetensors",
 }
 
 

@@ -183,6 +183,6 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_of_the_package_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
     models = published_models()
     assert len({model.name for model in models}) == len(models)
-    assert all(len(model.sha256) == 64 and model.file.startswith(("https://", "hf://")) for model in models)
+    assert all(len(model.sha256) == 64 and model.file.startswith(("https://", "hf://", "wheel:")) for model in models)
     assert main(["models"]) == 0
     assert capsys.readouterr().out

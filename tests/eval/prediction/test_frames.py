@@ -224,7 +224,7 @@ def test_boxes_of_kitti_are_its_result_files(tmp_path: Path) -> None:
 
 def test_a_network_of_objects_and_one_of_frames_are_not_mixed_up(yard: Path, tmp_path: Path) -> None:
     teller = Teller(load_network(yard / "linear"))
-    with pytest.raises(ValueError, match="found a network of frames in .* for a cloud, expected one for such data"):
+    with pytest.raises(ValueError, match=r"found a network of frames in .* for a cloud, expected one for such data"):
         teller(np.zeros((10, 3)), "cloud")
 
 
