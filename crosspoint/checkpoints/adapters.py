@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from crosspoint.checkpoints.files import read_checkpoint, read_safetensors, strip_prefix
-from crosspoint.checkpoints.record import EXPECTED, RECORD_KEY, REMEDY, Record
+from crosspoint.checkpoints.record import EXPECTED, NETWORK_KEY, RECORD_KEY, REMEDY, Record
 from crosspoint.renderers.files import reading, short
 from crosspoint.renderers.records import as_dataclass, decode_json
 
@@ -62,12 +62,16 @@ def read_weights(path: Path) -> Weights:
         weights, metadata = read_safetensors(path)
         if RECORD_KEY in metadata:
             described = decode_json(metadata[RECORD_KEY], dict, f"the record in {path}", EXPECTED, REMEDY)
-            return Weights(_record(described, path), _below(weights, ENCODER))
+            return Weights(_checked(Record.of(described, path), path), _below(weights, ENCODER))
+        if NETWORK_KEY in metadata:  # trained with labels; below ENCODER lies the encoder
+            described = decode_json(metadata[NETWORK_KEY], dict, f"the record in {path}", EXPECTED, REMEDY)
+            return Weights(_checked(Record.of_trained(described, path), path), weights)
         content = {**weights, **metadata}
     else:
         content = read_checkpoint(path)
         if RECORD_KEY in content:
-            return Weights(_record(content[RECORD_KEY], path), strip_prefix(method_state(content, path), METHOD))
+            record = _checked(Record.of(content[RECORD_KEY], path), path)
+            return Weights(record, strip_prefix(method_state(content, path), METHOD))
     for name in ADAPTERS:
         module, _, function = name.rpartition(".")
         adapt: Adapter = getattr(importlib.import_module(module), function)
@@ -114,8 +118,7 @@ def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}{name}": weight for name, weight in weights.items()}
 
 
-def _record(content: object, path: Path) -> Record:
-    record = Record.of(content, path)
+def _checked(record: Record, path: Path) -> Record:
     if record.inputs.kind == "voxels":
         voxels = getattr(importlib.import_module(VOXELS[0]), VOXELS[1])
         as_dataclass(record.inputs.voxels or {}, voxels, f"the voxels in {path}", EXPECTED, REMEDY)

@@ -14,6 +14,7 @@ InputKind = Literal["points", "voxels", "sweeps"]
 
 FORMAT = 2  # of the record; 1 had keys of its own for each kind of encoder
 RECORD_KEY = "crosspoint"  # where a checkpoint or an export keeps its record
+NETWORK_KEY = "crosspoint_network"  # where a network that was trained with labels keeps the one of its own
 EXPECTED, REMEDY = "the record of a checkpoint", "save it again, or fetch it again"
 
 
@@ -38,6 +39,13 @@ class _Format(Struct, frozen=True):
     """What every version of a record has."""
 
     format: int | None = None
+
+
+class _Trained(Struct, frozen=True):
+    """What the record of a trained network says of its encoder."""
+
+    encoder: Described
+    inputs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,3 +111,18 @@ class Record:
         inputs = as_dataclass(stored.inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
         images = None if stored.image_encoder is None else to_builtins(stored.image_encoder)
         return cls(to_builtins(stored.encoder), inputs, images, stored.config)
+
+    @classmethod
+    def of_trained(cls, content: object, where: object) -> Record:
+        """The encoder's part of what `crosspoint.eval.supervised.network_record` writes.
+
+        Raises:
+            ValueError: if it has values of another type, or no inputs, as networks of images.
+        """
+        stored = checked(content, _Trained, where, EXPECTED, REMEDY)
+        if stored.inputs is None:
+            raise ValueError(
+                f"found a network of images in {where}, expected one of clouds or LiDAR frames: give another"
+            )
+        inputs = as_dataclass(stored.inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
+        return cls(to_builtins(stored.encoder), inputs)

@@ -92,6 +92,7 @@ def predict(
     with sole_writer(folder):
         parts = folder / f"{PARTS}{digest[:16]}"
         if _is_complete(folder, parts, digest):
+            shutil.rmtree(parts, ignore_errors=True)
             log.info("%s is complete already", folder)
             return folder
         parts.mkdir(exist_ok=True)

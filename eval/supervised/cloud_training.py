@@ -24,13 +24,13 @@ from torch.utils.data import TensorDataset
 
 from crosspoint.checkpoints.files import write_safetensors
 from crosspoint.checkpoints.pretrained import save_encoder
-from crosspoint.checkpoints.record import Inputs
+from crosspoint.checkpoints.record import NETWORK_KEY, Inputs
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import feature_key, frozen
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.layer_decay import decayed_groups
-from crosspoint.eval.supervised.network_record import NETWORK_KEY, NetworkRecord, Task, described_encoder
+from crosspoint.eval.supervised.network_record import NetworkRecord, Task, described_encoder
 from crosspoint.eval.supervised.resume import InterruptedTraining
 from crosspoint.eval.supervised.trainer import Training, fit_and_choose
 from crosspoint.fields import Fields

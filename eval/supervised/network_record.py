@@ -19,7 +19,6 @@ from crosspoint.scene.ops.voxels import VoxelConfig
 Task = Literal["classes", "parts", "points", "panoptic", "boxes", "depth"]
 
 FORMAT = 1  # of the record
-NETWORK_KEY = "crosspoint_network"  # of the metadata of network.safetensors
 EXPECTED, REMEDY = "the record of a trained network", "run the training again"
 
 

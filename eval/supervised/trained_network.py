@@ -12,13 +12,13 @@ from torch import nn
 from crosspoint.checkpoints.adapters import ENCODER
 from crosspoint.checkpoints.building import build_checked, build_network
 from crosspoint.checkpoints.files import read_safetensors, strip_prefix
-from crosspoint.checkpoints.record import Inputs
+from crosspoint.checkpoints.record import NETWORK_KEY, Inputs
 from crosspoint.eval.panoptic.config import BranchConfig
 from crosspoint.eval.panoptic.grouping import GroupingConfig
 from crosspoint.eval.panoptic.network import PanopticSegmenter
 from crosspoint.eval.supervised.classification import Classifier, classification_head, linear_head
 from crosspoint.eval.supervised.cloud_training import NETWORK
-from crosspoint.eval.supervised.network_record import EXPECTED, NETWORK_KEY, REMEDY, NetworkRecord, Task
+from crosspoint.eval.supervised.network_record import EXPECTED, REMEDY, NetworkRecord, Task
 from crosspoint.eval.supervised.segmenter import Segmenter
 from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.models.point_encoder import PointEncoder, feature_dim

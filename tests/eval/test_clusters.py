@@ -19,13 +19,17 @@ import numpy as np
 import pytest
 import trimesh
 
+from crosspoint import load_encoder
 from crosspoint.cli.main import main
+from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval import extract_features
 from crosspoint.eval.protocols.knn import Knn
 from crosspoint.eval.protocols.retrieval import Retrieval
 from crosspoint.eval.report.report_model import Report
 from crosspoint.eval.study.config import StudyConfig
 from crosspoint.eval.study.study import report_study
+from crosspoint.eval.supervised.classification import Classifier, classification_head
+from crosspoint.eval.supervised.cloud_training import save_trained
 from crosspoint.renderers import ClusterConfig, on_cluster, render_folder
 from crosspoint.renderers.parallel import in_processes
 
@@ -51,6 +55,7 @@ COMMANDS = {
     "superpixels": "superpixels folder --root streets --cache OUT --segments 20",
     "label": "label streets/images OUT --kind mine.Bright",
     "embed": "embed views OUT/features.safetensors --checkpoint encoder.safetensors --device cpu",
+    "predict": "predict views OUT --checkpoint network --device cpu",
     "embed-views": "embed-views views --network resnet18 --weights none --name OUT --device cpu",
     "evaluate": "evaluate knn --checkpoint encoder.safetensors --dataset rendered --root views --points 40 "
     "--device cpu --out OUT/knn.json",
@@ -95,6 +100,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, views: Path, place: Path) -
     (root / "mine.py").write_text(MINE)
     shutil.copytree(views, root / "views")  # a copy: embeddings are written beside the views
     (root / "encoder.safetensors").symlink_to(place / "a0.safetensors")
+    clouds = Clouds(np.zeros((2, 40, 3), np.float32), np.arange(2), ["ball", "box"], "toys", "train")
+    network = Classifier(load_encoder(place / "a0.safetensors"), classification_head(16, 2, 0.5))
+    head = {"kind": "mlp", "dropout": 0.5}
+    save_trained(root / "network", network, clouds, "classes", head, predicted=np.zeros(2))
     generator = np.random.default_rng(0)
     for number in range(36):  # two shards
         mesh = trimesh.creation.box() if number % 2 else trimesh.creation.icosphere(1)

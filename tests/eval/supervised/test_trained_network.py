@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from crosspoint import DGCNN
+from crosspoint import DGCNN, load_pretrained
+from crosspoint.checkpoints.record import NETWORK_KEY
 from crosspoint.datasets.procedural.shapes import FAMILIES, shapes_clouds
 from crosspoint.eval import load_network
 from crosspoint.eval.supervised.classification import Classifier, classification_head
 from crosspoint.eval.supervised.cloud_training import save_network, save_trained
-from crosspoint.eval.supervised.network_record import NETWORK_KEY, NetworkRecord, frames_record
+from crosspoint.eval.supervised.network_record import NetworkRecord, frames_record
 from crosspoint.eval.supervised.segmenter import Segmenter
 from tests.eval.supervised.yard import CLASSES, VOXELS, Yard, tiny
 from tests.refusals import DEEP, refused
@@ -61,6 +62,10 @@ def test_a_network_of_frames_knows_its_voxels_and_the_numbers_of_its_classes(tmp
     found = load_network(tmp_path / "network.safetensors")
     assert found.voxels == VOXELS and found.record.numbers == [1, 2, 3, 4] and found.record.classes == CLASSES
     assert isinstance(found.network, Segmenter) and found.encoder.config == tiny().config
+    pretrained = load_pretrained(tmp_path / "network.safetensors")  # its encoder alone
+    assert pretrained.inputs == found.inputs
+    own, below = pretrained.encoder.state_dict(), found.encoder.state_dict()
+    assert all(torch.equal(own[name], below[name]) for name in below)
 
 
 def test_a_file_of_an_earlier_version_says_what_is_missing(folder: Path) -> None:
