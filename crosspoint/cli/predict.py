@@ -62,9 +62,7 @@ def predict(
     inputs = load_network(checkpoint).inputs
     points = points or inputs.points or 2048
     if inputs.kind != "points" and dataset is None:
-        raise ValueError(
-            f"found a network of LiDAR frames for {data}, expected the name of its dataset: give --dataset"
-        )
+        raise ValueError(f"found a network of LiDAR frames for {data}, expected its dataset's name: give --dataset")
     source: Source
     if dataset is not None and inputs.kind == "points":
         clouds = labeled_clouds(dataset, data, split or "test", points=points, up_axis=up_axis)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from crosspoint.cli.main import main
 from crosspoint.eval import load_network, predict
 from crosspoint.eval.embedding.sources import FrameSource
 from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
@@ -38,6 +39,7 @@ from tests.eval.panoptic import yards
 from tests.eval.supervised.yard import CLASSES, VOXELS, Yard, tiny
 from tests.eval.toy_traffic import VOXELS as TRAFFIC_VOXELS
 from tests.eval.toy_traffic import write_traffic
+from tests.refusals import command_refuses
 from tests.scene.datasets.miniatures import KEPT, write_frames
 from tests.scene.datasets.test_nuscenes import FRONT
 from tests.scene.datasets.test_nuscenes import write as write_nuscenes
@@ -220,6 +222,17 @@ def test_boxes_of_kitti_are_its_result_files(tmp_path: Path) -> None:
     (path,) = out.glob("*.txt")
     found = read_kitti(path)
     assert found.scores is not None and {*found.names} <= {*frames.box_classes}
+
+
+def test_the_command_writes_what_python_does(yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", yard / "data", tmp_path / "out", "--checkpoint", yard / "finetuned", "--jobs", 1]
+    command_refuses(capsys, [*words, "--device", "cpu"], "expected its dataset's name: give --dataset")
+    command_refuses(capsys, [*words, "--dataset", "holder"], "holder")
+    assert main([*map(str, words), "--device", "cpu", "--dataset", "folder"]) == 0
+    expected = predict(FrameSource(FolderScenes(yard / "data")), yard / "finetuned", tmp_path / "python")
+    for path in sorted((expected / "labels").iterdir()):
+        assert (tmp_path / "out" / "labels" / path.name).read_bytes() == path.read_bytes()
+    assert (tmp_path / "out" / "predictions.json").read_bytes() == (expected / "predictions.json").read_bytes()
 
 
 def test_a_network_of_objects_and_one_of_frames_are_not_mixed_up(yard: Path, tmp_path: Path) -> None:
