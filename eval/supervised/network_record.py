@@ -91,9 +91,9 @@ class NetworkRecord:
                 f"found {len(stored.numbers)} numbers for {len(stored.classes)} classes in the record of {where}, "
                 f"expected one for each: {REMEDY}"
             )
-        inputs = stored.inputs
-        if inputs is not None:
-            inputs = as_dataclass(inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
+        inputs = None
+        if stored.inputs is not None:
+            inputs = as_dataclass(stored.inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
         rest = {name: getattr(stored, name) for name in ("task", "classes", "head", "data", "numbers", "part_names")}
         return cls(encoder=to_builtins(stored.encoder), inputs=inputs, **rest)
 
