@@ -294,7 +294,7 @@ def save_network(
     """
     with atomic_write(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
-    write_safetensors(out / NETWORK, network.state_dict(), NETWORK_KEY, None if record is None else record.as_dict())
+    write_safetensors(out / NETWORK, network.state_dict(), NETWORK_KEY, {} if record is None else record.as_dict())
     InterruptedTraining.remove(out)
 
 

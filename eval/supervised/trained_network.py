@@ -20,10 +20,11 @@ from crosspoint.eval.supervised.classification import Classifier, classification
 from crosspoint.eval.supervised.cloud_training import NETWORK
 from crosspoint.eval.supervised.network_record import EXPECTED, REMEDY, NetworkRecord, Task
 from crosspoint.eval.supervised.segmenter import Segmenter
+from crosspoint.eval.supervised.semantic_segmentation import point_head
 from crosspoint.models.part_segmenter import PartSegmenter
 from crosspoint.models.point_encoder import PointEncoder, feature_dim
 from crosspoint.renderers.files import regular_file
-from crosspoint.renderers.records import as_dataclass, checked, decode_json
+from crosspoint.renderers.records import Count, as_dataclass, checked, decode_json
 from crosspoint.scene.detection.detector import DetectorConfig, build_detector
 from crosspoint.scene.models.birdseye_encoder import BirdsEyeEncoder
 from crosspoint.scene.ops.voxels import VoxelConfig
@@ -47,9 +48,10 @@ class PartHead(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class PointHead(Struct, forbid_unknown_fields=True, frozen=True):
-    """The layer of a `Segmenter`."""
+    """The layers of a `Segmenter`."""
 
     standardize: bool
+    hidden: Count | None = None
 
 
 class PanopticHead(Struct, forbid_unknown_fields=True, frozen=True):
@@ -130,7 +132,7 @@ def load_network(path: str | Path) -> TrainedNetwork:
     """
     file = network_file(path)
     weights, metadata = read_safetensors(file)
-    if NETWORK_KEY not in metadata:
+    if metadata.get(NETWORK_KEY, "{}") == "{}":  # none, or that of a network that said nothing of itself
         raise ValueError(
             f"found no record in {file}, expected its classes, the kind of its layers and what its encoder takes, "
             "which earlier versions did not write: run the training again"
@@ -172,8 +174,9 @@ def _part_segmenter(found: TrainedNetwork, encoder: PointEncoder) -> nn.Module:
 
 
 def _segmenter(found: TrainedNetwork, encoder: PointEncoder) -> nn.Module:
-    layer = linear_head if found.settings(PointHead).standardize else nn.Linear
-    return Segmenter(encoder, layer(feature_dim(encoder), len(found.record.classes)))
+    head, features = found.settings(PointHead), feature_dim(encoder)
+    layers = point_head(features, len(found.record.classes), hidden=head.hidden, standardize=head.standardize)
+    return Segmenter(encoder, layers)
 
 
 def _panoptic(found: TrainedNetwork, encoder: PointEncoder) -> nn.Module:

@@ -78,6 +78,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_frame(root / "data", LidarSample(f"{index}", frame.points, frame.point_fields))
     for mode, recipe in (
         ("linear", SegmentationConfig(epochs=20, batch_size=1, standardize=True, augment=False)),
+        ("mlp", SegmentationConfig(epochs=10, batch_size=1, hidden=16, standardize=True, augment=False)),
         ("finetuned", SegmentationConfig(epochs=5, batch_size=1, head_learning_rate=0.2, norm_momentum=0.2)),
     ):
         frames = FolderScenes(root / "data")
@@ -87,7 +88,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("mode", ["linear", "finetuned"])
+@pytest.mark.parametrize("mode", ["linear", "mlp", "finetuned"])
 def test_labels_of_points_are_those_of_the_protocol_and_the_reader_takes_them(
     mode: str, yard: Path, tmp_path: Path
 ) -> None:
@@ -154,7 +155,7 @@ def test_semantickitti_nuscenes_and_semanticposs_get_files_of_their_own(tmp_path
     network = made_segmenter(tmp_path / "of_poss", poss)
     out = predict(FrameSource(poss), network, tmp_path / "poss_out")
     for number, classes in enumerate(told(network, poss), start=3):
-        stored = np.fromfile(out / f"sequences/03/labels/{number:06}.label", dtype="<u4")
+        stored = np.fromfile(out / f"sequences/03/predictions/{number:06}.label", dtype="<u4")
         assert len(stored) == 5 and stored[1] == 0  # the second return met nothing
         assert [poss.class_of_label[label] for label in stored[KEPT].tolist()] == classes.tolist()
 

@@ -69,7 +69,8 @@ def test_a_network_of_frames_knows_its_voxels_and_the_numbers_of_its_classes(tmp
 
 
 def test_a_file_of_an_earlier_version_says_what_is_missing(folder: Path) -> None:
-    save_file(load_file(folder / "network.safetensors"), folder / "network.safetensors")
+    weights = load_file(folder / "network.safetensors")
+    save_file(weights, folder / "network.safetensors")
     with pytest.raises(ValueError, match=r"found no record in .*, expected its classes.*: run the training again"):
         load_network(folder)
 
