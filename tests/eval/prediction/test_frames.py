@@ -78,7 +78,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_frame(root / "data", LidarSample(f"{index}", frame.points, frame.point_fields))
     for mode, recipe in (
         ("linear", SegmentationConfig(epochs=20, batch_size=1, standardize=True, augment=False)),
-        ("mlp", SegmentationConfig(epochs=10, batch_size=1, hidden=16, standardize=True, augment=False)),
+        ("mlp", SegmentationConfig(epochs=20, batch_size=1, head_learning_rate=0.5, standardize=True, augment=False)),
         ("finetuned", SegmentationConfig(epochs=5, batch_size=1, head_learning_rate=0.2, norm_momentum=0.2)),
     ):
         frames = FolderScenes(root / "data")
