@@ -25,7 +25,7 @@ COMMANDS = {
     "pretrain": "train an encoder without labels, on objects or scenes",
     "evaluate": "measure an encoder",
     "embed": "features of your own data, in one file",
-    "predict": "what a fine-tuned network says of your own data: classes, parts, labels of points",
+    "predict": "predictions of a fine-tuned network for your own data: classes, parts, labels of points",
     "export": "a trained encoder as ONNX, as a program of torch.export, or as safetensors",
     "show": "draw a LiDAR–camera frame",
     "label": "weak labels of camera images, by vision foundation models",

@@ -1,4 +1,4 @@
-"""`crosspoint predict`: what a fine-tuned network says of your own data, in files."""
+"""`crosspoint predict`: predictions of a fine-tuned network for your own data, in files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def predict(
     jobs: int = -1,
     skip_incomplete: bool = False,
 ) -> int:
-    """Write classes or parts of objects, or classes, objects or boxes of LiDAR frames, told by a trained network.
+    """Write classes or parts of objects, or classes, objects or boxes of LiDAR frames, predicted by a trained network.
 
     Objects go to OUT/predictions.csv and predictions.npz, frames to a file each, in the format of their dataset where
     it has one for the network's classes. Interrupted runs go on where they stopped.
@@ -46,7 +46,7 @@ def predict(
             labeled objects
         points: number of points that are sampled on each mesh; by default that of training
         up_axis: up axis of meshes and clouds; by default z in a ModelNet tree, else that of training
-        category: category of all clouds whose parts are told; by default that of each one's folder or label
+        category: category of all clouds whose parts are predicted; by default that of each one's folder or label
         device: auto takes a GPU where there is one
         jobs: processes on a CPU, -1 for one per core
         skip_incomplete: leave out what cannot be read, and say so; else the first such item stops the run
@@ -59,13 +59,14 @@ def predict(
 
     if checkpoint is None:
         raise ValueError("found no --checkpoint, expected the trained network: give its network.safetensors")
-    inputs = load_network(checkpoint).inputs
+    trained = load_network(checkpoint)
+    inputs, fields = trained.inputs, trained.encoder.fields
     points = points or inputs.points or 2048
     if inputs.kind != "points" and dataset is None:
         raise ValueError(f"found a network of LiDAR frames for {data}, expected its dataset's name: give --dataset")
     source: Source
     if dataset is not None and inputs.kind == "points":
-        clouds = labeled_clouds(dataset, data, split or "test", points=points, up_axis=up_axis)
+        clouds = labeled_clouds(dataset, data, split or "test", points=points, up_axis=up_axis, fields=fields)
         source = CloudsSource(clouds)
     elif dataset is not None:
         from crosspoint.scene.datasets.build import open_scenes
@@ -73,11 +74,11 @@ def predict(
         options: dict[str, Any] = {} if split is None else {"split": split}
         source = FrameSource(open_scenes(dataset, data, **options))
     elif (data / "set.json").is_file():
-        source = RenderedSource(data, split)
+        source = RenderedSource(data, split, fields)
     else:
         if split is not None:
             raise ValueError(f"found the split {split} for {data}, expected none: only sets and datasets have splits")
-        source = files = FileSource(data, points)
+        source = files = FileSource(data, points, fields)
         up_axis = up_axis or files.up_axis
         log.info("%s", files)
     run_predict(

@@ -1,4 +1,4 @@
-"""Files of what a network says of LiDAR frames, in the format of their dataset where it has one."""
+"""Files of predictions for LiDAR frames, in the format of their dataset where it has one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from crosspoint.eval.prediction.answers import Answer
+from crosspoint.eval.prediction.predictor import Prediction
 from crosspoint.eval.supervised.network_record import NetworkRecord
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.scene.data.lidar_dataset import LidarDataset
@@ -20,7 +20,7 @@ Format = Literal["dataset", "general"]
 
 
 def file_format(record: NetworkRecord, frames: LidarDataset) -> Format:
-    """Whether a dataset has a format of its own for what a network says: then it has the network's classes, too."""
+    """Whether a dataset has a format of its own for such predictions; then it has the network's classes, too."""
     if record.task == "boxes":
         return "dataset" if isinstance(frames, KittiObject) and record.classes == [*frames.box_classes] else "general"
     if record.classes != [*frames.classes]:
@@ -36,8 +36,8 @@ def general_numbers(record: NetworkRecord) -> list[int]:
     return record.numbers or list(range(1, len(record.classes) + 1))
 
 
-def write_frame_answer(
-    out: Path, frames: LidarDataset, index: int, answer: Answer, record: NetworkRecord, format: Format
+def write_frame_prediction(
+    out: Path, frames: LidarDataset, index: int, prediction: Prediction, record: NetworkRecord, format: Format
 ) -> Path:
     """Write a frame's file.
 
@@ -50,26 +50,26 @@ def write_frame_answer(
         out: folder of the files.
         frames: the dataset.
         index: of the frame.
-        answer: what the network says of it.
+        prediction: for the frame.
         record: of the network.
         format: which of the two.
 
     Raises:
-        ValueError: if the answer does not fit the frame, or its name leaves the folder.
+        ValueError: if the prediction does not fit the frame, or its name leaves the folder.
     """
     if record.task == "boxes":
-        return _write_boxes(out, frames, index, answer, record, format)
-    assert answer.classes is not None
-    if format == "dataset" and answer.objects is not None:
-        place, content = frames.panoptic_submission(index, answer.classes, answer.objects)
+        return _write_boxes(out, frames, index, prediction, record, format)
+    assert prediction.classes is not None
+    if format == "dataset" and prediction.objects is not None:
+        place, content = frames.panoptic_submission(index, prediction.classes, prediction.objects)
     elif format == "dataset":
-        place, numbers = frames.submission(index, answer.classes)
+        place, numbers = frames.submission(index, prediction.classes)
         content = numbers.tobytes()
     else:
-        place = f"labels/{answer.name}.label"
-        numbers = np.array(general_numbers(record), dtype="<u4")[answer.classes]
-        if answer.objects is not None:
-            numbers = numbers | answer.objects.astype("<u4") << 16
+        place = f"labels/{prediction.name}.label"
+        numbers = np.array(general_numbers(record), dtype="<u4")[prediction.classes]
+        if prediction.objects is not None:
+            numbers = numbers | prediction.objects.astype("<u4") << 16
         content = numbers.astype("<u4").tobytes()
     path = _inside(out, place)
     with atomic_write(path) as file:
@@ -78,15 +78,15 @@ def write_frame_answer(
 
 
 def _write_boxes(
-    out: Path, frames: LidarDataset, index: int, answer: Answer, record: NetworkRecord, format: Format
+    out: Path, frames: LidarDataset, index: int, prediction: Prediction, record: NetworkRecord, format: Format
 ) -> Path:
-    assert answer.boxes is not None
-    geometry, labels, scores = answer.boxes
+    assert prediction.boxes is not None
+    geometry, labels, scores = prediction.boxes
     if format == "dataset" and isinstance(frames, KittiObject):
-        path = _inside(out, f"{PurePosixPath(answer.name).name}.txt")
+        path = _inside(out, f"{PurePosixPath(prediction.name).name}.txt")
         write_results(frames.results(index, Boxes(geometry, labels), scores), path)
         return path
-    path = _inside(out, f"boxes/{answer.name}.txt")
+    path = _inside(out, f"boxes/{prediction.name}.txt")
     with atomic_write(path) as file:
         file.write("".join(_lines(geometry.tolist(), labels.tolist(), scores.tolist(), record.classes)).encode())
     return path

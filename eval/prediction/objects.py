@@ -1,4 +1,4 @@
-"""Files of what a network says of objects: a table that people read, and an archive of all numbers."""
+"""Files of predictions for objects: a table that people read, and an archive of all numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crosspoint.eval.prediction.answers import Answer
+from crosspoint.eval.prediction.predictor import Prediction
 from crosspoint.renderers.atomic import atomic_write
 
 TABLE, ARCHIVE = "predictions.csv", "predictions.npz"
@@ -17,31 +17,31 @@ TABLE, ARCHIVE = "predictions.csv", "predictions.npz"
 Arrays = Mapping[str, np.ndarray]
 
 
-def as_arrays(answers: Sequence[Answer]) -> dict[str, np.ndarray]:
-    """What a network says of some objects.
+def as_arrays(predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
+    """Predictions for some objects, as arrays.
 
     Returns:
         names and labels (n,); of classes, probabilities (n, K) float32; of parts, points (Σ N, 3) float32, parts and
         own_parts (Σ N,) int16, and counts (n,) int64, the points of each object.
     """
     found: dict[str, np.ndarray] = {
-        "names": np.array([answer.name for answer in answers], dtype=np.str_),
-        "labels": np.array([answer.label for answer in answers], dtype=np.str_),
+        "names": np.array([prediction.name for prediction in predictions], dtype=np.str_),
+        "labels": np.array([prediction.label for prediction in predictions], dtype=np.str_),
     }
     for key in ("points", "parts", "own_parts"):
-        parts = [values for answer in answers if (values := getattr(answer, key)) is not None]
+        parts = [values for prediction in predictions if (values := getattr(prediction, key)) is not None]
         if parts:
             found[key] = np.concatenate(parts)
     if "parts" in found:
-        found["counts"] = np.array([len(answer.parts) for answer in answers if answer.parts is not None])
-    told = [answer.probabilities for answer in answers if answer.probabilities is not None]
-    if told:
-        found["probabilities"] = np.stack(told)
+        found["counts"] = np.array([len(each.parts) for each in predictions if each.parts is not None])
+    predicted = [each.probabilities for each in predictions if each.probabilities is not None]
+    if predicted:
+        found["probabilities"] = np.stack(predicted)
     return found
 
 
 def write_objects(out: Path, parts: Sequence[Arrays], classes: Sequence[str], part_names: Sequence[str] | None) -> int:
-    """Write `predictions.csv` and `predictions.npz`; how many objects they tell of.
+    """Write `predictions.csv` and `predictions.npz`; the number of objects in them.
 
     The archive has what `as_arrays` gives of all objects; beside the probabilities `predicted` (n,) int64; and in the
     place of counts `offsets` (n + 1,) int64, where each object's points begin.
@@ -62,16 +62,16 @@ def write_objects(out: Path, parts: Sequence[Arrays], classes: Sequence[str], pa
     if "probabilities" in found:
         found["predicted"] = found["probabilities"].argmax(axis=1)
         rows = [["name", "predicted", "probability", "label"]]
-        for name, label, told in zip(found["names"], found["labels"], found["probabilities"], strict=True):
-            best = int(told.argmax())
-            rows.append([name, classes[best], f"{told[best]:.6f}", label])
+        for name, label, shares in zip(found["names"], found["labels"], found["probabilities"], strict=True):
+            best = int(shares.argmax())
+            rows.append([name, classes[best], f"{shares[best]:.6f}", label])
     else:
         found["offsets"] = np.concatenate([[0], np.cumsum(found.pop("counts"))]).astype(np.int64)
         rows = [["name", "category", "points", "parts"]]
         for place, (start, end) in enumerate(zip(found["offsets"][:-1], found["offsets"][1:], strict=True)):
             numbers, counts = np.unique(found["own_parts"][start:end], return_counts=True)
-            told = [f"{part_names[part] if part_names else part}:{n}" for part, n in zip(numbers, counts, strict=True)]
-            rows.append([found["names"][place], found["labels"][place], str(end - start), " ".join(told)])
+            texts = [f"{part_names[part] if part_names else part}:{n}" for part, n in zip(numbers, counts, strict=True)]
+            rows.append([found["names"][place], found["labels"][place], str(end - start), " ".join(texts)])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     with atomic_write(out / ARCHIVE) as file:

@@ -1,4 +1,4 @@
-"""`predict`: items of a source → what a trained network says of them; parallel, resumable, the same bytes each time."""
+"""`predict`: items of a source → predictions of a trained network; parallel, resumable, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crosspoint.eval.embedding.sources import FrameSource, Source
-from crosspoint.eval.prediction.answers import Answer, Teller
-from crosspoint.eval.prediction.frames import file_format, general_numbers, write_frame_answer
+from crosspoint.eval.prediction.frames import file_format, general_numbers, write_frame_prediction
 from crosspoint.eval.prediction.objects import as_arrays, write_objects
+from crosspoint.eval.prediction.predictor import Prediction, Predictor
 from crosspoint.eval.supervised.network_record import NetworkRecord
 from crosspoint.eval.supervised.trained_network import load_network, network_file
 from crosspoint.renderers.atomic import atomic_write
@@ -52,16 +52,16 @@ def predict(
     jobs: int = 1,
     skip_incomplete: bool = False,
 ) -> Path:
-    """Write what a trained network says of all items of a source; for one item in memory there is `Teller`.
+    """Write the predictions of a trained network for all items of a source; `Predictor` takes one item in memory.
 
     - Of objects `predictions.csv` and `predictions.npz`: the class and all probabilities, or the part of every point of
       the clouds as given, of which the network sees as many as in training.
     - Of LiDAR frames a file each, in the dataset's own format where it has one for these classes
       (`crosspoint.eval.prediction.frames`): SemanticKITTI's and nuScenes' submissions, files of labels that the readers
       of other datasets take, KITTI's result files of boxes.
-    - `predictions.json` says of what network they are, and which number stands for which class.
+    - `predictions.json` names the network, and the number of each class.
 
-    Each item is told of alone, so its bytes depend neither on the number of processes nor on interruptions: the same
+    Each item is predicted alone, so its bytes depend neither on the number of processes nor on interruptions: the same
     call goes on where one stopped.
 
     Args:
@@ -69,7 +69,7 @@ def predict(
         network: `network.safetensors` of `crosspoint evaluate`, or the folder that holds it.
         out: new folder, or that of an interrupted run.
         up_axis: of clouds, "x", "y" or "z"; None where it is that of training.
-        category: of all clouds whose parts are to be told; None takes each one's label.
+        category: of all clouds whose parts are predicted; None takes each one's label.
         device: where the network runs.
         jobs: processes on a CPU, −1 for one per core.
         skip_incomplete: leave out items that cannot be read, say which, and go on.
@@ -86,7 +86,7 @@ def predict(
         raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
     folder, file = Path(out), network_file(network)
     settings = Settings(file, hashlib.sha256(file.read_bytes()).hexdigest(), up_axis, category, device)
-    record = _teller(settings).trained.record
+    record = _predictor(settings).trained.record
     facts = _facts(record, settings, source)
     digest = hashlib.sha256(json.dumps([facts, *source.names]).encode()).hexdigest()
     with sole_writer(folder):
@@ -96,7 +96,7 @@ def predict(
             log.info("%s is complete already", folder)
             return folder
         parts.mkdir(exist_ok=True)
-        done, left_out = _tell_all(source, settings, folder, parts, skip_incomplete, jobs)
+        done, left_out = _predict_all(source, settings, folder, parts, skip_incomplete, jobs)
         if not isinstance(source, FrameSource):
             write_objects(folder, [_read(path) for path in done], record.classes, record.part_names)
         elif len(left_out) == len(source.names):
@@ -109,7 +109,7 @@ def predict(
     return folder
 
 
-def _tell_all(
+def _predict_all(
     source: Source, settings: Settings, folder: Path, parts: Path, skip_incomplete: bool, jobs: int
 ) -> tuple[list[Path], list[str]]:
     """The files of all parts in their order, and the names of the items that were left out."""
@@ -120,40 +120,40 @@ def _tell_all(
     started = said = time.monotonic()
     done: list[Path] = []
     left_out: list[str] = []
-    for path, lost in in_processes(_tell_chunk, work, processes(jobs, settings.device)):
+    for path, lost in in_processes(_predict_chunk, work, processes(jobs, settings.device)):
         done.append(path)
         left_out += lost
         now = time.monotonic()
         if now - said >= SECONDS:
-            said, told = now, min(len(done) * size, total)
-            log.info("%d of %d told, %.1f a second", told, total, told / (now - started))
+            said, count = now, min(len(done) * size, total)
+            log.info("%d of %d predicted, %.1f a second", count, total, count / (now - started))
     return done, left_out
 
 
-_loaded: list[tuple[Settings, Teller]] = []  # what this process has read
+_loaded: list[tuple[Settings, Predictor]] = []  # what this process has read
 
 
-def _teller(settings: Settings) -> Teller:
+def _predictor(settings: Settings) -> Predictor:
     if not _loaded or _loaded[0][0] != settings:
         trained = load_network(settings.network)
-        told = Teller(trained, device=settings.device, up_axis=settings.up_axis, category=settings.category)
-        _loaded[:] = [(settings, told)]
+        made = Predictor(trained, device=settings.device, up_axis=settings.up_axis, category=settings.category)
+        _loaded[:] = [(settings, made)]
     return _loaded[0][1]
 
 
-def _tell_chunk(
+def _predict_chunk(
     source: Source, chunk: Sequence[int], settings: Settings, folder: Path, parts: Path, skip_incomplete: bool
 ) -> tuple[Path, list[str]]:
     """The part's file, which ends it, and the items that were left out."""
     path = parts / f"{chunk[0]:09d}.npz"
     if path.is_file():
         return path, _read(path)["left_out"].tolist()
-    teller = _teller(settings)
-    record, answers, left_out = teller.trained.record, [], []
+    predictor = _predictor(settings)
+    record, predictions, left_out = predictor.trained.record, [], []
     with one_thread():
         for index in chunk:
             try:
-                answer = _tell_one(teller, source, index)
+                prediction = _predict_one(predictor, source, index)
             except (ValueError, OSError) as error:
                 if not skip_incomplete:
                     raise ValueError(
@@ -164,17 +164,17 @@ def _tell_chunk(
                 continue
             if isinstance(source, FrameSource):
                 format = file_format(record, source.frames)
-                write_frame_answer(folder, source.frames, index, answer, record, format)
+                write_frame_prediction(folder, source.frames, index, prediction, record, format)
             else:
-                answers.append(answer)
+                predictions.append(prediction)
     with atomic_write(path) as file:
-        np.savez(file, left_out=np.array(left_out, dtype=np.str_), **as_arrays(answers))  # type: ignore[arg-type]
+        np.savez(file, left_out=np.array(left_out, dtype=np.str_), **as_arrays(predictions))  # type: ignore[arg-type]
     return path, left_out
 
 
-def _tell_one(teller: Teller, source: Source, index: int) -> Answer:
+def _predict_one(predictor: Predictor, source: Source, index: int) -> Prediction:
     prepared = bool(getattr(source, "prepared", False))
-    return teller(source.read(index), source.names[index], source.labels[index], prepared=prepared)
+    return predictor(source.read(index), source.names[index], source.labels[index], prepared=prepared)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

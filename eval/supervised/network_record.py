@@ -1,4 +1,4 @@
-"""The record that a trained network keeps beside its weights: what it tells, of what, and how to build it again."""
+"""The record that a trained network keeps beside its weights: its task, its classes, and how to build it again."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class NetworkRecord:
     """Self-description of a trained network.
 
     Args:
-        task: what it tells: "classes" and "parts" of objects; the class of each of the "points" of a frame, "panoptic"
-            their objects, too, "boxes" of the objects; "depth" of images.
+        task: what it predicts: "classes" and "parts" of objects; the class of each of the "points" of a frame,
+            "panoptic" their objects, too, "boxes" of the objects; "depth" of images.
         encoder: the encoder as `{"class_path", "init_args"}`.
         inputs: what it expects; None of images.
         classes: names, in the order of the outputs; the categories of "parts".
@@ -110,7 +110,7 @@ def frames_record(
     """The record of a network of LiDAR frames.
 
     Args:
-        task: what it tells.
+        task: what it predicts.
         encoder: of voxels.
         voxels: how space is cut.
         train: the training frames, whose classes it has.

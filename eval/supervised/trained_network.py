@@ -1,4 +1,4 @@
-"""`load_network`: a network that `crosspoint evaluate` trained → the network, and what it tells."""
+"""`load_network`: a network that `crosspoint evaluate` trained → the network, and what it predicts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TrainedNetwork:
     Attributes:
         network: in eval mode, on the CPU: a `Classifier`, `PartSegmenter`, `Segmenter`, `PanopticSegmenter` or
             `Detector`.
-        record: what it tells, of what, and how its layers are set.
+        record: its task, its classes, and the settings of its layers.
         inputs: what its encoder expects.
         path: the file.
     """
@@ -128,7 +128,7 @@ def load_network(path: str | Path) -> TrainedNetwork:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, was written before networks had records, or tells depth.
+        ValueError: if it is damaged, was written before networks had records, or predicts depth.
     """
     file = network_file(path)
     weights, metadata = read_safetensors(file)
@@ -140,7 +140,7 @@ def load_network(path: str | Path) -> TrainedNetwork:
     record = NetworkRecord.of(decode_json(metadata[NETWORK_KEY], dict, f"the record in {file}", EXPECTED, REMEDY), file)
     if record.task not in _LAYERS:
         raise ValueError(
-            f"found a network that tells {record.task} in {file}, expected one of clouds or LiDAR frames: load its "
+            f"found a network that predicts {record.task} in {file}, expected one of clouds or LiDAR frames: load its "
             "weights in Python"
         )
     assert record.inputs is not None  # as `NetworkRecord.of` found

@@ -15,7 +15,7 @@ from crosspoint.cli.main import main
 from crosspoint.eval import load_network, predict
 from crosspoint.eval.embedding.sources import FrameSource
 from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
-from crosspoint.eval.prediction import Teller
+from crosspoint.eval.prediction import Predictor
 from crosspoint.eval.supervised.cloud_training import save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detection import detection
@@ -59,12 +59,12 @@ def made_segmenter(folder: Path, frames: LidarDataset) -> Path:
     return folder
 
 
-def told(network: Path, frames: LidarDataset) -> list[np.ndarray]:
+def predicted(network: Path, frames: LidarDataset) -> list[np.ndarray]:
     """The classes of the points of each frame, one frame after the other."""
-    teller = Teller(load_network(network))
-    answers = [teller(frames[index]).classes for index in range(len(frames))]
-    assert all(answer is not None for answer in answers)
-    return [answer for answer in answers if answer is not None]
+    predictor = Predictor(load_network(network))
+    predictions = [predictor(frames[index]).classes for index in range(len(frames))]
+    assert all(classes is not None for classes in predictions)
+    return [classes for classes in predictions if classes is not None]
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +139,14 @@ def test_semantickitti_nuscenes_and_semanticposs_get_files_of_their_own(tmp_path
     kitti = SemanticKitti(tmp_path / "kitti", "test")
     network = made_segmenter(tmp_path / "of_kitti", kitti)
     out = predict(FrameSource(kitti), network, tmp_path / "kitti_out")
-    for number, classes in enumerate(told(network, kitti)):
+    for number, classes in enumerate(predicted(network, kitti)):
         stored = np.fromfile(out / f"sequences/11/predictions/{number:06}.label", dtype="<u4")
         assert [CLASS_OF_LABEL[label] for label in stored.tolist()] == classes.tolist()
 
     nuscenes = NuScenes(write_nuscenes(tmp_path / "nuscenes", ["scene-0001"]), **FRONT)
     network = made_segmenter(tmp_path / "of_nuscenes", nuscenes)
     out = predict(FrameSource(nuscenes), network, tmp_path / "nuscenes_out")
-    for path, classes in zip(sorted(out.glob("*_lidarseg.bin")), told(network, nuscenes), strict=True):
+    for path, classes in zip(sorted(out.glob("*_lidarseg.bin")), predicted(network, nuscenes), strict=True):
         assert np.fromfile(path, dtype=np.uint8).tolist() == (classes + 1).tolist()
     assert json.loads((out / "predictions.json").read_text())["numbers"] == [*range(1, len(NUSCENES) + 1)]
 
@@ -154,7 +154,7 @@ def test_semantickitti_nuscenes_and_semanticposs_get_files_of_their_own(tmp_path
     poss = SemanticPoss(tmp_path / "poss", "val")
     network = made_segmenter(tmp_path / "of_poss", poss)
     out = predict(FrameSource(poss), network, tmp_path / "poss_out")
-    for number, classes in enumerate(told(network, poss), start=3):
+    for number, classes in enumerate(predicted(network, poss), start=3):
         stored = np.fromfile(out / f"sequences/03/predictions/{number:06}.label", dtype="<u4")
         assert len(stored) == 5 and stored[1] == 0  # the second return met nothing
         assert [poss.class_of_label[label] for label in stored[KEPT].tolist()] == classes.tolist()
@@ -164,7 +164,7 @@ def test_frames_of_other_data_get_the_numbers_of_the_training_data(tmp_path: Pat
     write_sequence(tmp_path / "kitti", "11", 1)
     network = made_segmenter(tmp_path / "net", SemanticKitti(tmp_path / "kitti", "test"))
     out = predict(FrameSource(Yard(2, name="mine")), network, tmp_path / "out")
-    (classes, _) = told(network, Yard(2, name="mine"))
+    (classes, _) = predicted(network, Yard(2, name="mine"))
     stored = np.fromfile(out / "labels" / "mine 0.label", dtype="<u4")
     assert [CLASS_OF_LABEL[label] for label in stored.tolist()] == classes.tolist()
     assert json.loads((out / "predictions.json").read_text())["format"] == "general"
@@ -237,9 +237,9 @@ def test_the_command_writes_what_python_does(yard: Path, tmp_path: Path, capsys:
 
 
 def test_a_network_of_objects_and_one_of_frames_are_not_mixed_up(yard: Path, tmp_path: Path) -> None:
-    teller = Teller(load_network(yard / "linear"))
+    predictor = Predictor(load_network(yard / "linear"))
     with pytest.raises(ValueError, match=r"found a network of frames in .* for a cloud, expected one for such data"):
-        teller(np.zeros((10, 3)), "cloud")
+        predictor(np.zeros((10, 3)), "cloud")
 
 
 def test_a_name_that_leaves_the_folder_is_refused(yard: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crosspoint.datasets.clouds import Clouds
 from crosspoint.datasets.procedural.shapes import FAMILIES, PART_NAMES, shapes_clouds
 from crosspoint.eval import load_network, predict
 from crosspoint.eval.embedding.sources import CloudsSource, FileSource
-from crosspoint.eval.prediction import Teller
+from crosspoint.eval.prediction import Predictor
 from crosspoint.eval.supervised.classification import fine_tune
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import segment_parts
@@ -99,17 +99,20 @@ def test_parts_are_those_of_the_protocol(trained: Path, splits: tuple[Clouds, Cl
 
 
 def test_every_point_of_a_larger_cloud_has_the_part_of_the_nearest_that_was_seen(trained: Path) -> None:
-    teller = Teller(load_network(trained / "parts"), category=FAMILIES[0])
+    predictor = Predictor(load_network(trained / "parts"), category=FAMILIES[0])
     cloud = np.random.default_rng(0).normal(size=(200, 3)) * 30 + 7
-    answer = teller(cloud, "mine")
-    assert answer.label == FAMILIES[0] and np.allclose(answer.points, cloud)
+    prediction = predictor(cloud, "mine")
+    assert prediction.label == FAMILIES[0] and np.allclose(prediction.points, cloud)
     seen = torch.randperm(200, generator=torch.Generator().manual_seed(0))[:48].sort().values.numpy()
-    few = teller(cloud[seen], "few")
+    few = predictor(cloud[seen], "few")
     nearest = np.linalg.norm(cloud[:, None] - cloud[seen][None], axis=2).argmin(axis=1)
-    assert np.array_equal(answer.parts, few.parts[nearest]) and np.array_equal(answer.own_parts, few.own_parts[nearest])
+    assert np.array_equal(prediction.parts, few.parts[nearest])
+    assert np.array_equal(prediction.own_parts, few.own_parts[nearest])
 
 
-def test_own_files_are_told_of_in_their_own_units(trained: Path, splits: tuple[Clouds, Clouds], tmp_path: Path) -> None:
+def test_own_files_are_predicted_in_their_own_units(
+    trained: Path, splits: tuple[Clouds, Clouds], tmp_path: Path
+) -> None:
     test = splits[1]
     for place in (0, 8, 16):
         folder = tmp_path / "clouds" / test.classes[test.labels[place]]

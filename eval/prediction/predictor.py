@@ -1,4 +1,4 @@
-"""What a trained network says of one item: a cloud of an object, or a LiDAR frame."""
+"""Prediction of a trained network for one item: a cloud of an object, or a LiDAR frame."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from crosspoint.scene.detection.found_boxes import FoundBoxes
 from crosspoint.scene.ops.voxels import VoxelBatch
 
 
-class Answer(NamedTuple):
-    """What a network says of one item; what its task does not tell is None."""
+class Prediction(NamedTuple):
+    """Prediction of a network for one item; what its task does not predict is None."""
 
     name: str
-    label: str = ""  # as the source has it; the category that parts were told of
+    label: str = ""  # as the source has it; the category whose parts were predicted
     probabilities: np.ndarray | None = None  # (K,) float32 of the classes of an object
     points: np.ndarray | None = None  # (N, 3) float32 as given: where parts belong
     parts: np.ndarray | None = None  # (N,) int16, the likeliest of all parts
@@ -34,14 +34,14 @@ class Answer(NamedTuple):
     boxes: FoundBoxes | None = None  # of a frame, the best first
 
 
-class Teller:
-    """A trained network that tells of items one at a time.
+class Predictor:
+    """A trained network that predicts one item at a time.
 
     Args:
         trained: from `load_network`.
         device: where the network runs.
         up_axis: of clouds, "x", "y" or "z"; None where it is that of training.
-        category: of all clouds, whose parts are to be told; None takes each one's label.
+        category: of all clouds whose parts are predicted; None takes each one's label.
 
     Raises:
         ValueError: if there is no such category.
@@ -65,11 +65,11 @@ class Teller:
 
     def __call__(
         self, item: np.ndarray | LidarSample, name: str = "", label: str = "", *, prepared: bool = False
-    ) -> Answer:
-        """What the network says.
+    ) -> Prediction:
+        """The prediction for one item.
 
         Args:
-            item: a cloud (N, 3) of an object in its own units, or a frame with the field "intensity".
+            item: a cloud (N, 3 + 3 F) of an object in its own units, or a frame with the field "intensity".
             name: of it; a frame's own name stands before.
             label: of it, "" where there is none. Of a network of parts it is the category.
             prepared: the cloud is in the frame of training already, with as many points, and is taken as it is.
@@ -90,7 +90,7 @@ class Teller:
                 return self._of_frame(item, item.name or name)
             return self._of_object(item, name, label, prepared)
 
-    def _of_object(self, cloud: np.ndarray, name: str, label: str, prepared: bool) -> Answer:
+    def _of_object(self, cloud: np.ndarray, name: str, label: str, prepared: bool) -> Prediction:
         trained = self.trained
         seen: Tensor = (
             torch.from_numpy(np.ascontiguousarray(cloud, dtype=np.float32))[None].to(self.device)
@@ -99,39 +99,40 @@ class Teller:
         )
         if self.task == "classes":
             probabilities = self._finite(trained.network(seen)).softmax(dim=1)[0].cpu().numpy()
-            return Answer(name, label, probabilities=probabilities)
+            return Prediction(name, label, probabilities=probabilities)
         head: PartHead = trained.settings(PartHead)
         category = self.category or label
         one_hot = torch.zeros(1, len(trained.record.classes), device=self.device)
         one_hot[0, self._place(category, name)] = 1
         logits = self._finite(trained.network(seen, one_hot))
         own = np.zeros((len(head.parts_of_category), head.parts), dtype=bool)
-        for place, parts in enumerate(head.parts_of_category):
-            own[place, parts] = True
-        told = part_answers(logits, seen, one_hot, parts_of_category=own)[0].to(torch.int16).cpu().numpy()
+        for place, allowed in enumerate(head.parts_of_category):
+            own[place, allowed] = True
+        parts = part_answers(logits, seen, one_hot, parts_of_category=own)[0].to(torch.int16).cpu().numpy()
         drawn = drawn_points(len(cloud), trained.inputs.points).numpy()
         if not prepared and len(drawn) < len(cloud):
-            nearest = cKDTree(cloud[drawn]).query(cloud)[1]  # all points get a part, not those alone that were seen
-            told = told[:, nearest]
-        return Answer(name, category, points=cloud.astype(np.float32), parts=told[0], own_parts=told[1])
+            # All points get a part, not those alone that were seen.
+            nearest = cKDTree(cloud[drawn, :3]).query(cloud[:, :3])[1]
+            parts = parts[:, nearest]
+        return Prediction(name, category, points=cloud[:, :3].astype(np.float32), parts=parts[0], own_parts=parts[1])
 
-    def _of_frame(self, frame: LidarSample, name: str) -> Answer:
+    def _of_frame(self, frame: LidarSample, name: str) -> Prediction:
         trained, voxels = self.trained, self.trained.voxels
         frame = LidarSample(name, frame.points, frame.point_fields)
         if self.task == "boxes":
             batch = stack_samples([within_extent(frame, voxels)], voxels)
             network: Any = trained.network
-            return Answer(name, boxes=network.head.detect(network(self._voxels(batch)))[0].to_cpu())
+            return Prediction(name, boxes=network.head.detect(network(self._voxels(batch)))[0].to_cpu())
         batch = stack_samples([frame], voxels)
         if self.task == "panoptic":
             head: PanopticHead = trained.settings(PanopticHead)
             things = torch.tensor([each in head.things for each in trained.record.classes], device=self.device)
             grouping, panoptic = GroupingConfig(**head.grouping), trained.network
             classes, objects = answer_frames(panoptic, batch, things, grouping, self.device)[0]  # type: ignore[arg-type]
-            return Answer(name, classes=classes.astype(np.int16), objects=objects.astype(np.int16))
+            return Prediction(name, classes=classes.astype(np.int16), objects=objects.astype(np.int16))
         cut = self._voxels(batch)
         given = self._finite(trained.network(cut)).argmax(dim=1)[cut.inverse]
-        return Answer(name, classes=given.to(torch.int16).cpu().numpy())
+        return Prediction(name, classes=given.to(torch.int16).cpu().numpy())
 
     def _voxels(self, batch: LidarBatch) -> VoxelBatch:
         return VoxelBatch(*(part.to(self.device) for part in batch.voxelized))
