@@ -62,10 +62,12 @@ def test_a_stored_name_has_no_backslash() -> None:
     assert str(PureWindowsPath("a", "b")) == "a\\b" and PureWindowsPath("a", "b").as_posix() == "a/b"
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            told = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str"
-            for part in node.args if told else [node.value] if isinstance(node, ast.FormattedValue) else []:
-                relative = isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute)
-                assert not (relative and part.func.attr == "relative_to"), f"{path}: {ast.unparse(node)}"
+            told: list[ast.expr] = [node.value] if isinstance(node, ast.FormattedValue) else []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str":
+                told = node.args
+            for part in told:
+                if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
+                    assert part.func.attr != "relative_to", f"{path}: {ast.unparse(node)}"
 
 
 def test_no_start_method_is_asked_for() -> None:
@@ -95,14 +97,15 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         except BlockingIOError:
             raise PermissionError(errno.EACCES, "Permission denied") from None
 
-    def refuse_open(path: object) -> None:
+    def refuse_open(path: object) -> bool:
         for descriptor in Path("/proc/self/fd").iterdir():
             if os.path.realpath(descriptor) == os.path.realpath(str(path)):
                 raise PermissionError(errno.EACCES, "used by another process", str(path))
+        return False
 
     unlink, replace = os.unlink, os.replace
-    monkeypatch.setattr(os, "unlink", lambda path, **given: (refuse_open(path), unlink(path, **given)))
-    monkeypatch.setattr(os, "replace", lambda old, new: (refuse_open(old), replace(old, new)))
+    monkeypatch.setattr(os, "unlink", lambda path, **given: refuse_open(path) or unlink(path, **given))
+    monkeypatch.setattr(os, "replace", lambda old, new: refuse_open(old) or replace(old, new))
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
     monkeypatch.setattr(file_lock, "fcntl", None)
     for module in (file_lock, atomic):
