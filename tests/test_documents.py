@@ -56,7 +56,7 @@ def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_the_start_page(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = python_blocks(DOCS / "index.md")
     assert len([line for line in block.splitlines() if line.strip()]) <= 10
-    assert run(block)["features"].shape == (3, 2048)
+    assert run(block)["features"].shape == (3, 1024)
     assert "tensor([1.0000, " in capsys.readouterr().out
 
 

@@ -119,7 +119,9 @@ def frames_record(
     assert encoder is not None  # a head alone is never saved
     inputs = Inputs(kind="voxels", up_axis="z", unit_sphere=False, voxels=plain(voxels))
     boxes = task == "boxes"
-    classes, numbers = list(train.box_classes if boxes else train.classes), [] if boxes else train.label_numbers()
-    if len(numbers) != len(classes):  # not every class has one
-        numbers = None
-    return NetworkRecord(task, described_encoder(encoder), inputs, classes, head, train.name, numbers)
+    classes = list(train.box_classes if boxes else train.classes)
+    numbers = [] if boxes else train.label_numbers()
+    complete = len(numbers) == len(classes)  # each class has one
+    return NetworkRecord(
+        task, described_encoder(encoder), inputs, classes, head, train.name, numbers if complete else None
+    )
