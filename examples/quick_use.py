@@ -1,9 +1,9 @@
 """Quick use: load an encoder, describe clouds, and find which objects resemble each other.
 
-    python examples/quick_use.py --out runs/quick_use --weights FILE
+    python examples/quick_use.py --out runs/quick_use
 
-FILE is what `load_pretrained` reads: a checkpoint of `crosspoint pretrain`, an exported .safetensors, a name that
-`crosspoint models` lists, or hf://owner/repo. Without one, an encoder with random weights shows the calls.
+The encoder is a small one that comes with the package. `--weights` takes all that `load_pretrained` reads: a checkpoint
+of `crosspoint pretrain`, an exported .safetensors, a name that `crosspoint models` lists, or hf://owner/repo.
 """
 
 from __future__ import annotations
@@ -11,29 +11,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from jsonargparse import auto_cli
 from sklearn.neighbors import NearestNeighbors
 
-from crosspoint import DGCNN, Inputs, load_pretrained, save_encoder
+from crosspoint import load_pretrained
 from crosspoint.datasets.procedural.shapes import shapes_clouds
 from crosspoint.eval import extract_features
 
 
-def main(out: Path, weights: str | None = None, per_class: int = 4, points: int = 512) -> list[list[str]]:
+def main(out: Path, weights: str = "dgcnn-shapes", per_class: int = 4, points: int = 512) -> list[list[str]]:
     """Find the nearest neighbors of procedural shapes, and write the features.
 
     Args:
         out: folder for the features
-        weights: file or name of an encoder; without one, its weights are random
+        weights: file or name of an encoder
         per_class: number of shapes of each of the 22 classes
         points: points of each cloud
     """
     out.mkdir(parents=True, exist_ok=True)
-    if weights is None:
-        torch.manual_seed(0)
-        weights = str(out / "random.safetensors")
-        save_encoder(DGCNN(), weights, Inputs(points=points, k=15))
     pretrained = load_pretrained(weights)
 
     # One cloud, in its own units. `transform` brings it to what training saw: turned, centered, scaled, thinned.

@@ -57,16 +57,16 @@ def test_quick_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with np.load(tmp_path / "features.npz") as file:
         features, labels = file["features"], file["labels"]
     shapes = shapes_clouds("test", 2, 64)
-    assert features.shape == (44, 2048) and labels.tolist() == shapes.labels.tolist()
+    assert features.shape == (44, 1024) and labels.tolist() == shapes.labels.tolist()
     units = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosine = units @ units.T
     np.fill_diagonal(cosine, -2)
     for row, found in enumerate(names):  # a slow search finds the same classes, in the same order
         assert found == [shapes.classes[labels[other]] for other in np.argsort(-cosine[row])[:3]]
-    encoder = load_pretrained(tmp_path / "random.safetensors")
+    encoder = load_pretrained("dgcnn-shapes")
     alone = encoder.encoder(encoder.transform(shapes.points[5] * 7 + 3))[0].detach().numpy()
     np.testing.assert_allclose(alone, features[5], rtol=1e-3, atol=1e-4)
-    assert "one cloud (5000, 3) → one feature (1, 2048)" in capsys.readouterr().out
+    assert "one cloud (5000, 3) → one feature (1, 1024)" in capsys.readouterr().out
 
 
 def test_own_encoder(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class MMPoint(ObjectMethod):
     Args:
         encoder: maps clouds (B, N, 3) to features (B, encoder.feature_dim).
         image_encoder: maps images (B, 3, H, W) to (B, image_encoder.feature_dim); one for all views.
-        views: of each object and step, V; the dataset gives as many
+        views: number of views of each object and step, V; the dataset gives as many
         projection: dimensions in which the losses compare
         temperature: number that divides the cosines in all losses
         intra_weight: weight of the loss between two augmentations of a cloud

@@ -18,6 +18,7 @@ from crosspoint.cli import (
     export,
     label,
     models,
+    predict,
     pretrain,
     quickstart,
     render,
@@ -46,7 +47,8 @@ FOREIGN = (
 )  # modules; old flags; weights
 COMMANDS = (
     *(render.render, label.label, synthesize.synthesize, replay.replay, quickstart.quickstart, show.show),
-    *(data.data, embed.embed, embed_views.embed_views, export.export, models.models, superpixels.superpixels),
+    *(data.data, embed.embed, embed_views.embed_views, export.export, models.models),
+    *(predict.predict, superpixels.superpixels),
 )
 FILES = {"data.py", "training.ckpt", "encoder.safetensors"}
 

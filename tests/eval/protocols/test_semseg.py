@@ -228,7 +228,7 @@ def test_scenes_in_a_study(
     assert shown.matrix.counts.sum() == sum(len(test[index].points) for index in range(2))
     assert [picture.caption for picture in shown.pictures] == ["3"]
     assert shown.pictures[0].data.startswith(b"\x89PNG")
-    assert report.sections[1] == Section("B", curves=[], segmented=[], pictures=[])
+    assert report.sections[1] == Section("B", curves=[], segmented=[], pictures=[], tables=[])
     before = (out / "results.json").read_bytes()
     assert main(words) == 0  # nothing is measured twice
     assert (out / "results.json").read_bytes() == before

@@ -77,7 +77,7 @@ def test_a_file_of_an_earlier_version_says_what_is_missing(folder: Path) -> None
 
 def test_depth_and_unknown_encoders_are_refused(folder: Path) -> None:
     path = rewrite(folder, lambda record: record.update(task="depth"))
-    with pytest.raises(ValueError, match=r"found a network that tells depth in .*, expected one of clouds or LiDAR"):
+    with pytest.raises(ValueError, match=r"found a network that predicts depth in .*, expected one of clouds or LiDAR"):
         load_network(path)
     encoder = {"class_path": "torch.nn.Linear", "init_args": {}}
     save_file(
