@@ -7,7 +7,6 @@ Files may be .npy, .npz, .xyz, .txt, .pts, .csv, .ply, .pcd, .las, .laz, or mesh
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from dataclasses import replace
@@ -91,11 +90,7 @@ class CloudFolder(PairDataset):
 
     def with_fields(self, fields: Fields) -> CloudFolder:
         """The same clouds with normals and colors, of meshes or of files that have them."""
-        made = copy.copy(self)
-        made.fields = fields
-        if self._points is not None and fields != self.fields:
-            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
-        return made
+        return self.reread(fields)
 
     def where(self, index: int) -> str:
         """The file of a cloud."""

@@ -7,6 +7,7 @@ batches with any number of loader workers, and gives them again after a resume.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
@@ -44,6 +45,8 @@ class PairDataset(SampleDataset):
     has_views: ClassVar[bool] = True
     classes: list[str]
     labels: np.ndarray
+    fields: Fields = ()
+    _points: Tensor | None = None  # (n, N, 3 + 3 F) float32, of all clouds, where they are kept in memory
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,6 +68,14 @@ class PairDataset(SampleDataset):
         if fields:
             raise missing_fields(fields, type(self).__name__)
         return self
+
+    def reread(self: Pairs, fields: Fields) -> Pairs:
+        """A copy with other fields, whose clouds are read anew where they are kept in memory."""
+        made = copy.copy(self)
+        made.fields = fields
+        if self._points is not None and fields != self.fields:
+            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
+        return made
 
     def where(self, index: int) -> str:
         """What an object is called and where it lies, for messages."""

@@ -7,7 +7,6 @@ Nothing to download: `crosspoint render MESHES <root>` makes them of a folder of
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import ClassVar
 
@@ -79,11 +78,7 @@ class RenderedPairs(PairDataset):
     def with_fields(self, fields: Fields) -> RenderedPairs:
         """The same pairs with the normals and colors that the set stores of each point."""
         check_rendered_fields(self.set, fields)
-        made = copy.copy(self)
-        made.fields = fields
-        if self._points is not None and fields != self.fields:
-            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
-        return made
+        return self.reread(fields)
 
     def where(self, index: int) -> str:
         """Key and shard of an object."""

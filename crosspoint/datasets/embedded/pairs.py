@@ -8,7 +8,6 @@ Nothing to download: `crosspoint embed-views` writes embeddings beside a set of 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -99,11 +98,7 @@ class EmbeddedPairs(PairDataset):
     def with_fields(self, fields: Fields) -> EmbeddedPairs:
         """The same pairs with the normals and colors that the set stores of each point."""
         check_rendered_fields(self.set, fields)
-        made = copy.copy(self)
-        made.fields = fields
-        if self._points is not None and fields != self.fields:
-            made._points = torch.stack([torch.from_numpy(made.read_points(i)) for i in range(len(self))])
-        return made
+        return self.reread(fields)
 
 
 def stack_embedded(pairs: Sequence[EmbeddedPair]) -> EmbeddedPair:
