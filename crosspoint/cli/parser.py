@@ -165,6 +165,9 @@ def _type_name(name: str) -> str:
     literal = re.fullmatch(r"Literal\[(.+)\]", name)
     if literal:
         return "one of " + literal[1].replace("'", "")
+    entries = re.fullmatch(r"(?:collections\.abc\.)?(?:Sequence|[Ll]ist)\[(.+)\]", name)
+    if entries:
+        return f"a list, each entry {_type_name(entries[1])}"
     return {"NoneType": "null", "int": "a whole number", "float": "a number", "bool": "true or false"}.get(name, name)
 
 

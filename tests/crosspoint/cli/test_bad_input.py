@@ -46,6 +46,10 @@ BAD = [
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[8, 0]"), "found channels 0, expected"),
     ((*PRETRAIN, "VIEWS", "--encoder.channels", "[]"), "found no channels, expected one or more"),
     ((*PRETRAIN, "VIEWS", "--encoder.k", "0"), "found k 0, expected"),
+    (
+        (*PRETRAIN, "VIEWS", "--encoder.fields", "[normal]"),
+        "expected a list, each entry one of normals, colors",
+    ),
     ((*PRETRAIN, "VIEWS", "--config", "WRONG"), "found 7 for image_encoder.init_args, expected the arguments as keys"),
     (
         (*PRETRAIN, "VIEWS", "--training.epochs", "1", "--training.learning_rate", ".nan"),
