@@ -95,15 +95,15 @@ class BoxedFrames:
         for index in (0, len(self) - 1):
             cloud = self.cloud(index)
             assert cloud.boxes is not None
-            parts += [cloud.points_with("intensity").flatten(), *(part.flatten().float() for part in cloud.boxes)]
+            boxes = [part.flatten().float().nan_to_num() for part in cloud.boxes if part is not None]
+            parts += [cloud.points_with("intensity").flatten(), *boxes]
         return torch.cat(parts).numpy()[:, None]
 
 
 def centered_within(sample: LidarSample, voxels: VoxelConfig) -> LidarSample:
     """The sample with those boxes alone whose center lies in the extent of the voxels."""
     assert sample.boxes is not None
-    inside = voxels.inside(sample.boxes.geometry)
-    kept = Boxes(sample.boxes.geometry[inside], sample.boxes.labels[inside])
+    kept = sample.boxes.keep(voxels.inside(sample.boxes.geometry))
     return LidarSample(sample.name, sample.points, sample.point_fields, boxes=kept)
 
 
@@ -111,7 +111,8 @@ def checked_boxes(frame: LidarSample, names: Sequence[str]) -> Boxes:
     """The boxes of a frame.
 
     Raises:
-        ValueError: if it has none, or one of a negative size, not finite, or of a class without a name.
+        ValueError: if it has none, or one of a negative size, not finite, or of a class without a name, or velocities
+            of another shape or infinite.
     """
     boxes = frame.boxes
     if boxes is None:
@@ -126,6 +127,12 @@ def checked_boxes(frame: LidarSample, names: Sequence[str]) -> Boxes:
         raise ValueError(
             f"found {int(broken.sum())} of {len(broken)} boxes of {frame.name} with NaN or infinite numbers, expected "
             "finite ones: correct its file"
+        )
+    speed = boxes.velocities
+    if speed is not None and (speed.shape != (len(boxes.labels), 2) or bool(speed.isinf().any())):
+        raise ValueError(
+            f"found velocities of shape {tuple(speed.shape)}, {int(speed.isinf().sum())} numbers infinite, in "
+            f"{frame.name}, expected ({len(boxes.labels)}, 2), m/s or NaN: correct its file"
         )
     if len(boxes.geometry) and float(boxes.geometry[:, 3:6].min()) < 0:
         raise ValueError(f"found a box of a negative size in {frame.name}, expected meters from 0: correct its file")

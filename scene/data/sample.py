@@ -24,6 +24,13 @@ class Boxes(NamedTuple):
 
     geometry: Tensor  # (n, 7) float64: center x y z, length, width, height in meters, heading in radians about z from x
     labels: Tensor  # (n,) int64, index into the dataset's box classes
+    velocities: Tensor | None = None  # (n, 2) float64, m/s along x and y, NaN where not known; None: the data have none
+
+    def keep(self, rows: Tensor) -> Boxes:
+        """Some of the boxes: those of row numbers (m,) int64, or those for which (n,) bool is true."""
+        return Boxes(
+            self.geometry[rows], self.labels[rows], None if self.velocities is None else self.velocities[rows]
+        )
 
 
 @dataclass(frozen=True, eq=False)

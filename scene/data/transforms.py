@@ -191,7 +191,8 @@ def moved(sample: LidarSample, points: Tensor, matrix: Tensor) -> LidarSample:
         heading = torch.stack([geometry[:, 6].cos(), geometry[:, 6].sin()], dim=1) @ matrix[:2, :2].mT
         geometry[:, :3] = geometry[:, :3] @ matrix.mT
         geometry[:, 6] = torch.atan2(heading[:, 1], heading[:, 0])
-        boxes = Boxes(geometry, boxes.labels)
+        velocities = None if boxes.velocities is None else boxes.velocities @ matrix[:2, :2].mT
+        boxes = Boxes(geometry, boxes.labels, velocities)
     if pose is not None:
         pose = torch.cat([pose[:, :3] @ matrix.mT, pose[:, 3:]], dim=1)
     return replace(sample, points=points, cameras=cameras, boxes=boxes, pose=pose)

@@ -30,6 +30,7 @@ from crosspoint.scene.data.sample import IGNORED, Boxes, LidarSample
 from crosspoint.scene.data.sweeps import EarlierSweep, add_sweeps, check_sweeps
 from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
+from crosspoint.scene.datasets.nuscenes_velocities import box_velocities
 from crosspoint.scene.datasets.readers import (
     Sweep,
     layout,
@@ -98,7 +99,7 @@ class NuScenes(LidarDataset):
         cameras: names of the cameras, in the order of a frame's images; none for sweeps alone.
         labels: whether points have classes; None for where the table lidarseg names a file that is there.
         boxes: whether frames have boxes of the ten detection classes; None for where there is a table
-            sample_annotation, which is large.
+            sample_annotation, which is large. They have velocities by the devkit's rule (`box_velocities`).
         sweeps: how many of the LiDAR are aggregated, the keyframe's and those before it, as the devkit does; 10 is
             customary for detection. Only the keyframe's points have labels.
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with
@@ -287,14 +288,14 @@ class NuScenes(LidarDataset):
             )
         return files
 
-    def _find_boxes(self, tables: Tables) -> dict[str, list[tuple[Record, int]]]:
-        """The annotations of each sample that are of a detection class."""
+    def _find_boxes(self, tables: Tables) -> dict[str, list[tuple[Record, int, np.ndarray]]]:
+        """The annotations of each sample that are of a detection class, their class, and velocity in the world."""
         samples = {frame.sample for frame in self._keyframes}
         annotations = tables.read("sample_annotation", lambda record: record["sample_token"] in samples)
         instances = tables.index("instance", {record["instance_token"] for record in annotations})
         names = {token: record["name"] for token, record in tables.index("category").items()}
-        found: dict[str, list[tuple[Record, int]]] = defaultdict(list)
-        for record in annotations:
+        found: dict[str, list[tuple[Record, int, np.ndarray]]] = defaultdict(list)
+        for record, velocity in zip(annotations, box_velocities(tables, annotations), strict=True):
             category = names.get(instances[record["instance_token"]]["category_token"])
             if category is None:
                 raise ValueError(
@@ -303,20 +304,22 @@ class NuScenes(LidarDataset):
                 )
             for place, beginnings in enumerate(_CATEGORIES.values()):
                 if category.startswith(beginnings):
-                    found[record["sample_token"]].append((record, place))
+                    found[record["sample_token"]].append((record, place, velocity))
         return found
 
     def _frame_boxes(self, frame: _Keyframe) -> Boxes:
         mount, ego = self._placed(frame.lidar)
         from_world = TO_FORWARD @ invert(mount) @ invert(ego)
-        geometry, labels = [], []
-        for record, label in (self._boxes or {}).get(frame.sample, []):
+        geometry, labels, velocities = [], [], []
+        for record, label, velocity in (self._boxes or {}).get(frame.sample, []):
             pose = from_world @ placement(record)
             width, length, height = record["size"]
             geometry.append([*pose[:3, 3], length, width, height, np.arctan2(pose[1, 0], pose[0, 0])])
             labels.append(label)
+            velocities.append(from_world[:2, :2] @ velocity)  # of the level part, which `to_world` takes back exactly
         stacked = np.array(geometry, dtype=np.float64).reshape(-1, 7)
-        return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64))
+        speed = np.array(velocities, dtype=np.float64).reshape(-1, 2)
+        return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64), torch.from_numpy(speed))
 
 
 def _find_keyframes(

@@ -72,6 +72,11 @@ class _Annotation(_Pose):
     size: tuple[Side, Side, Side]  # width, length, height in meters
 
 
+class _AnnotationInTime(_Annotation, total=False):
+    prev: Token  # of the same instance, empty for none
+    next: Token
+
+
 class _Instance(_Known):
     category_token: Token
 
@@ -86,6 +91,6 @@ SCHEMA: dict[str, type[list[Any]]] = {
     "lidarseg": list[_Labels],
     "panoptic": list[_Labels],
     "category": list[_Named],
-    "sample_annotation": list[_Annotation],
+    "sample_annotation": list[_AnnotationInTime],
     "instance": list[_Instance],
 }

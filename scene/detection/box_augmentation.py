@@ -63,7 +63,7 @@ def turn_cloud(sample: LidarSample, angle: float) -> LidarSample:
 
 
 def scale_cloud(sample: LidarSample, factor: float) -> LidarSample:
-    """The sample with all distances from the sensor, and all sizes, multiplied by a factor.
+    """The sample with all distances from the sensor, all sizes and all velocities multiplied by a factor.
 
     Cameras move away likewise, so that every point keeps its pixel; the pose still leads to the world.
     """
@@ -71,7 +71,8 @@ def scale_cloud(sample: LidarSample, factor: float) -> LidarSample:
     if cameras is not None:
         cameras = replace(cameras, t=cameras.t * factor)
     if boxes is not None:
-        boxes = Boxes(torch.cat([boxes.geometry[:, :6] * factor, boxes.geometry[:, 6:]], dim=1), boxes.labels)
+        geometry = torch.cat([boxes.geometry[:, :6] * factor, boxes.geometry[:, 6:]], dim=1)
+        boxes = Boxes(geometry, boxes.labels, None if boxes.velocities is None else boxes.velocities * factor)
     if pose is not None:
         pose = torch.cat([torch.cat([pose[:3, :3] / factor, pose[:3, 3:]], dim=1), pose[3:]])
     return replace(sample, points=sample.points * factor, cameras=cameras, boxes=boxes, pose=pose)

@@ -64,6 +64,7 @@ class BankedObject(NamedTuple):
     points: Tensor  # (k, 3) float32
     fields: Mapping[str, Tensor]  # (k, …) each
     box: Tensor  # (7,) float64
+    velocity: Tensor  # (2,) float64, m/s, NaN where it is not known
 
 
 class ObjectBank:
@@ -80,13 +81,17 @@ class ObjectBank:
         for frame in frames:
             if frame.boxes is None:
                 continue
-            geometry, labels = frame.boxes
+            geometry, labels = frame.boxes.geometry, frame.boxes.labels
+            velocities = frame.boxes.velocities
+            if velocities is None:
+                velocities = geometry.new_full((len(labels), 2), torch.nan)
             inside = points_in_boxes(frame.points, geometry)
             for row, label in enumerate(labels.tolist()):
                 rows = inside[:, row].nonzero().squeeze(1)
                 if len(rows) >= least_points:
                     fields = {name: values[rows] for name, values in frame.point_fields.items()}
-                    self.objects[label].append(BankedObject(frame.points[rows], fields, geometry[row]))
+                    cut = BankedObject(frame.points[rows], fields, geometry[row], velocities[row])
+                    self.objects[label].append(cut)
 
     def draw(self, label: int, count: int, generator: Generator) -> list[BankedObject]:
         """Up to `count` different objects of a class, all equally likely."""
@@ -108,7 +113,7 @@ def paste_objects(sample: LidarSample, bank: ObjectBank, counts: Sequence[int], 
         generator: of the draws.
     """
     assert sample.boxes is not None
-    geometry, labels = sample.boxes
+    geometry, labels, velocities = sample.boxes
     added: list[BankedObject] = []
     for label, count in enumerate(counts):
         drawn = bank.draw(label, count - int((labels == label).sum()), generator)
@@ -129,4 +134,6 @@ def paste_objects(sample: LidarSample, bank: ObjectBank, counts: Sequence[int], 
         if all(name in one.fields for one in added)
     }
     points = torch.cat([kept.points, *(one.points for one in added)])
-    return replace(kept, points=points, point_fields=fields, boxes=Boxes(geometry, labels))
+    if velocities is not None:
+        velocities = torch.cat([velocities, torch.stack([one.velocity for one in added])])
+    return replace(kept, points=points, point_fields=fields, boxes=Boxes(geometry, labels, velocities))

@@ -42,7 +42,7 @@ def test_the_radius_is_the_smallest_of_three_cases() -> None:
 
 def test_targets_are_those_of_a_loop_over_cells() -> None:
     boxes = objects()
-    targets = center_targets(*boxes, 3, SIZE, EXTENT[:2], CELL)
+    targets = center_targets(boxes.geometry, boxes.labels, 3, SIZE, EXTENT[:2], CELL)
     heat = torch.zeros(3, *SIZE)
     for (x, y, _, length, width, *_), label in zip(FOUND, [0, 0, 2], strict=True):
         column, row = math.floor((x + 8) / CELL), math.floor((y + 6) / CELL)
