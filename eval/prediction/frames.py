@@ -81,7 +81,7 @@ def _write_boxes(
     out: Path, frames: LidarDataset, index: int, prediction: Prediction, record: NetworkRecord, format: Format
 ) -> Path:
     assert prediction.boxes is not None
-    geometry, labels, scores = prediction.boxes
+    geometry, labels, scores = prediction.boxes[:3]
     if format == "dataset" and isinstance(frames, KittiObject):
         path = _inside(out, f"{PurePosixPath(prediction.name).name}.txt")
         write_results(frames.results(index, Boxes(geometry, labels), scores), path)

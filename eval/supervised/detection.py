@@ -106,6 +106,7 @@ def detection(
     held = None if validation is None else BoxedFrames(validation, voxels)
     tested = BoxedFrames(test, voxels)
     detector = with_anchors(detector, learned)
+    _check_velocities(detector, learned)
     with seeded(seed):
         network = build_detector(seen_from_above, train.box_classes, voxels, detector)
     fitted = _train(network, learned, held, detector, recipe, resources, seed, progress, out, logger)
@@ -179,9 +180,20 @@ def _figures(frames: BoxedFrames, resources: Resources, network: Detector, devic
 
 def _arrays(found: Sequence[FoundBoxes]) -> dict[str, np.ndarray]:
     """All detections, frame after frame, as `predictions.npz` has them."""
-    geometry, labels, scores = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    geometry, labels, scores = (torch.cat([boxes[place] for boxes in found]).numpy() for place in range(3))  # type: ignore[misc]
     offsets = np.cumsum([0, *(len(boxes.scores) for boxes in found)])
-    return {"boxes": geometry, "labels": labels, "scores": scores, "offsets": offsets}
+    arrays = {"boxes": geometry, "labels": labels, "scores": scores, "offsets": offsets}
+    velocities = [boxes.velocities for boxes in found if boxes.velocities is not None]
+    return arrays | ({"velocities": torch.cat(velocities).numpy()} if velocities else {})
+
+
+def _check_velocities(config: DetectorConfig, frames: BoxedFrames) -> None:
+    boxes = frames.cloud(0).boxes
+    if config.velocity and (boxes is None or boxes.velocities is None):
+        raise ValueError(
+            f"found boxes without velocities in {frames.dataset.name}, expected them for detector.velocity: set it to "
+            "false, or take a dataset that has them, such as nuscenes"
+        )
 
 
 def _count(truth: Sequence[Boxes]) -> int:

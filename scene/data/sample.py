@@ -28,9 +28,7 @@ class Boxes(NamedTuple):
 
     def keep(self, rows: Tensor) -> Boxes:
         """Some of the boxes: those of row numbers (m,) int64, or those for which (n,) bool is true."""
-        return Boxes(
-            self.geometry[rows], self.labels[rows], None if self.velocities is None else self.velocities[rows]
-        )
+        return Boxes(self.geometry[rows], self.labels[rows], None if self.velocities is None else self.velocities[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ class CenterTargets(NamedTuple):
     heat: Tensor  # (K, H, W) float32, 1 at the cells of centers
     cells: Tensor  # (n,) int64, row · W + column
     codes: Tensor  # (n, 8): offset x y in cells, z, logarithms of length, width, height, cosine and sine of the heading
+    velocities: Tensor | None = None  # (n, 2) float32, m/s, NaN where not known; None where none are given
 
 
 def gaussian_radius(length: float, width: float, overlap: float = OVERLAP) -> float:
@@ -46,7 +47,13 @@ def gaussian_radius(length: float, width: float, overlap: float = OVERLAP) -> fl
 
 
 def center_targets(
-    boxes: Tensor, labels: Tensor, classes: int, size: tuple[int, int], corner: tuple[float, float], cell: float
+    boxes: Tensor,
+    labels: Tensor,
+    classes: int,
+    size: tuple[int, int],
+    corner: tuple[float, float],
+    cell: float,
+    velocities: Tensor | None = None,
 ) -> CenterTargets:
     """Targets of one frame.
 
@@ -57,6 +64,7 @@ def center_targets(
         size: H and W of the map.
         corner: x and y in meters where the map begins.
         cell: meters along an edge of a cell.
+        velocities: (n, 2) m/s, or None.
     """
     height, width = size
     heat = torch.zeros(classes, height, width)
@@ -73,7 +81,7 @@ def center_targets(
     heading = torch.stack([boxes[:, 6].cos(), boxes[:, 6].sin()], dim=1)
     codes = torch.cat([place - floor, boxes[:, 2:3], boxes[:, 3:6].log(), heading], dim=1)
     cells = (floor[:, 1] * width + floor[:, 0]).long()
-    return CenterTargets(heat, cells, codes.float())
+    return CenterTargets(heat, cells, codes.float(), None if velocities is None else velocities[rows].float())
 
 
 def _draw(heat: Tensor, column: int, row: int, radius: int) -> None:

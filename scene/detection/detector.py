@@ -34,6 +34,7 @@ class DetectorConfig:
         score: least score of a detection
         overlap: IoU from above with a better detection above which one goes; by default 0.2 for centers, 0.01 for
             anchors
+        velocity: whether the head of centers also says velocities; the training boxes must have them
     """
 
     head: Literal["center", "anchor"] = "center"
@@ -45,10 +46,16 @@ class DetectorConfig:
     anchors: list[AnchorClass] | None = None
     score: float = 0.1
     overlap: float | None = None
+    velocity: bool = False
 
     def __post_init__(self) -> None:
         if self.head not in ("center", "anchor"):
             raise ValueError(f"found the head {self.head!r}, expected center or anchor")
+        if self.velocity and self.head != "center":
+            raise ValueError(
+                f"found velocity true with the head {self.head}, expected it with center alone: set detector.velocity "
+                "to false"
+            )
         in_range("center_width", self.center_width, *CHANNELS)
         in_range("score", self.score, 0.0, 1.0)
         in_range("overlap", self.overlap, 0.0, 1.0)
@@ -141,5 +148,6 @@ def build_detector(
             width=config.center_width,
             score=config.score,
             overlap=0.2 if config.overlap is None else config.overlap,
+            velocity=config.velocity,
         )
     return Detector(start, backbone, head)

@@ -16,17 +16,23 @@ class FoundBoxes(NamedTuple):
     geometry: Tensor  # (n, 7) float32, as in `Boxes`
     labels: Tensor  # (n,) int64, index into the dataset's box classes
     scores: Tensor  # (n,) float32, from 0 to 1
+    velocities: Tensor | None = None  # (n, 2) float32, as in `Boxes`, none NaN; None where the detector says none
 
     def to_cpu(self) -> FoundBoxes:
         """The same in the memory of the CPU."""
-        return FoundBoxes(*(part.detach().cpu() for part in self))
+        return FoundBoxes(*(part if part is None else part.detach().cpu() for part in self))
+
+    def keep(self, rows: Tensor) -> FoundBoxes:
+        """Some of the boxes: those of row numbers (m,) int64, or those for which (n,) bool is true."""
+        return FoundBoxes(*(part if part is None else part[rows] for part in self))
 
 
 def join_found(parts: list[FoundBoxes]) -> FoundBoxes:
-    """Boxes of several sources as one list, the best first."""
-    joined = [torch.cat(values) for values in zip(*parts, strict=True)]
-    order = joined[2].argsort(descending=True, stable=True)
-    return FoundBoxes(*(part[order] for part in joined))
+    """Boxes of several sources as one list, the best first; with velocities where all have them."""
+    geometry, labels, scores = (torch.cat([part[place] for part in parts]) for place in range(3))  # type: ignore[misc]
+    velocities = [part.velocities for part in parts if part.velocities is not None]
+    joined = FoundBoxes(geometry, labels, scores, torch.cat(velocities) if len(velocities) == len(parts) else None)
+    return joined.keep(scores.argsort(descending=True, stable=True))
 
 
 def suppress(found: FoundBoxes, *, score: float, overlap: float, before: int, after: int) -> FoundBoxes:
@@ -40,7 +46,8 @@ def suppress(found: FoundBoxes, *, score: float, overlap: float, before: int, af
         after: how many are kept.
     """
     good = (found.scores >= score) & found.geometry.isfinite().all(dim=1)  # an early network's sizes may be infinite
-    scores, rows = found.scores[good].topk(min(before, int(good.sum())))
-    geometry, labels = found.geometry[good][rows], found.labels[good][rows]
-    kept = rotated_nms(geometry, scores, overlap, after) if len(rows) else rows
-    return FoundBoxes(geometry[kept], labels[kept], scores[kept])
+    if found.velocities is not None:
+        good &= found.velocities.isfinite().all(dim=1)
+    found = found.keep(good)
+    found = found.keep(found.scores.topk(min(before, len(found.scores))).indices)
+    return found.keep(rotated_nms(found.geometry, found.scores, overlap, after)) if len(found.scores) else found

@@ -135,18 +135,18 @@ def test_of_overlapping_boxes_of_a_group_the_best_stays() -> None:
     assert together < apart
 
 
-def test_the_heads_number_of_parameters_is_that_of_the_public_code_but_for_velocities() -> None:
+def test_the_heads_number_of_parameters_is_that_of_the_public_code() -> None:
     """cbgs_voxel01_res3d_centerpoint.yaml: convolutions 3 × 3 with bias, also before the BatchNorms of 64 channels."""
     convolution = 64 * 64 * 9 + 64 + 2 * 64  # within a branch, with its BatchNorm
     shared = 512 * 64 * 9 + 64 + 2 * 64
     public = shared + 6 * 6 * convolution + (64 * 9 + 1) * (10 + 6 * (2 + 1 + 3 + 2 + 2))
-    assert public == 1_669_510
     velocities = 6 * (convolution + (64 * 9 + 1) * 2)
-    head = CenterHead(512, NUSCENES, EXTENT, SIZE, CELL)
-    assert sum(weight.numel() for weight in head.parameters()) == public - velocities == 1_440_250
+    still, moving = (CenterHead(512, NUSCENES, EXTENT, SIZE, CELL, velocity=velocity) for velocity in (False, True))
+    assert sum(weight.numel() for weight in moving.parameters()) == public == 1_669_510
+    assert sum(weight.numel() for weight in still.parameters()) == public - velocities == 1_440_250
     assert all(
         isinstance(heat, nn.Sequential) and float(heat[-1].bias.detach().max()) == pytest.approx(-2.19)
-        for heat in head.heats
+        for heat in still.heats
     )
 
 
