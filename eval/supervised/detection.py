@@ -147,7 +147,7 @@ def with_anchors(config: DetectorConfig, frames: BoxedFrames) -> DetectorConfig:
     if config.head != "anchor" or config.anchors is not None:
         return config
     boxes = frames.boxes()
-    geometry, labels = (torch.cat([one[place] for one in boxes]) for place in (0, 1))
+    geometry, labels = torch.cat([one.geometry for one in boxes]), torch.cat([one.labels for one in boxes])
     return replace(config, anchors=anchors_of_boxes(frames.dataset.box_classes, geometry, labels))
 
 

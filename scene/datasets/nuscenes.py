@@ -99,7 +99,7 @@ class NuScenes(LidarDataset):
         cameras: names of the cameras, in the order of a frame's images; none for sweeps alone.
         labels: whether points have classes; None for where the table lidarseg names a file that is there.
         boxes: whether frames have boxes of the ten detection classes; None for where there is a table
-            sample_annotation, which is large. They have velocities by the devkit's rule (`box_velocities`).
+            sample_annotation, which is large. Boxes have velocities.
         sweeps: how many of the LiDAR are aggregated, the keyframe's and those before it, as the devkit does; 10 is
             customary for detection. Only the keyframe's points have labels.
         weak_labels: folder of PNG maps that mirrors the images: `<folder>/<path of the image relative to root>`, with

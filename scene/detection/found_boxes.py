@@ -20,11 +20,14 @@ class FoundBoxes(NamedTuple):
 
     def to_cpu(self) -> FoundBoxes:
         """The same in the memory of the CPU."""
-        return FoundBoxes(*(part if part is None else part.detach().cpu() for part in self))
+        geometry, labels, scores, velocities = self
+        moved = None if velocities is None else velocities.detach().cpu()
+        return FoundBoxes(geometry.detach().cpu(), labels.detach().cpu(), scores.detach().cpu(), moved)
 
     def keep(self, rows: Tensor) -> FoundBoxes:
         """Some of the boxes: those of row numbers (m,) int64, or those for which (n,) bool is true."""
-        return FoundBoxes(*(part if part is None else part[rows] for part in self))
+        geometry, labels, scores, velocities = self
+        return FoundBoxes(geometry[rows], labels[rows], scores[rows], None if velocities is None else velocities[rows])
 
 
 def join_found(parts: list[FoundBoxes]) -> FoundBoxes:

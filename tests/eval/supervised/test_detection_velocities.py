@@ -28,7 +28,7 @@ from crosspoint.scene.detection.found_boxes import FoundBoxes
 from crosspoint.scene.models.voxelnet import VoxelNet
 from crosspoint.scene.ops.voxels import VoxelConfig
 from tests.eval.toy_traffic import VOXELS, write_traffic
-from tests.scene.datasets.test_nuscenes_velocities import SWEEPS, annotations, write_moving
+from tests.scene.datasets.test_nuscenes_velocities import SWEEPS, annotated, write_moving
 from tests.scene.frames import boxes_of
 
 TINY = DetectorConfig(widths=[8], layers=[0], up=8, center_width=8, score=0.0, velocity=True)
@@ -76,7 +76,7 @@ def test_the_error_of_velocities_is_how_far_off_they_are(moving: Path) -> None:
 
 def test_figures_are_those_of_boxes_that_never_left_the_world(moving: Path) -> None:
     dataset = NuScenes(moving, boxes=True, **SWEEPS)
-    records = annotations(moving)
+    records = annotated(moving)
     speeds = dict(zip((one["token"] for one in records), box_velocities(Tables(moving), records), strict=True))
     truth, said = [], []
     frames = [*dataset]

@@ -69,7 +69,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_moving(tmp_path_factory.mktemp("data"))
 
 
-def annotations(root: Path) -> list[dict[str, Any]]:
+def annotated(root: Path) -> list[dict[str, Any]]:
     return json.loads((root / VERSION / "sample_annotation.json").read_text())
 
 
@@ -97,7 +97,7 @@ def by_hand(root: Path) -> dict[str, float]:
 
 
 def test_velocities_are_those_written_out(moving: Path) -> None:
-    records, expected = annotations(moving), by_hand(moving)
+    records, expected = annotated(moving), by_hand(moving)
     assert {record["token"] for record in records} == expected.keys()
     found = box_velocities(Tables(moving), records)
     np.testing.assert_allclose(found[:, 0], [expected[record["token"]] for record in records], rtol=1e-6)
@@ -111,7 +111,7 @@ def test_velocities_are_those_of_the_devkit(moving: Path) -> None:
     needed = "nuscenes-devkit pyquaternion cachetools opencv-python-headless"
     pytest.importorskip("nuscenes", reason=f"needs nuscenes-devkit: pip install --no-deps {needed}")
     kit = import_module("nuscenes.nuscenes").NuScenes
-    records = annotations(moving)
+    records = annotated(moving)
     samples = json.loads((moving / VERSION / "sample.json").read_text())
     held = {
         "sample_annotation": {one["token"]: one for one in records},
@@ -139,7 +139,7 @@ def test_frames_have_them_in_the_lidars_own_axes(moving: Path) -> None:
 
 def test_a_lost_neighbor_is_said(tmp_path: Path) -> None:
     root = write_moving(tmp_path)
-    kept = [record for record in annotations(root) if record["token"] != f"{SCENE}-3{CAR}"]
+    kept = [record for record in annotated(root) if record["token"] != f"{SCENE}-3{CAR}"]
     (root / VERSION / "sample_annotation.json").write_text(json.dumps(kept))
     with pytest.raises(ValueError, match=rf"found no record {SCENE}-30 in .*sample_annotation.json"):
         NuScenes(root, boxes=True, **SWEEPS)
