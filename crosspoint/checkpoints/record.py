@@ -41,6 +41,19 @@ class _Format(Struct, frozen=True):
     format: int | None = None
 
 
+def check_format(content: object, known: int, where: object, expected: str, remedy: str) -> None:
+    """Refuse a record of another format than the known one, before anything else of it is looked at.
+
+    Raises:
+        ValueError: if it is of another format, or says none as a number.
+    """
+    written = checked(content, _Format, where, expected, remedy).format
+    if written != known:
+        raise ValueError(
+            f"found a record of format {written} in {where}, expected {known}: install the version that wrote it"
+        )
+
+
 class _Trained(Struct, frozen=True):
     """What the record of a trained network says of its encoder."""
 
@@ -102,11 +115,7 @@ class Record:
         Raises:
             ValueError: if it is of a newer format, has other keys, or values of another type.
         """
-        written = checked(content, _Format, where, EXPECTED, REMEDY).format
-        if written != FORMAT:
-            raise ValueError(
-                f"found a record of format {written} in {where}, expected {FORMAT}: install the version that wrote it"
-            )
+        check_format(content, FORMAT, where, EXPECTED, REMEDY)
         stored = checked(content, _Stored, where, EXPECTED, REMEDY)
         inputs = as_dataclass(stored.inputs, Inputs, f"the inputs in {where}", EXPECTED, REMEDY)
         images = None if stored.image_encoder is None else to_builtins(stored.image_encoder)

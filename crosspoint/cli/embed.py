@@ -58,7 +58,6 @@ def embed(
 
     if checkpoint is None:
         raise ValueError("found no --checkpoint, expected the encoder that describes the data: give its file")
-    trained = load_pretrained(checkpoint)
     source: Source
     if dataset is not None:
         from crosspoint.scene.datasets.build import open_scenes
@@ -66,10 +65,11 @@ def embed(
         options: dict[str, Any] = {} if split is None else {"split": split}
         source = FrameSource(open_scenes(dataset, data, **options))
     elif (data / "set.json").is_file():
-        source = RenderedSource(data, split, trained.encoder.fields)
+        source = RenderedSource(data, split, load_pretrained(checkpoint).encoder.fields)
     else:
         if split is not None:
             raise ValueError(f"found the split {split} for {data}, expected none: only sets and datasets have splits")
+        trained = load_pretrained(checkpoint)
         source = files = FileSource(data, points or trained.inputs.points or 2048, trained.encoder.fields)
         up_axis = up_axis or files.up_axis
         log.info("%s", files)

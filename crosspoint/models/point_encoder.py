@@ -55,9 +55,9 @@ class PointEncoder(Recorded, nn.Module):
 
     @property
     def config(self) -> JsonObject:
-        """The arguments that built it, as YAML and JSON hold them; `fields` where it takes some."""
+        """The arguments that built it, as YAML and JSON hold them."""
         settings: JsonObject = plain(self.arguments)
-        return {name: value for name, value in settings.items() if name != "fields" or value is not None}
+        return settings
 
     def fresh(self: Encoder) -> Encoder:
         """A network of the same class and arguments, with random weights from torch's global generator."""

@@ -109,17 +109,7 @@ class SemanticSegmentation(FrameProtocol):
 
 @dataclass(frozen=True)
 class MlpProbe(SemanticSegmentation):
-    """Semantic segmentation of LiDAR frames by a probe of two layers: `semseg` with the mode mlp, for studies of both.
-
-    Args:
-        mode: as of semseg
-        fraction: as of semseg
-        tta: as of semseg
-        corruptions: as of semseg
-        recipe: as of semseg
-        resources: as of semseg
-        logger: as of semseg
-    """
+    """Semantic segmentation of LiDAR frames by a probe of two layers: `semseg --mode mlp`, for studies of both."""
 
     name = "semseg_mlp"
 
@@ -128,17 +118,7 @@ class MlpProbe(SemanticSegmentation):
 
 @dataclass(frozen=True)
 class FinetunedSegmentation(SemanticSegmentation):
-    """Semantic segmentation of LiDAR frames, fine-tuned: `semseg` with the mode finetuned, for studies of both.
-
-    Args:
-        mode: as of semseg
-        fraction: as of semseg
-        tta: as of semseg
-        corruptions: as of semseg
-        recipe: as of semseg
-        resources: as of semseg
-        logger: as of semseg
-    """
+    """Semantic segmentation of LiDAR frames, fine-tuned: `semseg --mode finetuned`, for studies of both."""
 
     name = "semseg_finetuned"
 

@@ -47,10 +47,7 @@ def box_scores(
     Raises:
         ValueError: if there is no frame or no object, or there are detections of another number of frames.
     """
-    if len(found) != len(truth) or not truth:
-        raise ValueError(f"found detections of {len(found)} frames, expected {len(truth)}, of 1 frame or more")
-    if sum(len(boxes.labels) for boxes in truth) == 0:
-        raise ValueError(f"found no box in {len(truth)} frames to measure on, expected some: choose another extent")
+    check_frames(found, truth)
     rows: list[JsonObject] = []
     for label, name in enumerate(names):
         own = [boxes.geometry[boxes.labels == label] for boxes in truth]
@@ -71,6 +68,18 @@ def box_scores(
         rows.append(row)
     there = [row for row in rows if row["objects"]]
     return {key: float(np.mean([row[key] for row in there])) for key in ("ap_3d", "ap_bev")}, rows
+
+
+def check_frames(found: Sequence[FoundBoxes], truth: Sequence[Boxes]) -> None:
+    """Refuse frames that nothing can be measured on.
+
+    Raises:
+        ValueError: if there is no frame or no object, or there are detections of another number of frames.
+    """
+    if len(found) != len(truth) or not truth:
+        raise ValueError(f"found detections of {len(found)} frames, expected {len(truth)}, of 1 frame or more")
+    if sum(len(boxes.labels) for boxes in truth) == 0:
+        raise ValueError(f"found no box in {len(truth)} frames to measure on, expected some: choose another extent")
 
 
 def benchmark_scores(found: Sequence[FoundBoxes], dataset: LidarDataset, indices: Sequence[int]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from crosspoint.eval.metrics.detection.nuscenes import DISTANCES, ERRORS, class_scores
 from crosspoint.eval.metrics.detection.nuscenes_matching import Stacked
+from crosspoint.eval.supervised.box_scores import check_frames
 from crosspoint.renderers.json_object import JsonObject
 from crosspoint.scene.data.sample import Boxes
 from crosspoint.scene.datasets.nuscenes_boxes import NO_ATTRIBUTE, NuScenesBoxes
@@ -44,10 +45,7 @@ def center_scores(
     Raises:
         ValueError: if there is no frame or no object, or there are detections of another number of frames.
     """
-    if len(found) != len(truth) or not truth:
-        raise ValueError(f"found detections of {len(found)} frames, expected {len(truth)}, of 1 frame or more")
-    if sum(len(boxes.labels) for boxes in truth) == 0:
-        raise ValueError(f"found no box in {len(truth)} frames to measure on, expected some: choose another extent")
+    check_frames(found, truth)
     rows, aps, errors = [], [], []
     for label, name in enumerate(names):
         labeled = Stacked([_of_class(boxes, label) for boxes in truth])

@@ -281,20 +281,18 @@ def save_trained(
 
 
 @rank_zero_only
-def save_network(
-    out: Path, network: nn.Module, record: NetworkRecord | None = None, /, **predictions: np.ndarray
-) -> None:
+def save_network(out: Path, network: nn.Module, record: NetworkRecord, /, **predictions: np.ndarray) -> None:
     """Write predictions and weights, each file whole or not at all; what an interrupted training would need goes.
 
     Args:
         out: folder of the files.
         network: its weights are written.
-        record: of the network, for `load_network`, which refuses files that have none.
+        record: of the network, for `load_network`.
         predictions: on the test split.
     """
     with atomic_write(out / PREDICTIONS) as file:
         np.savez(file, **predictions)  # type: ignore[arg-type]
-    write_safetensors(out / NETWORK, network.state_dict(), NETWORK_KEY, {} if record is None else record.as_dict())
+    write_safetensors(out / NETWORK, network.state_dict(), NETWORK_KEY, record.as_dict())
     InterruptedTraining.remove(out)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct, to_builtins
 from torch import nn
 
-from crosspoint.checkpoints.record import Described, Inputs
+from crosspoint.checkpoints.record import Described, Inputs, check_format
 from crosspoint.models.point_encoder import PointEncoder
 from crosspoint.plugins import describe, plain
 from crosspoint.renderers.json_object import JsonObject
@@ -34,12 +34,6 @@ class _Stored(Struct, forbid_unknown_fields=True, frozen=True):
     data: str
     numbers: list[int] | None = None
     part_names: list[str] | None = None
-
-
-class _Format(Struct, frozen=True):
-    """What every version of a record has."""
-
-    format: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +72,7 @@ class NetworkRecord:
         Raises:
             ValueError: if it is of a newer format, has other keys, or values of another type.
         """
-        written = checked(content, _Format, where, EXPECTED, REMEDY).format
-        if written != FORMAT:
-            raise ValueError(
-                f"found a record of format {written} in {where}, expected {FORMAT}: install the version that wrote it"
-            )
+        check_format(content, FORMAT, where, EXPECTED, REMEDY)
         stored = checked(content, _Stored, where, EXPECTED, REMEDY)
         if stored.task != "depth" and (not stored.classes or stored.inputs is None):
             raise ValueError(f"found no classes or no inputs in the record of {where}, expected both: {REMEDY}")

@@ -132,7 +132,7 @@ def load_network(path: str | Path) -> TrainedNetwork:
     """
     file = network_file(path)
     weights, metadata = read_safetensors(file)
-    if metadata.get(NETWORK_KEY, "{}") == "{}":  # none, or that of a network that said nothing of itself
+    if NETWORK_KEY not in metadata:
         raise ValueError(
             f"found no record in {file}, expected its classes, the kind of its layers and what its encoder takes, "
             "which earlier versions did not write: run the training again"

@@ -54,7 +54,12 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert seen[0].fit_points.shape == (16, 40, 3)
     assert np.allclose(np.linalg.norm(seen[0].held_points, axis=2).max(axis=1), 1, atol=1e-5)
     assert np.bincount(seen[0].held_labels).tolist() == [2, 2, 2, 2]
-    assert load_pretrained(best).encoder.config == {"k": 5, "channels": [8, 8], "embedding": 16}
+    assert load_pretrained(best).encoder.config == {
+        "k": 5,
+        "channels": [8, 8],
+        "embedding": 16,
+        "fields": None,
+    }
     metrics = (out / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
     assert {"train/loss", "train/intra", "train/cross", "probe/accuracy"} <= set(metrics[0].split(","))
     assert list((out / "tensorboard").rglob("events.out.tfevents.*"))

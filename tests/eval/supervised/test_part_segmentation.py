@@ -117,7 +117,7 @@ def test_what_is_kept_gives_the_predictions_again(kept, splits):
         assert np.array_equal(logits.argmax(dim=2), file["parts"])
     pretrained = load_pretrained(out / "encoder.safetensors")
     exported = pretrained.encoder
-    assert exported.config == {"k": 6} and pretrained.inputs.points == test.points.shape[1]
+    assert exported.config == {"k": 6, "fields": None} and pretrained.inputs.points == test.points.shape[1]
     assert all(torch.equal(exported.state_dict()[name], w) for name, w in network.encoder.state_dict().items())
     with pytest.raises(ValueError, match="found a trained network in"):
         segment_parts(encoder(), *splits, **SHORT, out=out)

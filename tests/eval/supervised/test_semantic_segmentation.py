@@ -6,7 +6,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from crosspoint import PointEncoder
 from crosspoint.eval.results import Result
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.labeled_frames import EncodedFrames, LabeledFrames, label_step
@@ -366,43 +365,3 @@ def test_what_does_not_fit_is_named():
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="found an encoder of type Linear, expected one of voxels"):
         run(nn.Linear(1, 1), good, good)
-
-
-class Height(PointEncoder):
-    """How high a voxel lies: one feature, and no weight but one that must not change."""
-
-    inputs = "voxels"
-
-    def __init__(self):
-        super().__init__()
-        self.feature_dim, self.factor = 1, nn.Parameter(torch.ones(1))
-
-    def forward(self, voxels):
-        return self.factor * voxels.coordinates[:, 3:].float()
-
-
-class Bands(Yard):
-    """Frames in which a band of heights is one class, and what lies below and above it another."""
-
-    def __getitem__(self, index):
-        frame = super().__getitem__(index)
-        inner = abs(frame.points[:, 2].numpy() - 1.25) < 0.75
-        return with_field(frame, "label", inner.astype(np.int64))
-
-
-def test_a_probe_of_two_layers_parts_what_no_line_does(tmp_path):
-    recipe = replace(RECIPE, epochs=60, batch_size=1, augment=False, standardize=True, hidden=16).of("mlp")
-    assert (SegmentationConfig().of("mlp").epochs, SegmentationConfig().of("mlp").head_learning_rate) == (50, 0.05)
-    figures = {}
-    for mode in ("linear", "mlp"):
-        result = run(Height(), Bands(3), Bands(3), mode=mode, recipe=recipe, out=tmp_path / mode)
-        figures[mode] = result.metrics["miou"]
-        kept = load_file(tmp_path / mode / "network.safetensors")
-        assert kept["encoder.factor"].item() == 1 and result.constants["mode"] == mode
-    assert figures["linear"] < 70 and figures["mlp"] > 90
-    network = build(Height(), "mlp", recipe)
-    shapes = [tuple(weight.shape) for weight in network.head.parameters()]
-    assert shapes == [(16, 1), (16,), (16,), (4, 16), (4,)]  # a linear map, its BatchNorm, a linear layer
-    network.load_state_dict(kept)
-    confusion, _ = measure_segmenter(network, LabeledFrames(Bands(3), VOXELS), CPU, torch.device("cpu"))
-    assert segmentation_scores(confusion)["miou"] == pytest.approx(figures["mlp"])

@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from crosspoint.checkpoints.record import Inputs
 from crosspoint.cli.main import main
 from crosspoint.eval.supervised.cloud_training import save_network
+from crosspoint.eval.supervised.network_record import NetworkRecord
 from crosspoint.renderers.cameras import Cameras
 from crosspoint.scene.data.sparse_depth import DEPTH, with_depth
 from crosspoint.scene.datasets.folder import FolderScenes, write_frame, write_rig, write_split
@@ -19,6 +21,8 @@ from crosspoint.scene.viz.predictions import frame_answers
 from tests.scene.frames import made_boxes, made_frame
 
 CLASSES, BOXES = ["road", "car"], ["car", "cyclist"]
+
+RECORD = NetworkRecord("points", {"class_path": "mine.Net", "init_args": {}}, Inputs(kind="voxels"), ["a"], {}, "toys")
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def frames(tmp_path):
 
 
 def saved(path, **arrays):
-    save_network(path, torch.nn.Linear(2, 2), **arrays)
+    save_network(path, torch.nn.Linear(2, 2), RECORD, **arrays)
     return path
 
 
