@@ -144,7 +144,8 @@ def test_the_rate_rises_and_falls_once(encoder: ImageStages) -> None:
 
 
 def test_a_mirrored_image_is_asked_too(encoder: ImageStages) -> None:
-    network = build_estimator(encoder, "finetuned", SHORT)
+    with seeded(0):  # of a few seeds the small decoder's units are all dead, and mirroring changes nothing
+        network = build_estimator(encoder, "finetuned", SHORT)
     frames = DepthFrames(TEST, SHORT)
     batch = frames.collate([frames[0, 0], frames[1, 0]])
     with torch.no_grad():
