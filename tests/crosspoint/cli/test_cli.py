@@ -54,7 +54,7 @@ def test_render_pretrain_evaluate(
     assert result["constants"]["train"] == 16
     assert result["constants"]["test"] == 8
     assert (result["constants"]["points"], result["constants"]["random_init"]) == (48, False)
-    assert result["constants"]["encoder"] == {"k": 4, "channels": [8, 8], "embedding": 16}
+    assert result["constants"]["encoder"] == {"k": 4, "channels": [8, 8], "embedding": 16, "fields": None}
     assert call("evaluate", "linear", *shared, "--random_init", "true", "--variant", "paper", "--jobs", 1) == 0
     assert call("evaluate", "fewshot", *shared, "--ways", 2, "--shots", 2, "--queries", 4, "--runs", 3) == 0
     assert "few_shot" in capsys.readouterr().out
