@@ -83,7 +83,7 @@ def predict(
         log.info("%s", files)
     run_predict(
         source,
-        checkpoint,
+        trained,
         out,
         up_axis=up_axis,
         category=category,

@@ -32,6 +32,7 @@ class Prediction(NamedTuple):
     classes: np.ndarray | None = None  # (N,) int16 of the points of a frame
     objects: np.ndarray | None = None  # (N,) int16 of the same, 0 for none
     boxes: FoundBoxes | None = None  # of a frame, the best first
+    pose: Tensor | None = None  # (4, 4) of a frame, LiDAR → world, as its dataset says it
 
 
 class Predictor:
@@ -118,11 +119,11 @@ class Predictor:
 
     def _of_frame(self, frame: LidarSample, name: str) -> Prediction:
         trained, voxels = self.trained, self.trained.voxels
-        frame = LidarSample(name, frame.points, frame.point_fields)
+        pose, frame = frame.pose, LidarSample(name, frame.points, frame.point_fields)
         if self.task == "boxes":
             batch = stack_samples([within_extent(frame, voxels)], voxels)
             network: Any = trained.network
-            return Prediction(name, boxes=network.head.detect(network(self._voxels(batch)))[0].to_cpu())
+            return Prediction(name, boxes=network.head.detect(network(self._voxels(batch)))[0].to_cpu(), pose=pose)
         batch = stack_samples([frame], voxels)
         if self.task == "panoptic":
             head: PanopticHead = trained.settings(PanopticHead)

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crosspoint.eval.embedding.sources import FrameSource, Source
-from crosspoint.eval.prediction.frames import file_format, general_numbers, write_frame_prediction
+from crosspoint.eval.prediction.frames import file_format, general_numbers, in_one_file, write_frame_prediction
+from crosspoint.eval.prediction.nuscenes_detections import RESULTS, join_samples, write_sample
 from crosspoint.eval.prediction.objects import as_arrays, write_objects
-from crosspoint.eval.prediction.predictor import Prediction, Predictor
+from crosspoint.eval.prediction.predictor import Predictor
 from crosspoint.eval.supervised.network_record import NetworkRecord
-from crosspoint.eval.supervised.trained_network import load_network, network_file
+from crosspoint.eval.supervised.trained_network import TrainedNetwork, load_network, network_file
 from crosspoint.renderers.atomic import atomic_write
 from crosspoint.renderers.parallel import in_processes, processes
 from crosspoint.renderers.sole_writer import sole_writer
@@ -43,7 +44,7 @@ class Settings(NamedTuple):
 
 def predict(
     source: Source,
-    network: str | Path,
+    network: str | Path | TrainedNetwork,
     out: str | Path,
     *,
     up_axis: str | None = None,
@@ -58,7 +59,7 @@ def predict(
       the clouds as given, of which the network sees as many as in training.
     - Of LiDAR frames a file each, in the dataset's own format where it has one for these classes
       (`crosspoint.eval.prediction.frames`): SemanticKITTI's and nuScenes' submissions, files of labels that the readers
-      of other datasets take, KITTI's result files of boxes.
+      of other datasets take, KITTI's result files of boxes. nuScenes' boxes go to one file, `results_nusc.json`.
     - `predictions.json` names the network, and the number of each class.
 
     Each item is predicted alone, so its bytes depend neither on the number of processes nor on interruptions: the same
@@ -66,7 +67,7 @@ def predict(
 
     Args:
         source: of `crosspoint.eval.embedding.sources`, or an object of yours with `names`, `labels` and `read`.
-        network: `network.safetensors` of `crosspoint evaluate`, or the folder that holds it.
+        network: `network.safetensors` of `crosspoint evaluate`, the folder that holds it, or what `load_network` read.
         out: new folder, or that of an interrupted run.
         up_axis: of clouds, "x", "y" or "z"; None where it is that of training.
         category: of all clouds whose parts are predicted; None takes each one's label.
@@ -84,9 +85,10 @@ def predict(
     """
     if jobs == 0:
         raise ValueError("found 0 jobs, expected 1 or more, or -1 for one per core")
-    folder, file = Path(out), network_file(network)
+    trained = network if isinstance(network, TrainedNetwork) else None
+    folder, file = Path(out), network_file(network.path if isinstance(network, TrainedNetwork) else network)
     settings = Settings(file, hashlib.sha256(file.read_bytes()).hexdigest(), up_axis, category, device)
-    record = _predictor(settings).trained.record
+    record = _predictor(settings, trained).trained.record
     facts = _facts(record, settings, source)
     digest = hashlib.sha256(json.dumps([facts, *source.names]).encode()).hexdigest()
     with sole_writer(folder):
@@ -103,6 +105,8 @@ def predict(
             raise ValueError(
                 f"found no frame that can be read among {len(left_out)}, expected one: see the lines above"
             )
+        elif in_one_file(source.frames, record):
+            join_samples(parts, source.frames, folder / RESULTS)
         with atomic_write(folder / FACTS) as written:
             written.write((json.dumps({**facts, "left_out": left_out, "digest": digest}, indent=1) + "\n").encode())
         shutil.rmtree(parts, ignore_errors=True)
@@ -133,9 +137,9 @@ def _predict_all(
 _loaded: list[tuple[Settings, Predictor]] = []  # what this process has read
 
 
-def _predictor(settings: Settings) -> Predictor:
+def _predictor(settings: Settings, trained: TrainedNetwork | None = None) -> Predictor:
     if not _loaded or _loaded[0][0] != settings:
-        trained = load_network(settings.network)
+        trained = trained or load_network(settings.network)
         made = Predictor(trained, device=settings.device, up_axis=settings.up_axis, category=settings.category)
         _loaded[:] = [(settings, made)]
     return _loaded[0][1]
@@ -149,11 +153,13 @@ def _predict_chunk(
     if path.is_file():
         return path, _read(path)["left_out"].tolist()
     predictor = _predictor(settings)
+    prepared = bool(getattr(source, "prepared", False))
     record, predictions, left_out = predictor.trained.record, [], []
     with one_thread():
         for index in chunk:
             try:
-                prediction = _predict_one(predictor, source, index)
+                given = (source.read(index), source.names[index], source.labels[index])
+                prediction = predictor(*given, prepared=prepared)
             except (ValueError, OSError) as error:
                 if not skip_incomplete:
                     raise ValueError(
@@ -162,19 +168,16 @@ def _predict_chunk(
                 log.warning("left out %s: %s", source.names[index], error)
                 left_out.append(source.names[index])
                 continue
-            if isinstance(source, FrameSource):
+            if not isinstance(source, FrameSource):
+                predictions.append(prediction)
+            elif in_one_file(source.frames, record):
+                write_sample(parts, source.frames, index, prediction)
+            else:
                 format = file_format(record, source.frames)
                 write_frame_prediction(folder, source.frames, index, prediction, record, format)
-            else:
-                predictions.append(prediction)
     with atomic_write(path) as file:
         np.savez(file, left_out=np.array(left_out, dtype=np.str_), **as_arrays(predictions))  # type: ignore[arg-type]
     return path, left_out
-
-
-def _predict_one(predictor: Predictor, source: Source, index: int) -> Prediction:
-    prepared = bool(getattr(source, "prepared", False))
-    return predictor(source.read(index), source.names[index], source.labels[index], prepared=prepared)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -107,24 +107,24 @@ def benchmark_scores(found: Sequence[FoundBoxes], dataset: LidarDataset, indices
         samples = [dataset[index] for index in indices]
         moving = all(boxes.velocities is not None for boxes in found)
         truth = [_labels_in_world(sample, moving) for sample in samples]
-        said = [nuscenes_answers(sample, boxes) for sample, boxes in zip(samples, found, strict=True)]
-        places = np.array([sample.pose[:3, 3].tolist() for sample in samples if sample.pose is not None])
+        poses = [sample.pose for sample in samples if sample.pose is not None]
+        said = [nuscenes_answers(pose, boxes) for pose, boxes in zip(poses, found, strict=True)]
+        places = np.array([pose[:3, 3].tolist() for pose in poses])
         return nuscenes_scores(truth, said, places).figures()
     return {}
 
 
-def nuscenes_answers(sample: LidarSample, found: FoundBoxes) -> NuScenesBoxes:
+def nuscenes_answers(pose: Tensor, found: FoundBoxes) -> NuScenesBoxes:
     """What was found in a frame, in the world and without attributes, as `write_results` of nuScenes takes it.
 
     Args:
-        sample: with a pose.
-        found: in its frame, of which the best 500 are kept; without velocities all stand still.
+        pose: (4, 4) of the frame, LiDAR → world.
+        found: in the frame, of which the best 500 are kept; without velocities all stand still.
     """
-    assert sample.pose is not None
     found = found.keep(found.scores.argsort(descending=True, stable=True)[:MOST_BOXES])
     count = len(found.scores)
     speed = torch.zeros(count, 2) if found.velocities is None else found.velocities
-    geometry, velocity = to_world(found.geometry.double(), speed.double(), sample.pose)
+    geometry, velocity = to_world(found.geometry.double(), speed.double(), pose)
     scores = found.scores.double().numpy()
     return NuScenesBoxes(geometry, found.labels.numpy(), velocity, np.full(count, NO_ATTRIBUTE), scores)
 

@@ -210,6 +210,10 @@ class NuScenes(LidarDataset):
         labels = self._labels_read(index) if self.label_table == "lidarseg" else []
         return misfit(self._path(self._keyframes[index].lidar), self._layout[0], labels, width=1)
 
+    def sample_token(self, index: int) -> str:
+        """The token of a keyframe's sample, by which result files name it."""
+        return self._keyframes[index].sample
+
     def submission(self, index: int, predicted: np.ndarray) -> tuple[str, np.ndarray]:
         """The file of a sweep's predictions; errors as of `spread_classes`."""
         lidar = self._keyframes[index].lidar

@@ -16,6 +16,7 @@ from crosspoint.eval import load_network, predict
 from crosspoint.eval.embedding.sources import FrameSource
 from crosspoint.eval.panoptic.panoptic_segmentation import panoptic_segmentation
 from crosspoint.eval.prediction import Predictor
+from crosspoint.eval.supervised.box_scores import nuscenes_answers
 from crosspoint.eval.supervised.cloud_training import save_network
 from crosspoint.eval.supervised.config import Resources
 from crosspoint.eval.supervised.detection import detection
@@ -29,8 +30,10 @@ from crosspoint.scene.datasets.folder import FolderScenes
 from crosspoint.scene.datasets.folder_writing import write_frame
 from crosspoint.scene.datasets.kitti_labels import read_labels as read_kitti
 from crosspoint.scene.datasets.kitti_object import KittiObject
+from crosspoint.scene.datasets.nuscenes import BOX_CLASSES, NuScenes
 from crosspoint.scene.datasets.nuscenes import CLASSES as NUSCENES
-from crosspoint.scene.datasets.nuscenes import NuScenes
+from crosspoint.scene.datasets.nuscenes_boxes import likely_attributes
+from crosspoint.scene.datasets.nuscenes_results import read_results
 from crosspoint.scene.datasets.semantickitti import CLASS_OF_LABEL, SemanticKitti
 from crosspoint.scene.datasets.semanticposs import SemanticPoss
 from crosspoint.scene.detection.detector import DetectorConfig, build_detector
@@ -223,6 +226,49 @@ def test_boxes_of_kitti_are_its_result_files(tmp_path: Path) -> None:
     (path,) = out.glob("*.txt")
     found = read_kitti(path)
     assert found.scores is not None and {*found.names} <= {*frames.box_classes}
+
+
+def test_boxes_of_nuscenes_are_one_file_of_all_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = NuScenes(write_nuscenes(tmp_path / "nuscenes", ["scene-0001", "scene-0002"]), boxes=True, **FRONT)
+    torch.manual_seed(0)
+    head = {"widths": [8, 16], "layers": [0, 0], "up": 8, "center_width": 8, "score": 0.0, "velocity": True}
+    network = build_detector(
+        VoxelNet(widths=(4, 8, 8, 8), out_channels=8, grid=(64, 64, 40)), BOX_CLASSES, TRAFFIC_VOXELS,
+        DetectorConfig(**head),
+    )  # fmt: skip
+    record = frames_record("boxes", network.encoder, TRAFFIC_VOXELS, frames, {"detector": head})
+    save_network(tmp_path / "net", network, record, predicted=np.zeros(1))
+    plain = FrameSource.read
+
+    def broken(self: FrameSource, index: int) -> LidarSample:
+        if index == 1:
+            raise ValueError("found no sweep")
+        return plain(self, index)
+
+    monkeypatch.setattr(FrameSource, "read", broken)
+    unlabeled = NuScenes(frames.root, **FRONT)  # as a test split is
+    out = predict(FrameSource(unlabeled), tmp_path / "net", tmp_path / "out", skip_incomplete=True)
+    assert {path.name for path in out.iterdir()} == {"results_nusc.json", "predictions.json"}
+    found = read_results(out / "results_nusc.json")
+    assert [*found] == [f"scene-000{scene}-{number}" for scene in (1, 2) for number in (0, 1)]
+    assert len(found["scene-0001-1"]) == 0  # the server wants every sample
+    predictor = Predictor(load_network(tmp_path / "net"))
+    for index in (0, 2, 3):
+        sample, boxes = found[frames.sample_token(index)], predictor(frames[index]).boxes
+        assert boxes is not None and len(sample) == min(len(boxes.scores), 500) > 0
+        expected = nuscenes_answers(frames[index].pose, boxes)
+        np.testing.assert_allclose(sample.geometry[:, :6], expected.geometry[:, :6])
+        np.testing.assert_allclose(sample.velocity, expected.velocity)
+        assert sample.attributes.tolist() == likely_attributes(sample.labels, sample.velocity).tolist()
+    facts = json.loads((out / "predictions.json").read_text())
+    assert facts["format"] == f"of {unlabeled.name}" and facts["left_out"] == ["000001"]
+
+    elsewhere = predict(FrameSource(Yard(1, name="mine")), tmp_path / "net", tmp_path / "general")
+    lines = (elsewhere / "boxes" / "mine 0.txt").read_text().splitlines()
+    boxes = predictor(Yard(1, name="mine")[0]).boxes
+    assert boxes is not None and boxes.velocities is not None
+    values = np.array([line.split()[1:] for line in lines], dtype=float)
+    np.testing.assert_allclose(values[:, 8:], boxes.velocities, rtol=1e-4, atol=1e-6)
 
 
 def test_the_command_writes_what_python_does(yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from crosspoint.datasets.procedural.shapes import FAMILIES, PART_NAMES, shapes_c
 from crosspoint.eval import load_network, predict
 from crosspoint.eval.embedding.sources import CloudsSource, FileSource
 from crosspoint.eval.prediction import Predictor
+from crosspoint.eval.supervised import trained_network
 from crosspoint.eval.supervised.classification import fine_tune
 from crosspoint.eval.supervised.config import FinetuneConfig, Resources
 from crosspoint.eval.supervised.part_segmentation import segment_parts
@@ -167,6 +168,14 @@ def test_the_number_of_processes_changes_no_byte(
         predict(CloudsSource(splits[1]), trained / "finetuned", tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2)
     )
     assert files(one) == files(two)
+
+
+def test_the_command_reads_its_network_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trimesh.creation.icosphere(subdivisions=1).export(tmp_path / "ball.ply")
+    read, reads = trained_network.read_safetensors, []
+    monkeypatch.setattr(trained_network, "read_safetensors", lambda path: reads.append(path) or read(path))
+    words = ["predict", tmp_path / "ball.ply", tmp_path / "out", "--checkpoint", trained / "frozen", *WORDS]
+    assert main([*map(str, words)]) == 0 and len(reads) == 1
 
 
 def test_what_cannot_be_read_stops_the_run_or_is_left_out(trained: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_figures_are_those_of_boxes_that_never_left_the_world(moving: Path) -> N
     frames = [*dataset]
     found = [answers(frame, 0.4) for frame in frames]
     for frame, boxes in zip(frames, found, strict=True):
-        in_world = nuscenes_answers(frame, boxes)
+        in_world = nuscenes_answers(frame.pose, boxes)
         sample = frame.name.partition("/")[2]
         tokens = [f"{sample}{0 if dataset.box_classes[label] == 'car' else 2}" for label in boxes.labels.tolist()]
         count = len(tokens)
@@ -98,7 +98,7 @@ def test_figures_are_those_of_boxes_that_never_left_the_world(moving: Path) -> N
 
 def test_result_files_have_the_velocities(moving: Path, tmp_path: Path) -> None:
     frame = NuScenes(moving, boxes=True, **SWEEPS)[1]
-    boxes = nuscenes_answers(frame, answers(frame, 0.4))
+    boxes = nuscenes_answers(frame.pose, answers(frame, 0.4))
     write_results({"one": boxes}, tmp_path / "results.json")
     again = read_results(tmp_path / "results.json")["one"]
     np.testing.assert_allclose(again.velocity, boxes.velocity)
