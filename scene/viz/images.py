@@ -110,8 +110,9 @@ def overlay(
 
 
 def pair_depths(frame: LidarSample) -> np.ndarray:
-    """How far before their camera the points of all pairs lie: (P,) float64 meters."""
-    assert frame.cameras is not None  # as its points and pixels are paired
+    """How far before their camera the points of all pairs lie: (P,) float64 meters; ValueError if there is no pair."""
+    if frame.cameras is None or not len(frame.pair_point):
+        raise ValueError(f"found no pairs of points and pixels in {frame.name}, expected some: give it to pair_points")
     _, depth = frame.cameras.project(frame.points)
     return depth[frame.pair_view, frame.pair_point].numpy()
 

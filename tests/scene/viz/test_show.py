@@ -214,6 +214,11 @@ def test_no_text_of_the_picture_overlaps_another_or_is_cut_off(frame, monkeypatc
             assert not any(extent.overlaps(other) for other in extents[:place])
 
 
+def test_images_without_pairs_are_refused(frame):
+    with pytest.raises(ValueError, match="found no pairs of points and pixels in drive 3/000007, expected some"):
+        draw_frame(frame, CLASSES)
+
+
 def test_regions_are_outlined(frame):
     regions = torch.zeros(2, 30, 50, dtype=torch.int64)
     regions[1, :, 20:] = 1
