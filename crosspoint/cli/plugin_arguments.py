@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +72,11 @@ class Section:
         for action in required:  # what YAML does not hold, a flag may bring
             action.required = False
         try:
-            # Without defaults, and once: what is a class or None, merged with a second reading, would be neither.
             settings = parser.parse_object(arguments, defaults=not words)
             if words:
-                settings = parser.parse_args(words, namespace=settings)
+                # What is a class or None, merged with a second reading, would be neither: it is read as a flag.
+                rest, classes = _apart(arguments, {action.dest for action in parser._actions})
+                settings = parser.parse_args([*classes, *words], namespace=parser.parse_object(rest, defaults=False))
         except argparse.ArgumentError as error:
             raise ValueError(one_line(error, parser, prefix=f"{self.key}.", owner=made.__name__)) from error
         missing = [f"{self.key}.{action.dest}" for action in required if settings.get(action.dest) is None]
@@ -106,6 +108,23 @@ class Section:
                 f"found {cut(arguments)} for {self.key}.init_args, expected the arguments as keys and values"
             )
         return given.get("class_path"), dict(arguments)
+
+
+def _apart(arguments: Mapping[str, Any], known: Set[str], above: str = "") -> tuple[JsonObject, list[str]]:
+    """Arguments without those that are mappings by themselves, and these as flags; `known` are the parser's keys."""
+    rest: JsonObject = {}
+    flags: list[str] = []
+    for name, value in arguments.items():
+        key = f"{above}{name}"
+        if not isinstance(value, Mapping):
+            rest[name] = value
+        elif key in known:
+            flags.append(f"--{key}={json.dumps(plain(value))}")
+        else:
+            below, further = _apart(value, known, f"{key}.")
+            rest |= {name: below} if below else {}
+            flags += further
+    return rest, flags
 
 
 @dataclass(frozen=True)
