@@ -108,9 +108,11 @@ def _on_cluster(
     except Exception as error:
         if type(error).__name__ not in ("KilledWorker", "RayActorError", "ActorDiedError", "WorkerCrashedError"):
             raise
+        # Ray's backend gives the work of a dead worker to no other one.
+        ended = "a worker of ray died" if cluster.name == "ray" else "the same work ended several workers of dask"
         raise ChildProcessError(
-            f"found that the same work ended several workers of {cluster.name}, perhaps of too little memory, expected "
-            "all to live: give them more; what was finished is kept, and the same command goes on"
+            f"found that {ended}, perhaps of too little memory, expected all to live: give them more; what was "
+            "finished is kept, and the same command goes on"
         ) from error
 
 

@@ -202,3 +202,11 @@ def test_work_that_ends_every_worker_is_named(address: Any) -> None:
         pytest.raises(ChildProcessError, match=r"the same work ended several workers of dask, .*: give them more"),
     ):
         list(in_processes(die, [(os.getpid(),)], 1))
+
+
+def test_a_worker_of_ray_that_dies_is_named(head: str) -> None:
+    with (
+        on_cluster(ClusterConfig("ray", head)),
+        pytest.raises(ChildProcessError, match=r"found that a worker of ray died, .*: give them more"),
+    ):
+        list(in_processes(die, [(os.getpid(),)], 1))

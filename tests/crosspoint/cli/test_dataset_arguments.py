@@ -71,15 +71,18 @@ def test_show_takes_arguments_of_the_dataset(tmp_path: Path, capsys: pytest.Capt
     assert "collumns" in capsys.readouterr().err
 
 
+class Broken:
+    """A dataset whose items cannot be read."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        raise ValueError("found 0 bytes in a.bin,\nexpected a multiple of 16")
+
+
 def test_an_error_of_a_loader_process_is_told_in_its_own_words() -> None:
     from torch.utils.data import DataLoader
-
-    class Broken:
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, index: int) -> int:
-            raise ValueError("found 0 bytes in a.bin,\nexpected a multiple of 16")
 
     with pytest.raises(ValueError, match="Traceback") as raised:
         list(DataLoader(Broken(), num_workers=1))  # type: ignore[arg-type]

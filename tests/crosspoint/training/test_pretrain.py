@@ -117,13 +117,16 @@ def test_an_interrupt_keeps_the_last_epoch(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 2
 
 
-def test_a_loader_process_that_dies_is_named(tmp_path: Path) -> None:
-    class Dies(ToyPairs):
-        def __getitem__(self, item: tuple[int, int]) -> Any:
-            if torch.utils.data.get_worker_info() is not None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().__getitem__(item)
+class Dies(ToyPairs):
+    """Ends the loader process that reads it."""
 
+    def __getitem__(self, item: tuple[int, int]) -> Any:
+        if torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(item)
+
+
+def test_a_loader_process_that_dies_is_named(tmp_path: Path) -> None:
     with pytest.raises(ChildProcessError, match=r"found that a loader process died, .* give fewer workers"):
         toy_run(tmp_path / "run", dataset=Dies(), compute=Compute(accelerator="cpu", workers=1))
 
