@@ -13,10 +13,9 @@ cameras are turned here to x forward, y left. Images are rectified.
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from crosspoint.scene.data.calibration import invert, lidar_cameras, rigid, thro
 from crosspoint.scene.data.lidar_dataset import LidarDataset
 from crosspoint.scene.data.sample import IGNORED, Boxes, LidarSample
 from crosspoint.scene.data.sweeps import EarlierSweep, add_sweeps, check_sweeps
-from crosspoint.scene.datasets.nuscenes_splits import choose_scenes
+from crosspoint.scene.datasets.nuscenes_keyframes import Keyframe, find_keyframes
 from crosspoint.scene.datasets.nuscenes_tables import Record, Tables, placement
 from crosspoint.scene.datasets.nuscenes_velocities import box_velocities
 from crosspoint.scene.datasets.readers import (
@@ -43,13 +42,10 @@ from crosspoint.scene.datasets.readers import (
 )
 from crosspoint.scene.datasets.submission import spread_classes
 
-log = logging.getLogger("crosspoint")
-
 # The version whose scenes a split names, where several lie in one root
 _VERSIONS = {"mini_train": "v1.0-mini", "mini_val": "v1.0-mini", "test": "v1.0-test"}
 _VERSIONS |= dict.fromkeys(("train", "val", "parametrizing", "verifying"), "v1.0-trainval")
 
-LIDAR = "LIDAR_TOP"
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 TO_FORWARD = rigid([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], [0, 0, 0])  # nuScenes' LiDAR → x forward, y left, z up
 
@@ -75,15 +71,6 @@ _CATEGORIES = {
     "traffic_cone": ("movable_object.trafficcone",), "trailer": ("vehicle.trailer",), "truck": ("vehicle.truck",),
 }  # fmt: skip
 BOX_CLASSES = tuple(_CATEGORIES)
-
-
-@dataclass(frozen=True)
-class _Keyframe:
-    name: str
-    sample: str  # token
-    lidar: Record  # of sample_data
-    images: list[Record]
-    earlier: list[Record]  # of the LiDAR, the latest first
 
 
 class NuScenes(LidarDataset):
@@ -145,7 +132,7 @@ class NuScenes(LidarDataset):
         boxed = tables.has("sample_annotation") if boxes is None else boxes
         self.box_classes = list(BOX_CLASSES) if boxed else []
         self._sweeps = sweeps
-        self._keyframes = _find_keyframes(tables, split, skip, cameras, sweeps, skip_incomplete)
+        self._keyframes = find_keyframes(tables, split, skip, cameras, sweeps, skip_incomplete)
         data = [record for frame in self._keyframes for record in (frame.lidar, *frame.images, *frame.earlier)]
         self._mounts = tables.index("calibrated_sensor", {record["calibrated_sensor_token"] for record in data})
         self._egos = tables.index("ego_pose", {record["ego_pose_token"] for record in data})
@@ -311,7 +298,7 @@ class NuScenes(LidarDataset):
                     found[record["sample_token"]].append((record, place, velocity))
         return found
 
-    def _frame_boxes(self, frame: _Keyframe) -> Boxes:
+    def _frame_boxes(self, frame: Keyframe) -> Boxes:
         mount, ego = self._placed(frame.lidar)
         from_world = TO_FORWARD @ invert(mount) @ invert(ego)
         geometry, labels, velocities = [], [], []
@@ -324,65 +311,3 @@ class NuScenes(LidarDataset):
         stacked = np.array(geometry, dtype=np.float64).reshape(-1, 7)
         speed = np.array(velocities, dtype=np.float64).reshape(-1, 2)
         return Boxes(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64), torch.from_numpy(speed))
-
-
-def _find_keyframes(
-    tables: Tables, split: str | None, skip: int, cameras: Sequence[str], sweeps: int, skip_incomplete: bool
-) -> list[_Keyframe]:
-    """Keyframes by the order of their scenes' table, then by time."""
-    scenes = tables.index("scene")
-    names = {record["name"]: token for token, record in scenes.items()}
-    order = {names[name]: place for place, name in enumerate(choose_scenes(list(names), split, skip))}
-    samples = tables.read("sample", lambda record: record["scene_token"] in order)
-    samples.sort(key=lambda record: (order[record["scene_token"]], record["timestamp"]))
-    tokens = {record["token"] for record in samples}
-    channels = {token: record["channel"] for token, record in tables.index("sensor").items()}
-    mounts = tables.read("calibrated_sensor")
-    sensors = {record["token"]: channels.get(record["sensor_token"]) for record in mounts}
-
-    def wanted(record: Record) -> bool:
-        swept = sweeps > 1 and sensors.get(record["calibrated_sensor_token"]) == LIDAR
-        return record["sample_token"] in tokens and (bool(record["is_key_frame"]) or swept)
-
-    data: dict[str, dict[str | None, Record]] = defaultdict(dict)
-    swept: dict[str, Record] = {}
-    for record in tables.read("sample_data", wanted):
-        channel = sensors.get(record["calibrated_sensor_token"])
-        if channel == LIDAR:
-            swept[record["token"]] = record
-        if record["is_key_frame"]:
-            data[record["sample_token"]][channel] = record
-    frames, left_out = [], 0
-    for sample in samples:
-        there = data[sample["token"]]
-        absent = [channel for channel in (LIDAR, *cameras) if channel not in there]
-        if absent and skip_incomplete:
-            left_out += 1
-            continue
-        if absent:
-            raise ValueError(
-                f"found no keyframe of {', '.join(absent)} for sample {sample['token']} in {tables.folder}, expected "
-                "it: leave them out of `cameras`, or such samples by `skip_incomplete`"
-            )
-        name = f"{scenes[sample['scene_token']]['name']}/{sample['token']}"
-        earlier = _find_earlier(there[LIDAR], swept, sweeps - 1)
-        frames.append(_Keyframe(name, sample["token"], there[LIDAR], [there[camera] for camera in cameras], earlier))
-    if left_out:
-        log.warning("%s: left out %d of %d samples that lack a record", tables.folder.name, left_out, len(samples))
-    if not frames:
-        raise ValueError(f"found no keyframe of {len(order)} scenes in {tables.folder}/sample.json, expected some")
-    return frames
-
-
-def _find_earlier(lidar: Record, sweeps: dict[str, Record], count: int) -> list[Record]:
-    """Up to `count` records before one of the LiDAR, the latest first; a scene begins with a record that has none."""
-    found: list[Record] = []
-    while len(found) < count and lidar.get("prev"):
-        if lidar["prev"] not in sweeps:
-            raise ValueError(
-                f"found no record {lidar['prev']} of {LIDAR} in sample_data.json, expected the sweep before "
-                f"{lidar['token']}: the table is cut off"
-            )
-        lidar = sweeps[lidar["prev"]]
-        found.append(lidar)
-    return found
