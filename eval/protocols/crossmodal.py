@@ -2,7 +2,8 @@
 
 Both branches of CrossPoint (CVPR 2022, https://arxiv.org/abs/2203.00680) project into the space where its cross-modal
 loss compared them. In training the views of an object are averaged; here every view asks for itself. CrossJEPA
-predicts what its teacher makes of a view: clouds and views meet in the teacher's space.
+predicts what its teacher makes of a view: clouds and views meet in the teacher's space. In the same space shapes seek
+shapes too; `retrieval` asks the encoder's own features for that.
 """
 
 from __future__ import annotations
@@ -102,14 +103,17 @@ class Crossmodal(Protocol):
         return on_dataset(result, f"{clouds.name} ({self.split})"), {"queries": queries, "found": found}
 
     def columns(self, data: EvaluationData) -> list[Column]:
-        """Mean average precision both ways, and how often a view finds its own shape first."""
+        """Mean average precision both ways and among shapes, and how often a view finds its own shape first."""
         clouds, rendered = self._set(data)
         label = clouds_label(clouds, rendered.root)
-        return [
+        columns = [
             Column(f"image → shape mAP, {label}", self.name, "image_to_shape_class_mAP"),
             Column(f"shape → image mAP, {label}", self.name, "shape_to_image_class_mAP"),
             Column(f"image → its shape R@1, {label}", self.name, "image_to_shape_object_recall@1"),
         ]
+        if len(np.unique(clouds.labels)) < len(clouds):  # otherwise no shape has another one to find
+            columns.append(Column(f"shape → shape mAP in that space, {label}", self.name, "shape_to_shape_mAP"))
+        return columns
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:
         """Views with the nearest clouds."""

@@ -16,7 +16,7 @@ from torch import nn
 from crosspoint.checkpoints.dual_encoder import DualEncoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import extract_features, frozen
-from crosspoint.eval.protocols.retrieval import retrieve_across
+from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
 from crosspoint.eval.protocols.view_prediction import place_in_teacher_space
 from crosspoint.eval.results import Result
 from crosspoint.methods.crossjepa import CrossJEPA
@@ -43,7 +43,7 @@ def retrieve_modalities(
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> tuple[Result, Projected]:
-    """mAP, recall@k and precision@k in percent of `retrieve_across`, and what was compared.
+    """mAP, recall@k and precision@k in percent of `retrieve_across`, those among shapes, and what was compared.
 
     Args:
         branches: of both modalities.
@@ -109,7 +109,15 @@ def _retrieve(
     owners = np.repeat(np.arange(len(images)), images.shape[1])
     projected = Projected(images.reshape(-1, images.shape[2]), owners, shapes)
     result = retrieve_across(projected.images, owners, shapes, np.arange(len(shapes)), clouds.labels)
-    return replace(result, constants={**constants, **result.constants}), projected
+    among = _among_shapes(shapes, clouds.labels)
+    return replace(result, metrics=result.metrics | among, constants={**constants, **result.constants}), projected
+
+
+def _among_shapes(shapes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Figures of shapes (n, C) that seek the other ones of their class in the same space; none if each is alone."""
+    if len(np.unique(labels)) == len(labels):
+        return {}
+    return {f"shape_to_shape_{name}": value for name, value in retrieve_within(shapes, labels).metrics.items()}
 
 
 def project_views(

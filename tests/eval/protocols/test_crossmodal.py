@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
 from crosspoint import CrossPoint
 from crosspoint.checkpoints.dual_encoder import load_dual_encoder
@@ -113,9 +115,30 @@ def test_predictions_and_views_meet_in_the_space_of_the_teacher(embedded: Path) 
                 cosines = unit @ torch.nn.functional.normalize(target, dim=0)
                 ranks.append(1 + int((cosines > cosines[index]).sum()))
     assert result.metrics["image_to_shape_object_mAP"] == pytest.approx(100 * np.mean([1 / rank for rank in ranks]))
+    others = [np.arange(12) != index for index in range(12)]
+    same = [clouds.labels[other] == clouds.labels[index] for index, other in enumerate(others)]
+    cosines = unit @ unit.T
+    precisions = [
+        average_precision_score(wanted, cosines[index][other])
+        for index, (wanted, other) in enumerate(zip(same, others, strict=True))
+    ]
+    assert result.metrics["shape_to_shape_mAP"] == pytest.approx(100 * np.mean(precisions), rel=1e-4)
     assert result.constants["views"] == 2
     one, _ = retrieve_predictions(method, clouds, rendered, views=1)
     assert one.constants["images"] == 12
+
+
+def test_shapes_that_are_alone_in_their_class_seek_no_others(
+    tmp_path: Path, views: Path, write_checkpoint: Callable[..., CrossPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path / "last.ckpt")
+    rendered = RenderedSet(views, "test")
+    alone = np.arange(len(rendered))
+    monkeypatch.setattr(rendered, "labels", alone)
+    clouds = labeled_clouds("rendered", views, "test", points=POINTS)
+    clouds = replace(clouds, labels=alone, classes=[str(label) for label in alone])
+    result, _ = retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, rendered)
+    assert "image_to_shape_class_mAP" in result.metrics and "shape_to_shape_mAP" not in result.metrics
 
 
 def test_embeddings_of_another_kind_are_told(embedded: Path, views: Path) -> None:
