@@ -75,7 +75,7 @@ def test_a_network_is_trained_on_labeled_frames(mode: str) -> None:
 
 
 def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "FAMILIES": FAMILIES[:5]}
+    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "TASKS": 3, "FAMILIES": FAMILIES[:5]}
     for name, value in sizes.items():
         monkeypatch.setattr(quickstart, name, value)
     assert quickstart.quickstart(tmp_path, seeds=1, epochs=1, jobs=1)

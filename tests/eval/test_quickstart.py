@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from rich.console import Console
 
 from crosspoint.datasets.procedural.shapes import FAMILIES
 from crosspoint.eval import quickstart as module
-from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, quickstart, table
+from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, gains, quickstart, table
+from crosspoint.eval.results import Result
 
 
 def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "FAMILIES": FAMILIES[:5]}
+    sizes = {"SHAPES": 2, "PROBED": (4, 30), "POINTS": 32, "VIEWS": 2, "SIZE": 24, "TASKS": 3, "FAMILIES": FAMILIES[:5]}
     for name, value in sizes.items():
         monkeypatch.setattr(module, name, value)
     results = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)
@@ -32,6 +34,19 @@ def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.Mo
     assert figures["machine"]["processor"]
     again = quickstart(tmp_path, seeds=1, epochs=1, jobs=1)  # nothing is done anew but the probing
     assert again == results
+
+
+def test_the_gain_is_that_of_each_seed() -> None:
+    scores = {NETWORKS[0]: [50.0, 60.0, 70.0], NETWORKS[1]: [53.0, 64.0, 75.0]}
+    results = {
+        name: {protocol: [Result("linear_svm", {"accuracy": each}, {}) for each in found] for protocol in PROTOCOLS}
+        for name, found in scores.items()
+    }
+    assert gains(results, PROTOCOLS[0]) == [3.0, 4.0, 5.0]
+    shown = StringIO()
+    Console(width=120, file=shown).print(table(results))
+    # The networks move by 8 and 9 points between seeds, the gain by one.
+    assert [line.split("│")[2].strip() for line in shown.getvalue().splitlines() if "gain" in line] == ["4.0 ± 0.8"]
 
 
 def test_nothing_to_run_is_named(tmp_path: Path) -> None:
