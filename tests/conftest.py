@@ -41,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def seed_torch() -> None:
+    """The same global numbers for each test, whichever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def write_checkpoint() -> Callable[..., CrossPoint]:
     """Writes a checkpoint as `crosspoint pretrain` does, with statistics of BatchNorm that are not the initial ones."""
