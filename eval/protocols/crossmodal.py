@@ -112,7 +112,7 @@ class Crossmodal(Protocol):
             Column(f"image → its shape R@1, {label}", self.name, "image_to_shape_object_recall@1"),
         ]
         if len(np.unique(clouds.labels)) < len(clouds):  # otherwise no shape has another one to find
-            columns.append(Column(f"shape → shape mAP in that space, {label}", self.name, "shape_to_shape_mAP"))
+            columns.append(Column(f"shape → shape mAP in that space, {label}", self.name, "shape_to_shape_class_mAP"))
         return columns
 
     def show(self, run: EvaluationRun, result: Result, arrays: Mapping[str, np.ndarray]) -> Contribution:

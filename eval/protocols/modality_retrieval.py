@@ -117,7 +117,7 @@ def _among_shapes(shapes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Figures of shapes (n, C) that seek the other ones of their class in the same space; none if each is alone."""
     if len(np.unique(labels)) == len(labels):
         return {}
-    return {f"shape_to_shape_{name}": value for name, value in retrieve_within(shapes, labels).metrics.items()}
+    return {f"shape_to_shape_class_{name}": value for name, value in retrieve_within(shapes, labels).metrics.items()}
 
 
 def project_views(

@@ -122,7 +122,7 @@ def test_predictions_and_views_meet_in_the_space_of_the_teacher(embedded: Path) 
         average_precision_score(wanted, cosines[index][other])
         for index, (wanted, other) in enumerate(zip(same, others, strict=True))
     ]
-    assert result.metrics["shape_to_shape_mAP"] == pytest.approx(100 * np.mean(precisions), rel=1e-4)
+    assert result.metrics["shape_to_shape_class_mAP"] == pytest.approx(100 * np.mean(precisions), rel=1e-4)
     assert result.constants["views"] == 2
     one, _ = retrieve_predictions(method, clouds, rendered, views=1)
     assert one.constants["images"] == 12
@@ -138,7 +138,7 @@ def test_shapes_that_are_alone_in_their_class_seek_no_others(
     clouds = labeled_clouds("rendered", views, "test", points=POINTS)
     clouds = replace(clouds, labels=alone, classes=[str(label) for label in alone])
     result, _ = retrieve_modalities(load_dual_encoder(tmp_path / "last.ckpt"), clouds, rendered)
-    assert "image_to_shape_class_mAP" in result.metrics and "shape_to_shape_mAP" not in result.metrics
+    assert "image_to_shape_class_mAP" in result.metrics and "shape_to_shape_class_mAP" not in result.metrics
 
 
 def test_embeddings_of_another_kind_are_told(embedded: Path, views: Path) -> None:
