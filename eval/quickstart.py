@@ -140,9 +140,9 @@ def accuracies(results: dict[str, dict[str, list[Result]]]) -> dict[str, dict[st
     }
 
 
-def gains(results: dict[str, dict[str, list[Result]]], protocol: str) -> list[float]:
-    """What pre-training adds to the accuracy of each seed, in percent."""
-    random, trained = (accuracies(results)[name][protocol] for name in NETWORKS)
+def gains(scores: dict[str, dict[str, list[float]]], protocol: str) -> list[float]:
+    """What pre-training adds to the accuracy of each seed, of `accuracies`."""
+    random, trained = (scores[name][protocol] for name in NETWORKS)
     return [after - before for before, after in zip(random, trained, strict=True)]
 
 
@@ -161,7 +161,8 @@ def table(results: dict[str, dict[str, list[Result]]]) -> Table:
     made.add_column("network")
     for protocol in PROTOCOLS:
         made.add_column(protocol, justify="right")
-    for name, row in accuracies(results).items():
+    scores = accuracies(results)
+    for name, row in scores.items():
         made.add_row(name, *(mean_and_deviation(row[protocol]) for protocol in PROTOCOLS))
-    made.add_row("gain", *(mean_and_deviation(gains(results, protocol)) for protocol in PROTOCOLS))
+    made.add_row("gain", *(mean_and_deviation(gains(scores, protocol)) for protocol in PROTOCOLS))
     return made

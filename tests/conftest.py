@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def seed_torch() -> None:
-    """The same global numbers for each test, whichever ran before it."""
+    """The same random weights in each test, whichever ran before it: with others a point may lie on a border."""
     torch.manual_seed(0)
 
 

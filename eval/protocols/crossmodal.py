@@ -23,7 +23,7 @@ from crosspoint.eval.evaluation_run import EvaluationRun
 from crosspoint.eval.protocols.benchmarks import clouds_label
 from crosspoint.eval.protocols.modality_retrieval import retrieve_modalities, retrieve_predictions
 from crosspoint.eval.protocols.protocol import Column, Measured, Protocol, on_dataset
-from crosspoint.eval.protocols.retrieval import check_ranks, nearest_items
+from crosspoint.eval.protocols.retrieval import check_ranks, has_classmates, nearest_items
 from crosspoint.eval.report.pictures import cloud_picture, view_picture
 from crosspoint.eval.report.query_selection import NEAREST, choose_queries
 from crosspoint.eval.report.report_model import Contribution, Retrieved
@@ -111,7 +111,7 @@ class Crossmodal(Protocol):
             Column(f"shape → image mAP, {label}", self.name, "shape_to_image_class_mAP"),
             Column(f"image → its shape R@1, {label}", self.name, "image_to_shape_object_recall@1"),
         ]
-        if len(np.unique(clouds.labels)) < len(clouds):  # otherwise no shape has another one to find
+        if has_classmates(clouds.labels):
             columns.append(Column(f"shape → shape mAP in that space, {label}", self.name, "shape_to_shape_class_mAP"))
         return columns
 

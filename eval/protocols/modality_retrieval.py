@@ -16,7 +16,7 @@ from torch import nn
 from crosspoint.checkpoints.dual_encoder import DualEncoder
 from crosspoint.datasets.clouds import Clouds
 from crosspoint.eval.features import extract_features, frozen
-from crosspoint.eval.protocols.retrieval import retrieve_across, retrieve_within
+from crosspoint.eval.protocols.retrieval import has_classmates, retrieve_across, retrieve_within
 from crosspoint.eval.protocols.view_prediction import place_in_teacher_space
 from crosspoint.eval.results import Result
 from crosspoint.methods.crossjepa import CrossJEPA
@@ -109,15 +109,9 @@ def _retrieve(
     owners = np.repeat(np.arange(len(images)), images.shape[1])
     projected = Projected(images.reshape(-1, images.shape[2]), owners, shapes)
     result = retrieve_across(projected.images, owners, shapes, np.arange(len(shapes)), clouds.labels)
-    among = _among_shapes(shapes, clouds.labels)
-    return replace(result, metrics=result.metrics | among, constants={**constants, **result.constants}), projected
-
-
-def _among_shapes(shapes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Figures of shapes (n, C) that seek the other ones of their class in the same space; none if each is alone."""
-    if len(np.unique(labels)) == len(labels):
-        return {}
-    return {f"shape_to_shape_class_{name}": value for name, value in retrieve_within(shapes, labels).metrics.items()}
+    within = retrieve_within(shapes, clouds.labels).metrics if has_classmates(clouds.labels) else {}
+    metrics = result.metrics | {f"shape_to_shape_class_{name}": value for name, value in within.items()}
+    return replace(result, metrics=metrics, constants={**constants, **result.constants}), projected
 
 
 def project_views(

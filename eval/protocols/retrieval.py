@@ -66,6 +66,11 @@ def check_ranks(items: int, what: str) -> None:
         raise ValueError(f"found {items} {what}, expected at least {max(RANKS)}, as recall@{max(RANKS)} counts them")
 
 
+def has_classmates(labels: np.ndarray) -> bool:
+    """Whether some item has another one of its class to find."""
+    return len(np.unique(labels)) < len(labels)
+
+
 def retrieve_within(
     features: np.ndarray, labels: np.ndarray, *, ranks: Sequence[int] = RANKS, chunk: int = CHUNK
 ) -> Result:
@@ -88,7 +93,7 @@ def retrieve_within(
     _check_numbers(ranks, chunk, len(labels) - 1)
     classes, codes, members = np.unique(labels, return_inverse=True, return_counts=True)
     asking = np.flatnonzero(members[codes] > 1)
-    if not len(asking):
+    if not has_classmates(labels):
         raise ValueError(f"found {len(classes)} classes of one member each, expected one with two: nothing to retrieve")
 
     scores = _score(features[asking], features, {"class": (codes[asking], codes)}, ranks, chunk, own=asking)["class"]

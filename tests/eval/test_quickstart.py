@@ -10,8 +10,12 @@ from rich.console import Console
 
 from crosspoint.datasets.procedural.shapes import FAMILIES
 from crosspoint.eval import quickstart as module
-from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, gains, quickstart, table
+from crosspoint.eval.quickstart import NETWORKS, PROTOCOLS, gains, mean_and_deviation, quickstart, table
 from crosspoint.eval.results import Result
+from tests.pages import ROOT
+from tests.test_requirements import constraints
+
+FIGURES = json.loads((ROOT / "docs" / "quickstart.json").read_text())  # runs/quickstart/figures.json
 
 
 def test_the_whole_toolkit_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +46,28 @@ def test_the_gain_is_that_of_each_seed() -> None:
         name: {protocol: [Result("linear_svm", {"accuracy": each}, {}) for each in found] for protocol in PROTOCOLS}
         for name, found in scores.items()
     }
-    assert gains(results, PROTOCOLS[0]) == [3.0, 4.0, 5.0]
     shown = StringIO()
     Console(width=120, file=shown).print(table(results))
     # The networks move by 8 and 9 points between seeds, the gain by one.
     assert [line.split("│")[2].strip() for line in shown.getvalue().splitlines() if "gain" in line] == ["4.0 ± 0.8"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_pages_show_the_figures_of_the_file(page: str) -> None:
+    lines = (ROOT / page).read_text().splitlines()
+    rows = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines]
+    (start,) = (number for number, row in enumerate(rows) if tuple(row[1:]) == PROTOCOLS)
+    scores = FIGURES["accuracy"]
+    expected = [[mean_and_deviation(scores[network][protocol]) for protocol in PROTOCOLS] for network in NETWORKS]
+    expected.append([mean_and_deviation(gains(scores, protocol)) for protocol in PROTOCOLS])
+    shown = rows[start + 2 : start + 5]
+    assert [row[0].removesuffix(" with CrossPoint") for row in shown] == [*NETWORKS, "gain"]
+    assert [row[1:] for row in shown] == expected
+
+
+def test_the_figures_were_made_with_the_versions_that_make_installs() -> None:
+    pinned = constraints("constraints.txt", FIGURES["machine"]["python"])
+    assert FIGURES["versions"] == {name: str(pinned[name]) for name in FIGURES["versions"]}
 
 
 def test_nothing_to_run_is_named(tmp_path: Path) -> None:

@@ -63,7 +63,6 @@ def segmenter(encoder, head):
 
 def test_a_network_that_no_turn_changes_answers_as_before():
     """Voxels so small that each point has its own, whose height and intensity are the same in every view."""
-    torch.manual_seed(0)  # of weights with which no point lies on a border, where rounding would decide
     frames = LabeledFrames(Yard(2), VoxelConfig(kind="cartesian", size=1e-3, height=0.5))
     network = segmenter(Radial(), nn.Linear(3, 4))
     confusion, answers = measure_segmenter(network, frames, CPU, DEVICE)
