@@ -165,6 +165,10 @@ def _encoders(tree: JsonObject, name: str, said: list[str]) -> None:
             given = {}
         arguments = {key: value for key, value in given.items() if key not in dropped}
         tree["encoder"] = {"class_path": network, "init_args": arguments}
+    method = tree.get("method")
+    arguments = method.get("init_args") if isinstance(method, dict) else None
+    if isinstance(arguments, dict) and arguments.get("image_encoder", ...) is None:
+        del arguments["image_encoder"]  # a run without images wrote it there, too
     images = tree.get("image_encoder")
     if isinstance(images, dict) and "class_path" not in images:
         said.append("image_encoder: {network, …} is now image_encoder: {class_path, init_args: {…}}")

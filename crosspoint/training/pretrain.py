@@ -161,13 +161,15 @@ def run_settings(
 ) -> JsonObject:
     """All that decides a run, as its config.yaml holds it; `crosspoint pretrain --config` reads it again."""
     images = method.image_encoder
+    made = describe(method)
+    made["init_args"].pop("image_encoder", None)  # None, where the method takes none: it has its own key
     tree: JsonObject = {
         "out": str(out),
         "seed": seed,
         "data": {"dataset": describe(dataset)},
         "encoder": describe(method.encoder),
         "image_encoder": None if images is None else describe(images),
-        "method": describe(method),
+        "method": made,
         "training": asdict(training),
         "compute": asdict(compute),
         "probe": None if probe is None else asdict(probe),

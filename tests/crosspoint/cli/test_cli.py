@@ -136,6 +136,19 @@ def test_flags_override_yaml(views: Path, tmp_path: Path) -> None:
     assert call("pretrain", tmp_path / "other" / "config.yaml", "--resume", "true") == 0  # what is saved can be run
 
 
+def test_what_a_run_without_images_saves_can_be_run(views: Path, tmp_path: Path) -> None:
+    tree, config = small_run(views, tmp_path / "run"), tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    assert call("pretrain", config, "--method.cross_weight", 0) == 0
+    saved = tmp_path / "run" / "config.yaml"
+    assert call("pretrain", saved, "--resume", "true") == 0
+    kept = yaml.safe_load(saved.read_text())
+    assert kept["image_encoder"] is None and "image_encoder" not in kept["method"]["init_args"]
+    kept["method"]["init_args"]["image_encoder"] = None  # as earlier versions wrote it
+    config.write_text(yaml.safe_dump(kept))
+    assert call("pretrain", config, "--resume", "true") == 0
+
+
 def test_two_processes_share_the_pairs_of_an_epoch(views: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(small_run(views, tmp_path / "run")))
