@@ -166,9 +166,9 @@ def _encoders(tree: JsonObject, name: str, said: list[str]) -> None:
         arguments = {key: value for key, value in given.items() if key not in dropped}
         tree["encoder"] = {"class_path": network, "init_args": arguments}
     method = tree.get("method")
-    arguments = method.get("init_args") if isinstance(method, dict) else None
-    if isinstance(arguments, dict) and arguments.get("image_encoder", ...) is None:
-        del arguments["image_encoder"]  # a run without images wrote it there, too
+    of_method = method.get("init_args") if isinstance(method, dict) else None
+    if isinstance(of_method, dict) and of_method.get("image_encoder", ...) is None:
+        del of_method["image_encoder"]  # a run without images wrote it there, too
     images = tree.get("image_encoder")
     if isinstance(images, dict) and "class_path" not in images:
         said.append("image_encoder: {network, …} is now image_encoder: {class_path, init_args: {…}}")

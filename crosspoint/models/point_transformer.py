@@ -74,7 +74,9 @@ class PointTransformer(PointEncoder):
         self.norm = nn.LayerNorm(width)
         # Two parameters, as in public codes: what the token is, and where it is.
         self.class_token = nn.Parameter(torch.zeros(2, width)) if class_token else None
-        for layer in self.modules():
+        # As public codes, but for positions: with 0.02 there, too, a token hardly says where it is, and short trainings
+        # learn little more than what patches hold, wherever they are.
+        for layer in [*self.embed.modules(), *self.blocks.modules()]:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 if layer.bias is not None:

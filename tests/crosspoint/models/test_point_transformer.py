@@ -36,6 +36,16 @@ def test_the_patch_network_does_not_see_the_order_of_points() -> None:
     assert torch.allclose(embed(patches), embed(patches.flip(2)), atol=1e-6)
 
 
+def test_random_weights_tell_where_a_patch_is() -> None:
+    """The same four small clusters in other places make another feature, by a tenth or more of it."""
+    torch.manual_seed(0)
+    network = PointTransformer(groups=4, size=8, width=48, depth=2, heads=3).train()  # of batches, as in training
+    clusters = 0.01 * cloud(4, 8)
+    near = torch.eye(4, 3)[:, None] * 0.1  # far from each other for a cluster's size
+    close, apart = (network((clusters + scale * near).reshape(1, 32, 3)) for scale in (1, 10))
+    assert (apart - close).norm().item() > 0.1 * close.norm().item()
+
+
 def test_sizes_are_those_of_public_codes() -> None:
     # Point-MAE's classifier for 40 classes: 768-256-256-40, each hidden layer with BatchNorm.
     head = nn.Sequential(
