@@ -35,7 +35,7 @@ class Checkpoint:
 
     Args:
         path: of a checkpoint of `crosspoint pretrain` (.ckpt), an export (.safetensors), or weights of another code.
-        k: neighbors per point that were asked for; None takes the file's.
+        k: neighbors per point, or points of a patch, that were asked for; None takes the file's.
         other_voxels: arguments of `VoxelConfig` that were asked for in place of the file's.
     """
 
@@ -59,10 +59,12 @@ class Checkpoint:
 
     @cached_property
     def _pretrained(self) -> Pretrained:
-        pretrained = load_pretrained(self.path)
-        if self.k is None or "k" not in pretrained.encoder.config:
-            return pretrained
-        return load_pretrained(self.path, k=self.k)
+        return self._read()
+
+    def _read(self) -> Pretrained:
+        found = load_pretrained(self.path)
+        # A study has one number for all of its networks, of which some may look at no neighbors.
+        return found if self.k is None or found.encoder.neighbors is None else found.with_neighbors(self.k)
 
     @property
     def network(self) -> type[PointEncoder]:
@@ -71,8 +73,13 @@ class Checkpoint:
 
     @property
     def config(self) -> JsonObject:
-        """Arguments of the encoder, with the neighbors per point that were asked for."""
+        """Arguments of the encoder, with the neighbors that were asked for."""
         return self._pretrained.encoder.config
+
+    @property
+    def neighbors(self) -> int | None:
+        """Points of a neighborhood; None where the encoder looks at none."""
+        return self._pretrained.encoder.neighbors
 
     @property
     def inputs(self) -> InputKind:
@@ -146,7 +153,7 @@ class Checkpoint:
     def encoder(self, seed: int | None = None) -> PointEncoder:
         """The encoder in eval mode, for the caller alone; with a seed, random weights in place of the file's."""
         if seed is None:
-            return load_pretrained(self.path, **({"k": self.config["k"]} if "k" in self.config else {})).encoder
+            return self._read().encoder
         with seeded(seed):
             return self._pretrained.encoder.fresh().eval()
 
@@ -164,8 +171,7 @@ class Checkpoint:
         Raises:
             ValueError: if the file holds an encoder alone.
         """
-        changes = {} if self.k is None else {"k": self.k}
-        return load_pretrained(self.path, **changes).load_method(seed=seed)
+        return self._read().load_method(seed=seed)
 
     @property
     def image_size(self) -> int | None:
@@ -177,7 +183,7 @@ class Checkpoint:
         trained = self._pretrained.inputs
         if trained.points is None:
             return
-        k = self.config.get("k") if trained.k else None
+        k = self.neighbors if trained.k else None
         if (trained.points, trained.k) != (points, k):
             seen, shown = (
                 f"{count:,} points" + (f" and k {near}" if near else "")

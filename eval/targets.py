@@ -25,7 +25,7 @@ class EncoderTarget:
         points: points per cloud; by default as many as in training, or 1,024 where the file does not tell
         normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         random_init: measure the checkpoint's network with random weights instead
-        k: neighbors per point; by default the checkpoint's number
+        k: neighbors per point, or points of a patch; by default the checkpoint's number
         seed: seed of every draw: folds, tasks, sampled points, random weights
         device: device that extracts features: auto, cpu, cuda, cuda:1, …
         cache: folder that keeps extracted features
@@ -68,7 +68,7 @@ class EncoderTarget:
             ValueError: if it cannot be used.
         """
         checkpoint = Checkpoint.read(self.checkpoint, self.k)
-        if self.k is not None and "k" not in checkpoint.config:
+        if self.k is not None and checkpoint.neighbors is None:
             raise ValueError(
                 f"found k {self.k} for a {checkpoint.network.__name__} ({self.checkpoint}), which looks at no "
                 "neighbors, expected none: leave --k out"

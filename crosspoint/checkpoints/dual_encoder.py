@@ -45,7 +45,7 @@ def load_dual_encoder(path: str | Path, *, k: int | None = None, seed: int | Non
 
     Args:
         path: the .ckpt; exports hold the point encoder alone.
-        k: neighbors per point, where it should differ from the file's.
+        k: neighbors per point, or points of a patch, where it should differ from the file's.
         seed: random weights in place of the file's.
 
     Raises:
@@ -57,7 +57,8 @@ def load_dual_encoder(path: str | Path, *, k: int | None = None, seed: int | Non
             f"found no image branch in {path}, expected one beside the point encoder: give a checkpoint (.ckpt) of "
             "crosspoint pretrain with method.cross_weight above 0"
         )
-    method = load_pretrained(path, **({} if k is None else {"k": k})).load_method(seed=seed)
+    found = load_pretrained(path)
+    method = (found if k is None else found.with_neighbors(k)).load_method(seed=seed)
     head, image_head, images = (method.get_submodule(name) for name in ("head", "image_head", "image_encoder"))
     encoder = method.get_submodule("encoder")
     return DualEncoder(nn.Sequential(encoder, head).eval(), nn.Sequential(images, image_head).eval())

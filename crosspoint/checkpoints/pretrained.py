@@ -40,10 +40,23 @@ class Pretrained:
         self.record = weights.record
         self.inputs: Inputs = weights.record.inputs
         self.config: JsonObject = weights.record.config
-        self._state = weights.state
+        self._weights = weights
         described = _changed(weights.record.encoder, changes)
         state = strip_prefix(weights.state, ENCODER)
         self.encoder: PointEncoder = build_network("encoder", described, PointEncoder, path, state)
+
+    def with_neighbors(self, count: int) -> Pretrained:
+        """The same network with neighborhoods of so many points: of a graph, or of patches.
+
+        Raises:
+            ValueError: if it has no neighborhoods, or the number is out of range.
+        """
+        if self.encoder.neighbors is None:
+            raise ValueError(
+                f"found k {count} for a {type(self.encoder).__name__} ({self.path}), which looks at no neighbors, "
+                "expected none: leave k out"
+            )
+        return Pretrained(self.path, self._weights, **{self.encoder.neighborhood: count})
 
     @cached_property
     def image_encoder(self) -> ImageBackbone | None:
@@ -54,7 +67,7 @@ class Pretrained:
         arguments = {**described["init_args"]}
         if "weights" in arguments:  # they are in this file
             arguments["weights"] = "none"
-        state = strip_prefix(self._state, IMAGE_ENCODER)
+        state = strip_prefix(self._weights.state, IMAGE_ENCODER)
         described = {**described, "init_args": arguments}
         network: ImageBackbone = build_network("image_encoder", described, ImageBackbone, self.path, state)
         return network
@@ -99,7 +112,7 @@ class Pretrained:
             with reading(self.path, "a method that can be built", "install the version that wrote it"):
                 method: Method = build("method", described, Method, self.path, encoder=encoder, image_encoder=images)
         if seed is None:
-            load_weights_strict(method, self._state, self.path, type(method).__name__)
+            load_weights_strict(method, self._weights.state, self.path, type(method).__name__)
         return method.eval()
 
 
@@ -129,16 +142,14 @@ def load_encoder(path: str | Path, *, k: int | None = None) -> PointEncoder:
 
     Args:
         path: the file.
-        k: neighbors per point, where it should differ from the file's and the network has a graph.
+        k: neighbors per point, or points of a patch, where it should differ from the file's and the network has some.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file cannot be used.
     """
-    path = require_file(path)
-    weights = read_weights(path)
-    changes = {"k": k} if k is not None and "k" in weights.record.encoder["init_args"] else {}
-    return Pretrained(path, weights, **changes).encoder
+    found = load_pretrained(path)
+    return found.encoder if k is None or found.encoder.neighbors is None else found.with_neighbors(k).encoder
 
 
 def save_encoder(encoder: PointEncoder, path: str | Path, inputs: Inputs | None = None) -> None:

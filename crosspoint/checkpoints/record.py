@@ -69,7 +69,7 @@ class Inputs:
         kind: "points", a cloud (N, 3) of an object; "voxels", a sweep (N, 4) of x y z intensity, cut into voxels;
             "sweeps", the points of such a sweep.
         points: points per cloud; None where it is not known or not fixed.
-        k: neighbors per point; None where the network has no graph.
+        k: neighbors per point, or points of a patch; None where the network has neither.
         up_axis: of the clouds.
         unit_sphere: whether clouds are centered and scaled into the unit sphere.
         voxels: arguments of `VoxelConfig`; None for points.

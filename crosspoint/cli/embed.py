@@ -45,7 +45,7 @@ def embed(
         split: name of a split of a rendered set or a LiDAR dataset; by default all of it
         per_point: write features of points, too
         points: number of points that are sampled on each mesh; by default that of training
-        k: neighbors per point; by default the checkpoint's number
+        k: neighbors per point, or points of a patch; by default the checkpoint's number
         up_axis: up axis of meshes and clouds; by default z in a ModelNet tree, else that of training
         device: auto takes a GPU where there is one
         jobs: processes on a CPU, -1 for one per core

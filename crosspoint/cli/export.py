@@ -37,7 +37,7 @@ def export(
         format: what to write; by default what the file's name ends in
         per_point: give features of points as a second output
         unit: center clouds and scale them into the unit sphere in the graph
-        k: neighbors per point; by default the checkpoint's number
+        k: neighbors per point, or points of a patch; by default the checkpoint's number
         verify: compare with the network on random clouds, and print the largest difference
     """
     from crosspoint.checkpoints.pretrained import load_pretrained
@@ -45,7 +45,7 @@ def export(
 
     pretrained = load_pretrained(checkpoint)
     if k is not None:
-        pretrained = load_pretrained(checkpoint, k=k)
+        pretrained = pretrained.with_neighbors(k)
     made = export_encoder(pretrained, out, format=format, per_point=per_point, unit=unit, verify=verify)
     if made.least is not None:
         log.info("clouds need %d points or more", made.least)

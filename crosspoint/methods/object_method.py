@@ -50,7 +50,7 @@ class ObjectMethod(Method):
 
     def inputs(self, dataset: PairDataset) -> Inputs:
         """Clouds in the unit sphere, with the points of the first one."""
-        return Inputs(points=self.points_per_cloud(dataset), k=self.encoder.config.get("k"))
+        return Inputs(points=self.points_per_cloud(dataset), k=self.encoder.neighbors)
 
     def points_per_cloud(self, dataset: PairDataset) -> int:
         """Points that the encoder sees of a cloud."""

@@ -34,12 +34,15 @@ class PointEncoder(Recorded, nn.Module):
         fields: what each point of an object has behind x y z, such as normals; none by default.
         feature_dim: how many features it gives.
         level_dim: how many features `forward_levels` gives of every point; None where it has none.
+        neighborhood: the argument that says how many points a neighborhood has, if the constructor has it: denser
+            clouds ask for more (`--k` of the evaluation).
     """
 
     inputs: ClassVar[InputKind] = "points"
     fields: Fields = ()
     feature_dim: int
     level_dim: int | None = None
+    neighborhood: ClassVar[str] = "k"
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """`forward`; encoders of clouds also take NumPy arrays, one cloud (N, 3), and any type of number.
@@ -58,6 +61,11 @@ class PointEncoder(Recorded, nn.Module):
         """The arguments that built it, as YAML and JSON hold them."""
         settings: JsonObject = plain(self.arguments)
         return settings
+
+    @property
+    def neighbors(self) -> int | None:
+        """Points of a neighborhood, such as a point's in a graph or those of a patch; None where there are none."""
+        return self.config.get(self.neighborhood)
 
     def fresh(self: Encoder) -> Encoder:
         """A network of the same class and arguments, with random weights from torch's global generator."""

@@ -7,6 +7,7 @@ https://arxiv.org/abs/2203.06604) brought it; Point-JEPA, CrossJEPA and most new
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,8 @@ class PointTransformer(PointEncoder):
     Raises:
         ValueError: if a number is out of range, or the heads do not divide the width.
     """
+
+    neighborhood: ClassVar[str] = "size"
 
     def __init__(
         self,

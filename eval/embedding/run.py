@@ -66,7 +66,7 @@ def embed(
         checkpoint: whatever `load_pretrained` reads.
         out: file to write, .safetensors, .npz or .parquet; a run that was interrupted goes on where it was. None writes
             nothing.
-        k: neighbors per point, where they should differ from the checkpoint's.
+        k: neighbors per point, or points of a patch, where they should differ from the checkpoint's.
         up_axis: of the clouds, "x", "y" or "z"; None where it is that of training.
         per_point: features of points, too.
         device: where the encoder runs.
@@ -123,12 +123,7 @@ def _pretrained(settings: Settings) -> Pretrained:
     if not _loaded or _loaded[0][0] != settings:
         pretrained = load_pretrained(settings.checkpoint)
         if settings.k is not None:
-            if "k" not in pretrained.encoder.config:
-                raise ValueError(
-                    f"found k {settings.k} for {type(pretrained.encoder).__name__}, which has no graph, expected none: "
-                    "leave it out"
-                )
-            pretrained = load_pretrained(settings.checkpoint, k=settings.k)
+            pretrained = pretrained.with_neighbors(settings.k)
         pretrained.encoder.to(settings.device)
         _loaded[:] = [(settings, pretrained)]
     return _loaded[0][1]

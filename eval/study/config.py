@@ -35,7 +35,7 @@ class StudyConfig:
         points: points per cloud; by default those that all checkpoints were trained on, else 1,024
         normalize: scale clouds into the unit sphere, as in pre-training; false takes them as stored
         up_axis: up axis of the stored clouds, where it is not the dataset's own
-        k: neighbors per point; by default the checkpoints' numbers (in partseg 40)
+        k: neighbors per point, or points of a patch; by default the checkpoints' numbers (in partseg 40)
         train_split: name of the split of frames to learn from
         test_split: name of the split of frames to measure on
         validation_split: name of the split of frames that chooses the epoch; by default the last epoch is taken

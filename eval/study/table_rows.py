@@ -34,7 +34,7 @@ def methods(checkpoints: Sequence[str], random_init: bool, k: int | None) -> lis
         checkpoints: "[NAME=]FILE"; those of one name are seeds of one row. Without a name, a file has that of its
             run's folder, or its own.
         random_init: add the random rows, with as many seeds as the longest row of their architecture.
-        k: neighbors per point, where it should differ from the files'.
+        k: neighbors per point, or points of a patch, where it should differ from the files'.
 
     Raises:
         FileNotFoundError: if a file is missing.

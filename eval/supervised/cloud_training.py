@@ -273,7 +273,7 @@ def save_trained(
     encoder: Any = network.encoder
     inputs = Inputs(points=clouds.points.shape[1])
     if isinstance(encoder, PointEncoder):
-        inputs = replace(inputs, k=encoder.config.get("k"))
+        inputs = replace(inputs, k=encoder.neighbors)
         save_encoder(encoder, out / ENCODER, inputs)
     names, parts = list(clouds.classes), clouds.part_names if task == "parts" else None
     record = NetworkRecord(task, described_encoder(encoder), inputs, names, head, clouds.name, part_names=parts)

@@ -14,9 +14,10 @@ from crosspoint import DGCNN, Inputs, PointEncoder, PointNet, load_encoder, load
 from crosspoint.checkpoints.files import read_safetensors
 from crosspoint.checkpoints.record import RECORD_KEY, Record
 from crosspoint.models.dgcnn_partseg import PartSegDGCNN
+from crosspoint.models.point_transformer import PointTransformer
 from crosspoint.plugins import describe
 from crosspoint.transforms import unit_sphere
-from tests.crosspoint.toys import toy_method, toy_run
+from tests.crosspoint.toys import SIZES, toy_method, toy_run
 
 OLD = Path(__file__).with_name("first_format")
 
@@ -271,3 +272,19 @@ def test_the_same_encoder_is_the_same_bytes(tmp_path: Path) -> None:
     save_encoder(load_encoder(tmp_path / "0.safetensors"), tmp_path / "again.safetensors", inputs)
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
     assert len(read_safetensors(tmp_path / "0.safetensors")[1]) == 1
+
+
+def test_neighborhoods_of_another_size(tmp_path: Path) -> None:
+    patches = PointTransformer(groups=4, size=4, width=24, depth=1, heads=3)
+    graph, neither = DGCNN(**SIZES[DGCNN]), PointNet(embedding=8)
+    found = {}
+    for encoder in (patches, graph, neither):
+        save_encoder(encoder, tmp_path / "e.safetensors", Inputs(points=48, k=encoder.neighbors))
+        found[type(encoder)] = load_pretrained(tmp_path / "e.safetensors")
+        assert load_encoder(tmp_path / "e.safetensors", k=9).neighbors == (9 if encoder.neighbors else None)
+    changed = found[PointTransformer].with_neighbors(9).encoder
+    assert (changed.size, changed.groups) == (9, 4) and found[PointTransformer].inputs.k == 4
+    torch.testing.assert_close(changed.state_dict(), patches.state_dict())
+    assert found[DGCNN].with_neighbors(9).encoder.config["k"] == 9
+    with pytest.raises(ValueError, match=r"found k 9 for a PointNet .*which looks at no neighbors, expected none"):
+        found[PointNet].with_neighbors(9)
