@@ -49,7 +49,8 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is of no known kind, is damaged, or holds another architecture.
+            ValueError: if it is of no known kind, is damaged, holds another architecture, or looks at no neighbors
+                although k was asked for.
         """
         checkpoint = cls(require_file(path), k, other_voxels)
         assert checkpoint._pretrained is not None
@@ -63,8 +64,7 @@ class Checkpoint:
 
     def _read(self) -> Pretrained:
         found = load_pretrained(self.path)
-        # A study has one number for all of its networks, of which some may look at no neighbors.
-        return found if self.k is None or found.encoder.neighbors is None else found.with_neighbors(self.k)
+        return found if self.k is None else found.with_neighbors(self.k)
 
     @property
     def network(self) -> type[PointEncoder]:

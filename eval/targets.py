@@ -68,11 +68,6 @@ class EncoderTarget:
             ValueError: if it cannot be used.
         """
         checkpoint = Checkpoint.read(self.checkpoint, self.k)
-        if self.k is not None and checkpoint.neighbors is None:
-            raise ValueError(
-                f"found k {self.k} for a {checkpoint.network.__name__} ({self.checkpoint}), which looks at no "
-                "neighbors, expected none: leave --k out"
-            )
         data = replace(self.data(checkpoint.points), fields=checkpoint.fields)
         if not self.random_init and checkpoint.inputs == "points":
             checkpoint.warn_of_mismatch(data.points, data.normalize)
