@@ -58,6 +58,16 @@ class Checkpoint:
             checkpoint._warn_of_voxels()
         return checkpoint
 
+    def with_neighbors(self, count: int) -> Checkpoint:
+        """The same file with neighborhoods of so many points; it is not read again.
+
+        Raises:
+            ValueError: if it looks at no neighbors, or the number is out of range.
+        """
+        changed = replace(self, k=count)
+        vars(changed)["_pretrained"] = self._pretrained.with_neighbors(count)
+        return changed
+
     @cached_property
     def _pretrained(self) -> Pretrained:
         return self._read()

@@ -97,7 +97,7 @@ def _seeds(name: str, paths: list[Path], k: int | None) -> tuple[Checkpoint, ...
     """Checkpoints of one name, which have one architecture."""
     seeds = tuple(Checkpoint.read(path) for path in paths)
     if k is not None:  # of the networks of a study, some may look at no neighbors
-        seeds = tuple(seed if seed.neighbors is None else Checkpoint.read(seed.path, k) for seed in seeds)
+        seeds = tuple(seed if seed.neighbors is None else seed.with_neighbors(k) for seed in seeds)
     for other in seeds:
         if other.architecture != seeds[0].architecture:
             raise ValueError(

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from crosspoint import DGCNN, save_encoder
+from crosspoint.checkpoints.pretrained import Pretrained, load_pretrained
+from crosspoint.eval import checkpoint
+from crosspoint.eval.checkpoint import Checkpoint
 from crosspoint.eval.study.table_rows import methods
 
 
@@ -33,3 +36,23 @@ def test_rows(place: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             methods(given, random_init=False, k=None)
+
+
+def test_neighbors_of_a_mixed_study(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = (place / f"{name}.safetensors" for name in ("a0", "a1", "b"))
+    read: list[Path] = []
+
+    def counted(path: Path) -> Pretrained:
+        read.append(path)
+        return load_pretrained(path)
+
+    monkeypatch.setattr(checkpoint, "load_pretrained", counted)
+    graph, pointnet = methods([f"ours={a}", f"ours={b}", f"{c}"], random_init=False, k=6)
+    assert [file.config["k"] for file in graph.checkpoints] == [6, 6]
+    # A network that looks at none is measured beside the others.
+    assert [file.neighbors for file in pointnet.checkpoints] == [None]
+    assert read == [a, b, c]
+    assert graph.checkpoints[0] == Checkpoint.read(a, 6)
+    assert graph.checkpoints[0].encoder().config["k"] == 6
+    with pytest.raises(ValueError, match="looks at no neighbors, expected none"):
+        Checkpoint.read(c, 6)
